@@ -1,0 +1,48 @@
+// A session: what forwarding a flow needs, copied out of the configuration, as plain bytes.
+//
+// It holds no pointer (it must be able to live in shared memory and to travel to a peer), only ids
+// and endpoints. Packets write `deadline`, `state` and `flags`; everything else is set once.
+#pragma once
+
+#include <cstdint>
+#include <type_traits>
+
+#include "ipvs/protocol_state.h"
+#include "ipvs/service.h"
+#include "net/family.h"
+
+namespace shunt::dataplane {
+
+/// Nanoseconds of the worker's clock (in a replay, of the capture).
+using Nanoseconds = uint64_t;
+
+inline constexpr uint32_t kNoSession = UINT32_MAX;
+inline constexpr uint32_t kNoHop = UINT32_MAX;
+
+template <class F>
+struct Session {
+  net::Tuple<F> request;  ///< client → virtual address, as clients send it
+  net::Tuple<F> reply;  ///< server → client (or local address), as servers send it; direct routing:
+                        ///< only its source (the server) is meaningful, it is not in the index
+  Nanoseconds deadline;
+  uint32_t server_id;
+  uint32_t hop_in, hop_out;    ///< next-hop ids towards the server and the client, or kNoHop
+  uint32_t routes_generation;  ///< of the routes that hop_in and hop_out were found with
+  uint32_t timer_next, timer_previous;         ///< owned by the session table
+  uint16_t timer_slot;                         ///< owned by the session table
+  uint16_t in_address_delta, in_port_delta;    ///< checksum deltas request → server
+  uint16_t out_address_delta, out_port_delta;  ///< and reply → client
+  ipvs::ForwardMethod method;
+  ipvs::State state;
+  uint8_t flags;  ///< kInUse and the like
+
+  static constexpr uint8_t kInUse = 1;        ///< owned by the session table
+  static constexpr uint8_t kHasReply = 2;     ///< the reply tuple is in the index (NAT)
+  static constexpr uint8_t kNoOutput = 4;     ///< no answer seen: the in-only state column holds
+  static constexpr uint8_t kMasqueraded = 8;  ///< the client is hidden behind a local endpoint
+};
+
+static_assert(std::is_trivially_copyable_v<Session<net::V4>>);
+static_assert(sizeof(Session<net::V4>) <= 128 && sizeof(Session<net::V6>) <= 192);
+
+}  // namespace shunt::dataplane

@@ -1,0 +1,82 @@
+// The sessions of one worker and one family: an index from tuples to sessions, and their timers.
+//
+// Owned by one worker, never locked. All memory is taken by create(); a full table refuses. Nothing
+// outside this file's .cc knows what the index is (rte_hash with rte_jhash under a random seed:
+// the default CRC is linear, so that keys that collide once collide under every seed).
+//
+// A session whose reply tuple is indexed too (kHasReply) is found by both. Timers: packets write
+// only Session::deadline; the wheel files a session once and re-files it lazily when its slot comes
+// round. A jump of time, however far, is one step: one look at every slot.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "base/result.h"
+#include "dataplane/session.h"
+
+struct rte_hash;
+
+namespace shunt::dataplane {
+
+/// A found session: its number, and whether the key was its reply tuple.
+struct Hit {
+  uint32_t session = kNoSession;
+  bool is_reply = false;
+  explicit operator bool() const { return session != kNoSession; }
+};
+
+template <class F>
+class SessionTable {
+ public:
+  /// `capacity` sessions; `name` unique in the process; `seed` for the index's hash. Errors: not
+  /// enough memory, with the number of MiB that were wanted.
+  static Result<std::unique_ptr<SessionTable>> create(const char* name, uint32_t capacity,
+                                                      uint32_t seed, int socket);
+  ~SessionTable();
+  SessionTable(const SessionTable&) = delete;
+  SessionTable& operator=(const SessionTable&) = delete;
+
+  static constexpr unsigned kBurst = 64;  ///< most keys of one call
+
+  /// hits[i] for each of keys[0..n), n <= kBurst. Does not look at deadlines.
+  void lookup(const net::Tuple<F>* const keys[], unsigned n, Hit hits[]) const;
+  Hit lookup(const net::Tuple<F>& key) const;
+
+  /// Copies n sessions in. numbers[i] is the new number, or kNoSession where the table is full or
+  /// one of its tuples is already there (then nothing of that session is indexed). Files the timer
+  /// by `deadline`. Returns how many went in.
+  unsigned insert(const Session<F> sessions[], unsigned n, uint32_t numbers[]);
+
+  void erase(const uint32_t numbers[], unsigned n);
+
+  /// Puts up to `most` numbers of sessions with deadline <= now into `out` and returns how many;
+  /// the caller accounts for them and erases them before the next call. Looks at a bounded number
+  /// of timers (kTimersPerCall), so late sessions may be reported by a later call; `behind()` says
+  /// so.
+  unsigned expire(Nanoseconds now, uint32_t out[], unsigned most);
+  bool behind() const;
+  static constexpr unsigned kTimersPerCall = 256;
+
+  /// Walks all sessions: puts up to `most` numbers from `cursor` on into `out`, moves `cursor`;
+  /// returns 0 at the end. Sessions that live through the whole walk are reported exactly once.
+  unsigned dump(uint32_t& cursor, uint32_t out[], unsigned most) const;
+
+  /// A deadline was moved EARLIER than it was: files the session anew (a later one needs nothing).
+  void hasten(uint32_t number);
+
+  Session<F>& at(uint32_t number) { return x_sessions[number]; }
+  const Session<F>& at(uint32_t number) const { return x_sessions[number]; }
+  uint32_t size() const { return x_size; }
+  uint32_t capacity() const { return x_capacity; }
+
+ private:
+  SessionTable() = default;
+  // The implementer's members follow; x_sessions, x_size and x_capacity are used above.
+  Session<F>* x_sessions = nullptr;
+  uint32_t x_size = 0;
+  uint32_t x_capacity = 0;
+  struct rte_hash* x_index = nullptr;
+};
+
+}  // namespace shunt::dataplane

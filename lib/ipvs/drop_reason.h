@@ -1,0 +1,80 @@
+// Every reason for which a packet is dropped: one table, from which names, counters, JSON and the
+// console come. A packet is dropped and counted in one place (dataplane's drop lane).
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+
+namespace shunt::ipvs {
+
+enum class DropReason : uint8_t {
+  kShortFrame,
+  kShortIp,
+  kIpLength,
+  kIpChecksum,
+  kShortTransport,
+  kExtensions,
+  kForeignMac,
+  kMultiSegment,
+  kNoServer,
+  kServerRemoved,
+  kHopLimit,
+  kTableFull,
+  kNoLocalPort,
+  kNoRoute,
+  kTooBig,
+  kUnresolved,
+  kHeldTooLong,
+  kFragmentUnknown,
+  kFragmentMapFull,
+  kIcmpRateLimit,
+  kNoBuffer,
+  kKernelRateLimit,
+  kTwinFull,
+  kPortFull,
+  kMailboxFull,
+  kCount,
+};
+
+inline constexpr int kDropReasons = static_cast<int>(DropReason::kCount);
+
+struct DropReasonRow {
+  std::string_view name;  ///< snake_case, the counter's name everywhere
+  std::string_view what;  ///< one clause for people
+};
+
+/// In the order of DropReason.
+inline constexpr std::array<DropReasonRow, kDropReasons> kDropReasonTable = {{
+    {"short_frame", "shorter than an Ethernet header, or cut by the capture"},
+    {"short_ip", "the IP header does not fit, or its version is wrong"},
+    {"ip_length", "an IP length that contradicts the frame's"},
+    {"ip_checksum", "wrong IPv4 header checksum"},
+    {"short_transport", "the TCP or UDP header does not fit in the packet"},
+    {"extensions", "IPv6 extension headers too many, looping or cut short"},
+    {"foreign_mac", "unicast to a MAC address that is not ours"},
+    {"multi_segment", "a frame in more buffers than one"},
+    {"no_server", "the service has no usable server"},
+    {"server_removed", "the session's server is not configured any more"},
+    {"hop_limit", "TTL or hop limit would reach zero"},
+    {"table_full", "no room for another session"},
+    {"no_local_port", "masquerade: every local port to that server is in use"},
+    {"no_route", "no route to the next address"},
+    {"too_big", "longer than the MTU of the way out"},
+    {"unresolved", "next hop unresolved and no room to hold the packet"},
+    {"held_too_long", "next hop stayed unresolved while the packet was held"},
+    {"fragment_unknown", "a fragment whose first fragment did not come in time"},
+    {"fragment_map_full", "no room to remember another fragmented packet"},
+    {"icmp_rate_limit", "an ICMP error that would exceed the rate limit"},
+    {"no_buffer", "no packet buffer free"},
+    {"kernel_rate_limit", "more packets for the kernel than its rate limit allows"},
+    {"twin_full", "the twin's queue to the kernel is full"},
+    {"port_full", "the port's transmit queue is full"},
+    {"mailbox_full", "the owner's mailbox is full"},
+}};
+
+inline std::string_view name(DropReason reason) {
+  return kDropReasonTable[static_cast<int>(reason)].name;
+}
+
+}  // namespace shunt::ipvs

@@ -1,0 +1,46 @@
+// The byte operations of forwarding: translate (NAT), lower the hop limit, set MACs.
+//
+// All checksums are updated incrementally: what was wrong stays wrong and is forwarded, as Linux
+// does. The one exception is UDP without a checksum over IPv4, which leaves NAT with a full one.
+#pragma once
+
+#include "net/parse.h"
+
+namespace shunt::net {
+
+/// Which end of the tuple(s) becomes what. Checksum deltas are made once per session.
+template <class F>
+struct Translation {
+  typename F::Address source;
+  typename F::Address destination;
+  be16 source_port;
+  be16 destination_port;
+  uint16_t address_delta;  ///< checksum_delta over both addresses, old to new
+  uint16_t port_delta;     ///< over both ports, old to new
+};
+
+/// The translation that turns `from` into `to`.
+template <class F>
+Translation<F> make_translation(const Tuple<F>& from, const Tuple<F>& to);
+
+/// Rewrites addresses, ports and checksums of a TCP or UDP packet (Kind::kFlow).
+template <class F>
+void translate(uint8_t* frame, const Parsed& parsed, const Translation<F>& translation);
+
+/// Lowers TTL or hop limit by one; the IPv4 checksum follows. The caller has checked that it is
+/// above 1.
+template <class F>
+void lower_hop_limit(uint8_t* frame, const Parsed& parsed);
+
+/// An ICMP error about a translated flow: the embedded packet is translated with `inner`, the outer
+/// source or destination is replaced, all checksums follow (ICMP's own included).
+template <class F>
+void translate_icmp_error(uint8_t* frame, const Parsed& parsed, const Translation<F>& inner,
+                          const typename F::Address& outer_source,
+                          const typename F::Address& outer_destination);
+
+/// Recomputes IPv4 header and transport checksums from nothing; for packets that Linux hands over
+/// with partial checksums.
+void fill_checksums(uint8_t* frame, const Parsed& parsed);
+
+}  // namespace shunt::net

@@ -1,0 +1,65 @@
+// What a frame is, found in one look at its headers.
+//
+// Never reads past `size`; every length field is checked against the bytes that are there. The
+// caller has the frame in one piece (the dataplane sees to that).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "net/family.h"
+
+namespace shunt::net {
+
+enum class Kind : uint8_t {
+  kFlow,  ///< TCP or UDP, whole (or a first fragment is NOT this: see kFragment): tuple is valid
+  kIcmpError,  ///< ICMP error whose embedded packet names a TCP or UDP flow: tuple is the embedded
+               ///< one's
+  kFragment,   ///< any fragment, first ones included; tuple has addresses and protocol, and the
+              ///< ports if this is the first fragment and they are in it (has_ports)
+  kOther,  ///< valid, but nothing to balance: ARP, other ethertypes, ICMP echo, other protocols
+  kBad,    ///< malformed: `bad` says how
+};
+
+/// Why a frame is malformed. Each is a drop reason of its own.
+enum class Bad : uint8_t {
+  kNone,
+  kShortFrame,      ///< shorter than an Ethernet header
+  kShortIp,         ///< the IP header does not fit, or the version is not the ethertype's
+  kIpLength,        ///< header length below 20, or lengths beyond the frame
+  kIpChecksum,      ///< IPv4 header checksum wrong (Linux ip_rcv drops it too)
+  kShortTransport,  ///< TCP (20 bytes) or UDP (8 bytes) header does not fit in the packet
+  kExtensions,      ///< IPv6 extension headers too many (kMaxExtensions), looping or cut short
+};
+
+/// IPv6 extension headers looked through before giving up.
+inline constexpr int kMaxExtensions = 8;
+
+/// Offsets are bytes from the start of the frame.
+struct Parsed {
+  Kind kind = Kind::kOther;
+  Bad bad = Bad::kNone;
+  Family family = Family::kV4;  ///< valid unless kind is kOther with no IP (see ether_type)
+  uint8_t protocol = 0;         ///< of the packet itself (kIcmp for an ICMP error)
+  uint16_t ether_type = 0;
+  uint8_t l3_offset = 0;   ///< 14 (VLAN tags are kOther)
+  uint16_t l4_offset = 0;  ///< transport header of the packet itself
+  uint16_t ip_end = 0;     ///< l3_offset + total length: bytes after it are Ethernet padding
+  uint8_t tcp_flags = 0;   ///< TcpHeader::k*, only for kFlow with protocol TCP
+  bool has_ports = false;  ///< kFragment: this fragment holds the ports
+  // kIcmpError only:
+  uint8_t icmp_type = 0, icmp_code = 0;
+  uint16_t inner_l3_offset = 0;  ///< embedded IP header
+  uint16_t inner_l4_offset =
+      0;  ///< embedded transport header; at least its 8 first bytes are there
+  // kFragment only:
+  uint32_t fragment_id = 0;
+  uint16_t fragment_offset = 0;  ///< bytes
+  bool more_fragments = false;
+};
+
+/// Looks at one Ethernet frame of `size` bytes (at most 65535). Fills `v4` or `v6` by
+/// Parsed::family where Kind says the tuple is valid.
+Parsed parse(const uint8_t* frame, size_t size, Tuple<V4>& v4, Tuple<V6>& v6);
+
+}  // namespace shunt::net

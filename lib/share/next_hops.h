@@ -1,0 +1,62 @@
+// Next hops: small numbers for (port, address) pairs, and what is known of their MAC addresses.
+//
+// Writer: control. Readers: workers. A row is one 64-bit word written atomically, so a gateway's
+// new MAC reaches every session at once and no snapshot is copied. Rows are never freed while
+// workers run; control reuses a row only after a grace period.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "base/address.h"
+#include "base/result.h"
+
+struct rte_hash;
+
+namespace shunt::share {
+
+inline constexpr uint32_t kNoNextHop = UINT32_MAX;
+
+/// What a packet needs of its next hop.
+struct NextHop {
+  enum State : uint8_t { kUnresolved = 0, kReachable = 1, kFailed = 2 };
+  MacAddress mac{};
+  uint8_t port = 0;
+  State state = kUnresolved;
+};
+
+class NextHops {
+ public:
+  /// Room for `capacity` rows; `name` unique in the process.
+  static Result<std::unique_ptr<NextHops>> create(const char* name, uint32_t capacity);
+  ~NextHops();
+
+  /// Control: the id of (port, address), made if new; nullopt when all rows are taken.
+  std::optional<uint32_t> intern(uint8_t port, const Address& address);
+  /// Control: what is known now.
+  void set(uint32_t id, NextHop::State state, const MacAddress& mac);
+  /// Control: the address of a row.
+  Address address(uint32_t id) const;
+  uint32_t size() const;
+
+  /// Workers (lock-free, wait-free): kNoNextHop if control does not know it yet.
+  uint32_t find(uint8_t port, const Address& address) const;
+  /// Workers: one atomic load.
+  NextHop get(uint32_t id) const;
+  /// Workers: remembers that the row was used (a relaxed store of a byte, only if not yet set).
+  void touch(uint32_t id);
+  /// Control: was it used since the last call? Clears the mark.
+  bool take_used(uint32_t id);
+
+ private:
+  NextHops() = default;
+  struct Row;
+  std::unique_ptr<Row[]> x_rows;
+  uint32_t x_capacity = 0;
+  std::atomic<uint32_t> x_size{0};
+  struct rte_hash* x_index = nullptr;  ///< RTE_HASH_EXTRA_FLAGS_RW_CONCURRENCY_LF
+};
+
+}  // namespace shunt::share

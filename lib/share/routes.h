@@ -1,0 +1,55 @@
+// Local addresses and routes: an immutable snapshot, built by control, looked up by workers for the
+// first packet of a flow and whenever `generation` has changed since a session last looked.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "base/address.h"
+#include "base/result.h"
+
+struct rte_rib;
+struct rte_rib6;
+
+namespace shunt::share {
+
+/// A route as the kernel has it, reduced to what forwarding needs.
+struct Route {
+  Prefix prefix;
+  uint8_t port = 0;                ///< index of the port whose twin the route goes out of
+  std::optional<Address> gateway;  ///< none: on-link
+  uint32_t mtu = 0;                ///< bytes; 0: the port's
+  std::optional<Address> source;   ///< preferred source address, if the kernel names one
+};
+
+/// An address (or, as `ip route add local`, a prefix) of a twin.
+struct LocalAddress {
+  Prefix prefix;
+  uint8_t port = 0;
+};
+
+class Routes {
+ public:
+  /// `name` unique in the process while the object lives.
+  static Result<std::unique_ptr<Routes>> build(const char* name, std::vector<Route> routes,
+                                               std::vector<LocalAddress> locals,
+                                               uint32_t generation);
+  ~Routes();
+
+  /// Longest prefix match; null: no route. Blackhole and unreachable routes are not in here.
+  const Route* lookup(const Address& destination) const;
+  bool is_local(const Address& address) const;
+  uint32_t generation() const { return x_generation; }  ///< changes with every build, never 0
+
+ private:
+  Routes() = default;
+  std::vector<Route> x_routes;
+  std::vector<LocalAddress> x_locals;
+  uint32_t x_generation = 0;
+  struct rte_rib *x_rib4 = nullptr, *x_local4 = nullptr;
+  struct rte_rib6 *x_rib6 = nullptr, *x_local6 = nullptr;
+};
+
+}  // namespace shunt::share
