@@ -1,7 +1,10 @@
 // The byte operations of forwarding: translate (NAT), lower the hop limit, set MACs.
 //
 // All checksums are updated incrementally: what was wrong stays wrong and is forwarded, as Linux
-// does. The one exception is UDP without a checksum over IPv4, which leaves NAT with a full one.
+// does. The one exception is UDP without a checksum, which leaves NAT with a full one.
+//
+// Called by the dataplane on frames that parse() has just described; every write lies where parse()
+// has found the bytes to be.
 #pragma once
 
 #include "net/parse.h"
@@ -23,7 +26,10 @@ struct Translation {
 template <class F>
 Translation<F> make_translation(const Tuple<F>& from, const Tuple<F>& to);
 
-/// Rewrites addresses, ports and checksums of a TCP or UDP packet (Kind::kFlow).
+/// Rewrites addresses, ports and checksums of a TCP or UDP packet (Kind::kFlow) or of a fragment of
+/// one (Kind::kFragment): in a fragment with ports the same, except that UDP without a checksum
+/// stays without one, since the rest of the datagram is elsewhere; in any other fragment the
+/// addresses and the IPv4 header checksum.
 template <class F>
 void translate(uint8_t* frame, const Parsed& parsed, const Translation<F>& translation);
 
@@ -32,15 +38,17 @@ void translate(uint8_t* frame, const Parsed& parsed, const Translation<F>& trans
 template <class F>
 void lower_hop_limit(uint8_t* frame, const Parsed& parsed);
 
-/// An ICMP error about a translated flow: the embedded packet is translated with `inner`, the outer
-/// source or destination is replaced, all checksums follow (ICMP's own included).
+/// An ICMP error about a translated flow (Kind::kIcmpError): the embedded packet is translated with
+/// `inner`, made of the embedded tuple, which runs against the direction of the error itself; the
+/// outer addresses become the ones given. All checksums follow: both IP headers', ICMP's own, and
+/// the embedded transport's as far as it is quoted (RFC 5508 section 4).
 template <class F>
 void translate_icmp_error(uint8_t* frame, const Parsed& parsed, const Translation<F>& inner,
                           const typename F::Address& outer_source,
                           const typename F::Address& outer_destination);
 
-/// Recomputes IPv4 header and transport checksums from nothing; for packets that Linux hands over
-/// with partial checksums.
+/// Recomputes the IPv4 header checksum and, of a Kind::kFlow, the transport checksum from nothing;
+/// for packets that Linux hands over with partial checksums.
 void fill_checksums(uint8_t* frame, const Parsed& parsed);
 
 }  // namespace shunt::net

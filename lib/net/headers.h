@@ -1,12 +1,25 @@
 // Packet headers as plain bytes: alignment 1, every field big-endian by type.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "base/address.h"
 #include "base/big_endian.h"
 
 namespace shunt::net {
+
+/// The header that lies `offset` bytes into a frame; whether it fits is the caller's to know.
+template <class Header>
+Header& header_at(uint8_t* frame, size_t offset) {
+  static_assert(alignof(Header) == 1);
+  return *reinterpret_cast<Header*>(frame + offset);
+}
+template <class Header>
+const Header& header_at(const uint8_t* frame, size_t offset) {
+  static_assert(alignof(Header) == 1);
+  return *reinterpret_cast<const Header*>(frame + offset);
+}
 
 inline constexpr uint16_t kEtherTypeIpv4 = 0x0800;
 inline constexpr uint16_t kEtherTypeArp = 0x0806;

@@ -16,9 +16,9 @@ enum class Kind : uint8_t {
   kIcmpError,  ///< ICMP error whose embedded packet names a TCP or UDP flow: tuple is the embedded
                ///< one's
   kFragment,   ///< any fragment, first ones included; tuple has addresses and protocol, and the
-              ///< ports if this is the first fragment and they are in it (has_ports)
-  kOther,  ///< valid, but nothing to balance: ARP, other ethertypes, ICMP echo, other protocols
-  kBad,    ///< malformed: `bad` says how
+               ///< ports if this is the first fragment and they are in it (has_ports)
+  kOther,      ///< valid, but nothing to balance: ARP, other ethertypes, ICMP echo, other protocols
+  kBad,        ///< malformed: `bad` says how
 };
 
 /// Why a frame is malformed. Each is a drop reason of its own.
@@ -46,14 +46,17 @@ struct Parsed {
   uint16_t l4_offset = 0;  ///< transport header of the packet itself
   uint16_t ip_end = 0;     ///< l3_offset + total length: bytes after it are Ethernet padding
   uint8_t tcp_flags = 0;   ///< TcpHeader::k*, only for kFlow with protocol TCP
-  bool has_ports = false;  ///< kFragment: this fragment holds the ports
+  bool has_ports = false;  ///< kFragment: it is the first and holds the whole TCP (20 bytes) or UDP
+                           ///< (8 bytes) header: the ports, and the checksum that follows them
   // kIcmpError only:
   uint8_t icmp_type = 0, icmp_code = 0;
+  uint8_t inner_protocol = 0;    ///< kTcp or kUdp
   uint16_t inner_l3_offset = 0;  ///< embedded IP header
   uint16_t inner_l4_offset =
       0;  ///< embedded transport header; at least its 8 first bytes are there
   // kFragment only:
-  uint32_t fragment_id = 0;
+  uint32_t fragment_id = 0;  ///< the fragments of one IPv6 packet may differ in `protocol`: only
+                             ///< the first shows what follows further extension headers
   uint16_t fragment_offset = 0;  ///< bytes
   bool more_fragments = false;
 };
