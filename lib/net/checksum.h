@@ -1,7 +1,7 @@
 // Internet checksums: whole (RFC 1071) and incremental (RFC 1624).
 //
 // Partial sums are 32-bit ones'-complement sums of 16-bit words in memory order (be16::raw), so no
-// byte is ever swapped.
+// byte is ever swapped. Called by the rest of net/ and by who else makes headers.
 #pragma once
 
 #include <bit>

@@ -1,4 +1,5 @@
-// ICMP errors the appliance makes itself.
+// ICMP errors the appliance makes itself. Called by the dataplane with frames that parse() has just
+// described; nothing but `out` is written.
 #pragma once
 
 #include <cstddef>

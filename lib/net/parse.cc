@@ -37,7 +37,7 @@ Tuple<F> addresses_of(const typename F::Header& ip, uint8_t protocol) {
   return {ip.source, ip.destination, be16(0), be16(0), protocol, {}};
 }
 
-/// 0 (or its other form, 0xffff complemented) for a header that is whole.
+/// 0 if the header is as it was sent (RFC 1071 section 1). The usual one has no options.
 uint16_t header_checksum(const Ipv4Header& ip) {
   if (ip.header_length() != sizeof ip)
     return checksum_finish(checksum_add(&ip, ip.header_length()));

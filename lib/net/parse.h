@@ -1,7 +1,8 @@
 // What a frame is, found in one look at its headers.
 //
 // Never reads past `size`; every length field is checked against the bytes that are there. The
-// caller has the frame in one piece (the dataplane sees to that).
+// caller has the frame in one piece (the dataplane sees to that). Called by the dataplane once a
+// frame and by tests and tools.
 #pragma once
 
 #include <cstddef>
