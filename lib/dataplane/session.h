@@ -29,7 +29,6 @@ struct Session {
   uint32_t hop_in, hop_out;    ///< next-hop ids towards the server and the client, or kNoHop
   uint32_t routes_generation;  ///< of the routes that hop_in and hop_out were found with
   uint32_t timer_next, timer_previous;         ///< owned by the session table
-  uint16_t timer_slot;                         ///< owned by the session table
   uint16_t in_address_delta, in_port_delta;    ///< checksum deltas request → server
   uint16_t out_address_delta, out_port_delta;  ///< and reply → client
   ipvs::ForwardMethod method;

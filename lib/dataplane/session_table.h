@@ -14,6 +14,7 @@
 
 #include "base/result.h"
 #include "dataplane/session.h"
+#include "dataplane/timing_wheel.h"
 
 struct rte_hash;
 
@@ -29,10 +30,13 @@ struct Hit {
 template <class F>
 class SessionTable {
  public:
-  /// `capacity` sessions; `name` unique in the process; `seed` for the index's hash. Errors: not
-  /// enough memory, with the number of MiB that were wanted.
+  /// `capacity` sessions, 1..kMostSessions; `name` for messages; `seed` for the index's hash.
+  /// Errors: not enough memory, with the number of MiB that were wanted.
   static Result<std::unique_ptr<SessionTable>> create(const char* name, uint32_t capacity,
                                                       uint32_t seed, int socket);
+  /// What create() takes of DPDK's memory on that socket, estimated from above.
+  static uint64_t bytes_wanted(uint32_t capacity);
+  static constexpr uint32_t kMostSessions = 1u << 29;
   ~SessionTable();
   SessionTable(const SessionTable&) = delete;
   SessionTable& operator=(const SessionTable&) = delete;
@@ -71,12 +75,21 @@ class SessionTable {
   uint32_t capacity() const { return x_capacity; }
 
  private:
-  SessionTable() = default;
-  // The implementer's members follow; x_sessions, x_size and x_capacity are used above.
-  Session<F>* x_sessions = nullptr;
+  explicit SessionTable(Session<F>* sessions) : x_sessions(sessions), x_wheel(sessions) {}
+
+  bool add(const net::Tuple<F>& key, uint64_t value);
+  void set_used(uint32_t number) { x_used[number / 64] |= uint64_t{1} << number % 64; }
+  void clear_used(uint32_t number) { x_used[number / 64] &= ~(uint64_t{1} << number % 64); }
+
+  Session<F>* x_sessions;
   uint32_t x_size = 0;
   uint32_t x_capacity = 0;
-  struct rte_hash* x_index = nullptr;
+  /// Free numbers are a queue through timer_next: a number rests as long as possible before it
+  /// names another session.
+  uint32_t x_first_free = 0, x_last_free = 0;
+  uint64_t* x_used = nullptr;  ///< a bit per number, so that a walk touches only living sessions
+  struct rte_hash* x_index = nullptr;  ///< tuple → number * 2 + is_reply
+  TimingWheel<Session<F>> x_wheel;
 };
 
 }  // namespace shunt::dataplane
