@@ -29,7 +29,7 @@ struct NextHop {
 
 class NextHops {
  public:
-  /// Room for `capacity` rows; `name` unique in the process.
+  /// Room for `capacity` rows; `name` for messages.
   static Result<std::unique_ptr<NextHops>> create(const char* name, uint32_t capacity);
   ~NextHops();
 

@@ -32,7 +32,8 @@ struct LocalAddress {
 
 class Routes {
  public:
-  /// `name` unique in the process while the object lives.
+  /// `name` for messages. Of routes with the same prefix the first counts: give the preferred one
+  /// first. Bits of a prefix beyond its length do not matter. Errors: not enough memory.
   static Result<std::unique_ptr<Routes>> build(const char* name, std::vector<Route> routes,
                                                std::vector<LocalAddress> locals,
                                                uint32_t generation);
@@ -45,9 +46,13 @@ class Routes {
 
  private:
   Routes() = default;
+  template <class Entry>
+  bool index(const std::vector<Entry>& entries, struct rte_rib*& rib4, struct rte_rib6*& rib6);
+
   std::vector<Route> x_routes;
   std::vector<LocalAddress> x_locals;
   uint32_t x_generation = 0;
+  /// Prefix → place in the vector above; null if the family has none.
   struct rte_rib *x_rib4 = nullptr, *x_local4 = nullptr;
   struct rte_rib6 *x_rib6 = nullptr, *x_local6 = nullptr;
 };

@@ -1,0 +1,108 @@
+#include "share/routes.h"
+
+#include <rte_byteorder.h>
+#include <rte_errno.h>
+#include <rte_rib.h>
+#include <rte_rib6.h>
+
+#include <atomic>
+#include <cassert>
+#include <cstring>
+#include <string>
+#include <utility>
+
+namespace shunt::share {
+
+namespace {
+
+// Its mempool's name is cut short if it is long, so a rib's must be short and unique.
+std::string rib_name() {
+  static std::atomic<unsigned> serial;
+  return "routes." + std::to_string(serial++);
+}
+
+uint32_t host_order(const Address& address) {
+  uint32_t raw;
+  std::memcpy(&raw, address.bytes.data(), 4);
+  return rte_be_to_cpu_32(raw);
+}
+
+bool add(rte_rib* rib, const Prefix& prefix, uint64_t place) {
+  auto* node = rte_rib_insert(rib, host_order(prefix.address), prefix.length);
+  if (node == nullptr) return rte_errno == EEXIST;  // the first counts
+  return rte_rib_set_nh(node, place) == 0;
+}
+
+bool add(rte_rib6* rib, const Prefix& prefix, uint64_t place) {
+  auto* node = rte_rib6_insert(rib, prefix.address.bytes.data(), prefix.length);
+  if (node == nullptr) return rte_errno == EEXIST;
+  return rte_rib6_set_nh(node, place) == 0;
+}
+
+constexpr uint64_t kNone = UINT64_MAX;
+
+uint64_t find(rte_rib* rib4, rte_rib6* rib6, const Address& address) {
+  uint64_t place = kNone;
+  if (address.is_v4()) {
+    auto* node = rib4 ? rte_rib_lookup(rib4, host_order(address)) : nullptr;
+    if (node != nullptr) rte_rib_get_nh(node, &place);
+  } else {
+    auto* node = rib6 ? rte_rib6_lookup(rib6, address.bytes.data()) : nullptr;
+    if (node != nullptr) rte_rib6_get_nh(node, &place);
+  }
+  return place;
+}
+
+}  // namespace
+
+/// Makes the ribs of `entries`; false: not enough memory.
+template <class Entry>
+bool Routes::index(const std::vector<Entry>& entries, rte_rib*& rib4, rte_rib6*& rib6) {
+  int n4 = 0, n6 = 0;
+  for (const auto& entry : entries) (entry.prefix.address.is_v4() ? n4 : n6)++;
+  // Every prefix may need a node for itself and one where it branches off.
+  rte_rib_conf conf4{.ext_sz = 0, .max_nodes = 2 * n4};
+  rte_rib6_conf conf6{.ext_sz = 0, .max_nodes = 2 * n6};
+  if (n4 > 0 && (rib4 = rte_rib_create(rib_name().c_str(), -1, &conf4)) == nullptr) return false;
+  if (n6 > 0 && (rib6 = rte_rib6_create(rib_name().c_str(), -1, &conf6)) == nullptr) return false;
+  for (size_t i = 0; i < entries.size(); i++) {
+    const Prefix& prefix = entries[i].prefix;
+    if (!(prefix.address.is_v4() ? add(rib4, prefix, i) : add(rib6, prefix, i))) return false;
+  }
+  return true;
+}
+
+Result<std::unique_ptr<Routes>> Routes::build(const char* name, std::vector<Route> routes,
+                                              std::vector<LocalAddress> locals,
+                                              uint32_t generation) {
+  assert(generation != 0);
+  std::unique_ptr<Routes> built(new Routes);
+  built->x_routes = std::move(routes);
+  built->x_locals = std::move(locals);
+  built->x_generation = generation;
+  if (!built->index(built->x_routes, built->x_rib4, built->x_rib6) ||
+      !built->index(built->x_locals, built->x_local4, built->x_local6))
+    return Error{std::string("routes ") + name + ": no memory for " +
+                 std::to_string(built->x_routes.size()) + " routes and " +
+                 std::to_string(built->x_locals.size()) +
+                 " local addresses: " + rte_strerror(rte_errno) + "; reserve more memory"};
+  return built;
+}
+
+Routes::~Routes() {
+  rte_rib_free(x_rib4);
+  rte_rib_free(x_local4);
+  rte_rib6_free(x_rib6);
+  rte_rib6_free(x_local6);
+}
+
+const Route* Routes::lookup(const Address& destination) const {
+  uint64_t place = find(x_rib4, x_rib6, destination);
+  return place == kNone ? nullptr : &x_routes[place];
+}
+
+bool Routes::is_local(const Address& address) const {
+  return find(x_local4, x_local6, address) != kNone;
+}
+
+}  // namespace shunt::share
