@@ -1,0 +1,69 @@
+#include "dataplane/port_plan.h"
+
+#include <rte_ethdev.h>
+
+#include <algorithm>
+#include <string>
+
+namespace shunt::dataplane {
+
+namespace {
+
+constexpr uint16_t kUsualDescriptors = 1024;
+constexpr uint64_t kRssTypes = RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP;
+
+/// `wish` moved between the limits and onto the alignment. Limits of 0 mean none.
+uint16_t fit_descriptors(uint16_t wish, uint16_t preferred, const rte_eth_desc_lim& limits) {
+  uint32_t wanted = wish != 0 ? wish : preferred != 0 ? preferred : kUsualDescriptors;
+  uint32_t most = limits.nb_max != 0 ? limits.nb_max : UINT16_MAX;
+  uint32_t step = limits.nb_align != 0 ? limits.nb_align : 1;
+  wanted = std::min(std::max<uint32_t>(wanted, limits.nb_min), most);
+  uint32_t up = (wanted + step - 1) / step * step;
+  return static_cast<uint16_t>(up <= most ? up : wanted / step * step);
+}
+
+/// Largest frame less MTU, as ethdev reckons it when it checks an MTU.
+uint32_t overhead(const rte_eth_dev_info& info) {
+  if (info.max_mtu != UINT16_MAX && info.max_rx_pktlen > info.max_mtu)
+    return info.max_rx_pktlen - info.max_mtu;
+  return RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN;
+}
+
+uint16_t fit_mtu(uint16_t wish, const rte_eth_dev_info& info) {
+  uint32_t most = info.max_mtu != 0 ? info.max_mtu : UINT16_MAX;
+  if (info.max_rx_pktlen > overhead(info))
+    most = std::min(most, info.max_rx_pktlen - overhead(info));
+  uint32_t wanted = wish != 0 ? wish : RTE_ETHER_MTU;
+  return static_cast<uint16_t>(std::min(std::max<uint32_t>(wanted, info.min_mtu), most));
+}
+
+}  // namespace
+
+Result<PortPlan> plan_port(std::string_view name, const rte_eth_dev_info& info,
+                           const PortWish& wish) {
+  std::string port = "port " + std::string(name);
+  if (info.max_rx_queues == 0) return Error{port + ": its device has no receive queue"};
+  if (info.max_tx_queues == 0) return Error{port + ": its device has no transmit queue"};
+  if (info.max_tx_queues < wish.workers) {
+    std::string queues = std::to_string(info.max_tx_queues);
+    bool one = info.max_tx_queues == 1;
+    return Error{port + ": its device has " + queues + " transmit queue" + (one ? "" : "s") +
+                 ", so it supports " + queues + " worker" + (one ? "" : "s") + " and not " +
+                 std::to_string(wish.workers) + "; set workers to " + queues +
+                 " or give the device more queues"};
+  }
+  PortPlan plan{};
+  plan.tx_queues = std::max<uint16_t>(wish.workers, 1);
+  plan.rx_queues = std::min(plan.tx_queues, info.max_rx_queues);
+  plan.rx_descriptors =
+      fit_descriptors(wish.rx_descriptors, info.default_rxportconf.ring_size, info.rx_desc_lim);
+  plan.tx_descriptors =
+      fit_descriptors(wish.tx_descriptors, info.default_txportconf.ring_size, info.tx_desc_lim);
+  plan.mtu = fit_mtu(wish.mtu, info);
+  if (plan.rx_queues > 1 && info.reta_size > 0)
+    plan.rss_types = kRssTypes & info.flow_type_rss_offloads;
+  if (wish.one_mempool) plan.tx_offloads = RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE & info.tx_offload_capa;
+  return plan;
+}
+
+}  // namespace shunt::dataplane

@@ -1,0 +1,40 @@
+// What to ask of an Ethernet device: decided from nothing but what the device says of itself
+// (rte_eth_dev_info) and what we wish, so that it can be tested without any device.
+//
+// Invariant: a plan asks for nothing that the device did not offer. Called by Port::start.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "base/result.h"
+
+struct rte_eth_dev_info;
+
+namespace shunt::dataplane {
+
+struct PortWish {
+  uint16_t workers = 1;
+  uint16_t rx_descriptors = 0;  ///< for each queue; 0: what the device prefers
+  uint16_t tx_descriptors = 0;
+  /// Bytes; 0: 1500 or the most the device can do, leaving a kernel interface's MTU as it is.
+  uint16_t mtu = 0;
+  bool one_mempool = false;  ///< all that is ever sent comes from one mempool, with one reference
+};
+
+struct PortPlan {
+  uint16_t rx_queues;       ///< 1..workers; worker i polls queue i, others live on their mailboxes
+  uint16_t tx_queues;       ///< one for each worker
+  uint16_t rx_descriptors;  ///< for each queue
+  uint16_t tx_descriptors;
+  uint16_t mtu;          ///< the wish, moved into what the device can do
+  uint64_t rss_types;    ///< RTE_ETH_RSS_*; 0: the device does not spread by RSS
+  uint64_t tx_offloads;  ///< RTE_ETH_TX_OFFLOAD_*
+};
+
+/// Errors: no receive or transmit queue, or fewer transmit queues than workers (with the number of
+/// workers that the port supports).
+Result<PortPlan> plan_port(std::string_view name, const rte_eth_dev_info& info,
+                           const PortWish& wish);
+
+}  // namespace shunt::dataplane
