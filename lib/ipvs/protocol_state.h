@@ -29,8 +29,16 @@ inline constexpr int kStates = 12;
 enum class Direction : uint8_t { kInput, kOutput, kInputOnly };
 
 /// The state after a TCP packet with `flags` (net::TcpHeader::k*). RST is looked at before SYN, FIN
-/// and ACK; a packet with none of them gives kClose.
+/// and ACK; a packet with none of them gives kClose. kUdp has no transitions: it stays.
 State next_tcp_state(State state, Direction direction, uint8_t flags);
+
+/// Does a client's packet with SYN (SYN+ACK too) on a TCP session in this state begin a new
+/// connection, so that the session is given up and the packet scheduled as a first one?
+/// `no_output`: no answer of the server was seen (DR, tunnel). `conn_reuse_mode` is the sysctl of
+/// that name, default 1: in TIME_WAIT and CLOSE; its bit 2 adds FIN_WAIT while no_output; 0: never.
+/// Sessions made from a persistence template are never given up: that is for the caller to know.
+/// (is_new_conn_expected, ip_vs_core.c)
+bool is_new_connection_expected(State state, bool no_output, int conn_reuse_mode = 1);
 
 /// As ipvsadm -Lc prints it: "ESTABLISHED", "UDP".
 std::string_view name(State state);
