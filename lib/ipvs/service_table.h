@@ -9,6 +9,7 @@
 #include <memory>
 #include <vector>
 
+#include "ipvs/endpoint_map.h"
 #include "ipvs/service.h"
 #include "net/family.h"
 
@@ -47,12 +48,14 @@ class ServiceTable {
  public:
   explicit ServiceTable(std::vector<std::shared_ptr<const Service>> services);
 
-  /// The service at (protocol, address, port), or null. Ports in wire order.
+  /// The service at (protocol, address, port), else the one at port 0, which takes every port of
+  /// its address (ip_vs_service_find, ip_vs_ctl.c), or null. Ports in wire order.
   template <class F>
   const Service* find(uint8_t protocol, const typename F::Address& address, be16 port) const;
 
   /// Is (protocol, address, port) a server of a masquerading (NAT) service: may a packet from it be
-  /// a reply?
+  /// a reply? A server at port 0 answers from every port; one of a mark service with every
+  /// protocol.
   template <class F>
   bool is_masqueraded_server(uint8_t protocol, const typename F::Address& address, be16 port) const;
 
@@ -60,21 +63,21 @@ class ServiceTable {
   bool has_family(Family family) const;  ///< IPVS works for a family only while it has a service
 
  private:
-  struct Slot {
-    Address address;
-    uint16_t port = 0;
-    uint8_t protocol = 0;
-    bool used = false;
-    const Service* service = nullptr;
+  struct Nothing {};
+  template <class F>
+  struct Index {
+    EndpointMap<F, const Service*> services;  ///< mark services are not in it
+    EndpointMap<F, Nothing> masqueraded;
+    bool any_port = false, any_port_server = false;  ///< is port 0 worth a second lookup?
   };
-  // Open addressing with linear probing, at most half full.
-  static void insert(std::vector<Slot>& slots, const Slot& slot);
-  static const Slot* lookup(const std::vector<Slot>& slots, uint8_t protocol,
-                            const Address& address, uint16_t port);
+  template <class F>
+  const Index<F>& index() const;
+  template <class F>
+  void build(Index<F>& index);
 
   std::vector<std::shared_ptr<const Service>> x_services;
-  std::vector<Slot> x_by_endpoint;
-  std::vector<Slot> x_masqueraded;
+  Index<net::V4> x_v4;
+  Index<net::V6> x_v6;
   bool x_has_v4 = false, x_has_v6 = false;
 };
 

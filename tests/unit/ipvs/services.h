@@ -1,0 +1,51 @@
+// Services for tests, put together as the control thread does: the server added last comes first.
+#pragma once
+
+#include <algorithm>
+#include <string_view>
+#include <utility>
+
+#include "ipvs/scheduler.h"
+#include "ipvs/service_table.h"
+#include "net/headers.h"
+
+namespace shunt::ipvs {
+
+inline Service service_at(std::string_view address, uint16_t port, uint8_t protocol = net::kTcp) {
+  Service service;
+  service.key.protocol = protocol;
+  service.key.endpoint = {*parse_address(address), port};
+  return service;
+}
+
+inline Server server_at(uint32_t id, std::string_view address, uint16_t port, int32_t weight = 1) {
+  Server server;
+  server.id = id;
+  server.endpoint = {*parse_address(address), port};
+  server.method = ForwardMethod::kMasquerade;
+  server.weight = server.last_weight = weight;
+  return server;
+}
+
+inline void add(Service& service, Server server) {
+  service.servers.insert(service.servers.begin(), std::move(server));
+}
+
+inline void remove(Service& service, uint32_t id) {
+  std::erase_if(service.servers, [id](const Server& server) { return server.id == id; });
+}
+
+inline void set_weight(Service& service, uint32_t id, int32_t weight) {
+  for (Server& server : service.servers) {
+    if (server.id != id) continue;
+    server.weight = weight;
+    if (weight) server.last_weight = weight;
+  }
+}
+
+/// The id of the picked server, 0 for none.
+inline uint32_t picked(const Service& service, const Pick& pick) {
+  return pick.index == Pick::kNoPick ? 0 : service.servers[pick.index].id;
+}
+
+}  // namespace shunt::ipvs
