@@ -27,7 +27,7 @@ uint32_t fold(const Ipv6& address);
 /// What a worker remembers for a service between picks (owner: that worker).
 struct SchedulerState {
   uint32_t last_server = kNoServer;  ///< id picked last
-  uint32_t position = 0;             ///< its index in Service::servers at that time
+  uint32_t followers = 0;            ///< servers after it in Service::servers at that time
 };
 
 /// A pick: the index into Service::servers, or kNoPick, and the table slot for --explain.
@@ -46,7 +46,7 @@ struct Scheduler {
 
 /// By IPVS's name ("rr", "mh"); null if there is none.
 const Scheduler* find_scheduler(std::string_view name);
-/// Is it one of IPVS's names that is still to be built?
+/// Does IPVS have a scheduler of this name, built here or not?
 bool is_scheduler_of_ipvs(std::string_view name);
 
 extern const Scheduler kRoundRobin;  // schedulers/rr.cc
