@@ -1,0 +1,99 @@
+// What the kernel knows of the twins (addresses, routes, neighbours), followed by rtnetlink.
+//
+// Invariant: after publish(), listeners know what the kernel had when its last event was read.
+// Local addresses are the routes of the kernel's table local (every address has one there while its
+// interface is up), so what is local here is what is local to IPVS: VIPs on lo or a dummy included.
+// Called by the control thread, nobody else; the listener fills share::Routes and share::NextHops.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "control/mirror_routes.h"
+#include "control/netlink.h"
+#include "share/next_hops.h"
+
+typedef struct sd_event sd_event;
+typedef struct sd_event_source sd_event_source;
+
+namespace shunt::control {
+
+class Mirror {
+ public:
+  struct Twin {
+    std::string name;  ///< the kernel interface
+    uint8_t port = 0;
+  };
+  struct Listener {
+    /// The whole tables, whenever anything in them changed; one call for a burst of changes.
+    std::function<void(std::vector<share::Route>, std::vector<share::LocalAddress>)> on_routes;
+    /// kReachable with a MAC, kFailed after the kernel's probes went unanswered, kUnresolved when
+    /// the entry is gone. An entry still being probed for the first time is no news.
+    std::function<void(uint8_t port, const Address&, share::NextHop::State, const MacAddress&)>
+        on_neighbour;
+  };
+
+  /// Everything there is has been reported when this returns. An error if a twin does not exist.
+  static Result<std::unique_ptr<Mirror>> open(const std::vector<Twin>& twins, Listener listener);
+  ~Mirror();
+
+  /// Becomes readable when the kernel has news.
+  int fd() const { return x_events.fd(); }
+  /// Reads all news; reports neighbours at once and keeps routes for publish().
+  void handle_readable();
+  /// Reports the routes if they changed since the last time.
+  void publish();
+  /// Has `event` call both: publish() kCoalesce after the first change of a burst. `event` must
+  /// outlive this.
+  Result<void> attach(sd_event* event);
+
+  /// Asks the kernel to resolve a neighbour or, if it knows it, to confirm it when it is stale
+  /// (RTM_NEWNEIGH with NTF_USE, net/core/neighbour.c). Its probes leave through the twin; the
+  /// answer comes by on_neighbour. Does nothing for a port without a twin. For IPv6 the kernel
+  /// solicits from the twin's link-local address, so nothing leaves before that is past its DAD.
+  void request_neighbour(uint8_t port, const Address& address);
+
+  /// The source address the kernel would choose towards `destination` (RTM_GETROUTE).
+  Result<Address> source_address(const Address& destination);
+
+  static constexpr uint64_t kCoalesce = 5'000;  ///< microseconds
+
+ private:
+  struct Neighbour {
+    share::NextHop::State state = share::NextHop::kUnresolved;
+    MacAddress mac{};
+    bool operator==(const Neighbour&) const = default;
+  };
+  using NeighbourKey = std::pair<uint32_t, Address>;  ///< interface index, address
+
+  Mirror(Netlink events, Netlink questions, const std::vector<Twin>& twins, Listener listener);
+  Result<void> dump();
+  Result<void> dump_routes();
+  Result<void> dump_links();
+  void on_event(const nlmsghdr& message);
+  void on_link(const nlmsghdr& message);
+  void on_neighbour(const nlmsghdr& message);
+  void report(const NeighbourKey& key, const Neighbour& neighbour);
+  void forget_neighbours(uint32_t interface);
+  void arm();
+
+  Netlink x_events;
+  Netlink x_questions;  ///< blocking, for dumps
+  Listener x_listener;
+  std::map<std::string, uint8_t> x_twins;
+  std::map<uint32_t, Link> x_links;
+  std::map<uint32_t, uint8_t> x_ports;  ///< interface index of a twin → port
+  MirrorRoutes x_routes;
+  std::map<NeighbourKey, Neighbour> x_neighbours;  ///< of twins, as last reported
+  bool x_changed = true;
+  bool x_stale = false;  ///< the routes must be dumped again before they are reported
+  sd_event_source* x_readable = nullptr;
+  sd_event_source* x_timer = nullptr;
+  bool x_armed = false;
+};
+
+}  // namespace shunt::control
