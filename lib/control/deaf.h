@@ -1,10 +1,11 @@
 // Makes the kernel deaf on an interface whose frames a port takes by packet sockets (af_packet).
 //
 // The kernel hears those frames too: left alone it answers ARP for a VIP, sends RSTs to clients,
-// forwards. Packet sockets tap before the ingress hook, so dropping there leaves the port its
-// frames. Invariant: what was changed is put back when the object ends; after a crash the next
-// start finds what it was in the comment of its nftables table, and puts that back. Called by
-// shuntd before the port starts, never on the packet path.
+// forwards. Packet sockets of ETH_P_ALL, as net_af_packet's are, tap before the ingress hook (those
+// of a single protocol behind it), so dropping there leaves the port its frames.
+// Invariant: what was changed is put back when the object ends; after a crash the next start finds
+// what it was in the comment of its nftables table, and puts that back. Called by shuntd before the
+// port starts.
 #pragma once
 
 #include <string>

@@ -1,0 +1,229 @@
+// What the command line and the conf file say, and how mistakes in them are named.
+#include "control/conf.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <fstream>
+
+namespace shunt::control {
+namespace {
+
+class ConfTest : public testing::Test {
+ protected:
+  void TearDown() override { unlink(x_path.c_str()); }
+
+  /// Parses `shuntd ARGUMENT…`.
+  static Result<Conf> parse(std::vector<const char*> arguments) {
+    arguments.insert(arguments.begin(), "shuntd");
+    return parse_conf(static_cast<int>(arguments.size()), arguments.data());
+  }
+  /// Parses a conf file with this text, and further arguments.
+  Result<Conf> file(const std::string& text, std::vector<const char*> arguments = {}) {
+    std::ofstream(x_path) << text;
+    arguments.insert(arguments.begin(), {"--conf", x_path.c_str()});
+    return parse(arguments);
+  }
+  void expect_error(const Result<Conf>& conf, const std::string& sentence) {
+    ASSERT_FALSE(conf) << "expected: " << sentence;
+    EXPECT_EQ(conf.error().message, sentence);
+    EXPECT_EQ(conf.error().status, 2);
+  }
+
+  const std::string x_path =
+      testing::TempDir() + "shunt-conf-" + std::to_string(getpid()) + ".conf";
+};
+
+TEST_F(ConfTest, HasDefaults) {
+  auto conf = file("port = eth1\n");
+  ASSERT_TRUE(conf) << conf.error().message;
+  EXPECT_EQ(conf->socket, "/run/shunt/shunt.sock");
+  EXPECT_EQ(conf->rules, "");
+  EXPECT_GE(conf->workers, 1u);
+  EXPECT_EQ(conf->idle, Idle::kSpin);
+  EXPECT_EQ(conf->sessions, 1048576u);
+  EXPECT_EQ(conf->masquerade_ports, (PortRange{10000, 32767}));
+  EXPECT_FALSE(conf->interactive);
+  EXPECT_FALSE(conf->check);
+  ASSERT_EQ(conf->ports.size(), 1u);
+  EXPECT_EQ(conf->ports[0].name, "eth1");
+  EXPECT_EQ(conf->ports[0].twin, "sh-eth1");
+}
+
+TEST_F(ConfTest, ReadsEveryKey) {
+  auto conf = file(R"(# a comment
+rules = /etc/shunt/services.rules   # another
+socket=/tmp/s#1.sock
+
+port = p0 eth1
+twin = vip0
+port = p1 0000:3b:00.0,rx-burst=1
+port = p2 net_null0
+twin = p1 vip1
+workers = 4
+idle = yield
+sessions = 2000000
+full = refuse
+masquerade = p0 p1
+masquerade-source = 192.0.2.1
+masquerade-source = 2001:db8::1
+masquerade-ports = 1024-9999
+kernel-rate = 0
+eal = -l 0-4  --no-huge
+)");
+  ASSERT_TRUE(conf) << conf.error().message;
+  EXPECT_EQ(conf->rules, "/etc/shunt/services.rules");
+  EXPECT_EQ(conf->socket, "/tmp/s#1.sock");
+  ASSERT_EQ(conf->ports.size(), 3u);
+  EXPECT_EQ(conf->ports[0].kind, PortConf::kInterface);
+  EXPECT_EQ(conf->ports[0].twin, "vip0");
+  EXPECT_EQ(conf->ports[1].kind, PortConf::kPci);
+  EXPECT_EQ(conf->ports[1].twin, "vip1");
+  EXPECT_EQ(conf->ports[2].kind, PortConf::kVdev);
+  EXPECT_EQ(conf->ports[2].twin, "sh-p2");
+  EXPECT_EQ(conf->workers, 4u);
+  EXPECT_EQ(conf->idle, Idle::kYield);
+  EXPECT_EQ(conf->sessions, 2000000u);
+  EXPECT_EQ(conf->masquerade, (std::vector<std::string>{"p0", "p1"}));
+  ASSERT_EQ(conf->masquerade_sources.size(), 2u);
+  EXPECT_EQ(to_string(conf->masquerade_sources[1]), "2001:db8::1");
+  EXPECT_EQ(conf->masquerade_ports, (PortRange{1024, 9999}));
+  EXPECT_EQ(conf->kernel_rate, 0u);
+  EXPECT_EQ(conf->eal, (std::vector<std::string>{"-l", "0-4", "--no-huge"}));
+}
+
+TEST_F(ConfTest, CommandLineComesBeforeTheFile) {
+  auto conf = file("port = p0 eth1\nworkers = 4\nidle = spin\n",
+                   {"--workers", "2", "--idle=sleep", "--port", "p1 eth2", "-i", "--check"});
+  ASSERT_TRUE(conf) << conf.error().message;
+  EXPECT_EQ(conf->workers, 2u);
+  EXPECT_EQ(conf->idle, Idle::kSleep);
+  EXPECT_EQ(conf->ports.size(), 2u);
+  EXPECT_TRUE(conf->interactive);
+  EXPECT_TRUE(conf->check);
+}
+
+TEST_F(ConfTest, EalOptionsStandBeforeTheDashes) {
+  std::ofstream(x_path) << "port = p0 eth1\neal = -l 0\n";
+  auto conf = parse({"-l", "0,1", "--no-huge", "--", "--conf", x_path.c_str()});
+  ASSERT_TRUE(conf) << conf.error().message;
+  EXPECT_EQ(conf->eal, (std::vector<std::string>{"-l", "0,1", "--no-huge"}));
+  auto without = parse({"--conf", x_path.c_str()});
+  ASSERT_TRUE(without);
+  EXPECT_EQ(without->eal, (std::vector<std::string>{"-l", "0"}));
+  // EAL's options without the dashes are not ours.
+  expect_error(parse({"--no-huge"}),
+               "unrecognised option '--no-huge'; `shuntd --help` lists the options");
+}
+
+TEST_F(ConfTest, AsksForNothingMoreWhenAskedForHelp) {
+  auto conf = parse({"--help", "--conf", "/nowhere"});
+  ASSERT_TRUE(conf);
+  EXPECT_TRUE(conf->help);
+  auto version = parse({"-V"});
+  ASSERT_TRUE(version);
+  EXPECT_TRUE(version->version);
+  for (const char* word : {"--port", "--masquerade-ports", "--rules", "-i"})
+    EXPECT_NE(conf_usage().find(word), std::string::npos) << word;
+}
+
+TEST_F(ConfTest, NamesFileAndLine) {
+  auto at = [&](int line) { return x_path + ":" + std::to_string(line) + ": "; };
+  expect_error(file("\nport = eth1\nprot = eth2\n"), at(3) + "there is no key 'prot'");
+  expect_error(file("port eth1\n"), at(1) + "'port eth1' is not `key = value`");
+  expect_error(file("port =\n"), at(1) + "port needs a value");
+  expect_error(file("workers = four\n"), at(1) + "workers = four is not a number from 1 to 128");
+  expect_error(file("workers = 0\n"), at(1) + "workers = 0 is not a number from 1 to 128");
+  expect_error(file("sessions = -1\n"),
+               at(1) + "sessions = -1 is not a number from 1 to 4294967296");
+  expect_error(file("idle = doze\n"), at(1) + "idle = doze is none of spin, yield, sleep");
+  expect_error(file("full = stateless\n"),
+               at(1) + "not built yet: full = stateless; only full = refuse is");
+  expect_error(file("full = never\n"), at(1) + "full = never is none of refuse, stateless, evict");
+  expect_error(file("twin = vip0\n"), at(1) + "twin = vip0 comes before any port");
+  expect_error(file("port = eth1\ntwin = p7 vip0\n"),
+               at(2) + "twin = p7 vip0: there is no port p7 above this line");
+  expect_error(file("port = p0 eth1\nport = p0 eth2\n"), at(2) + "port p0 is there twice");
+  expect_error(file("masquerade-source = any\n"),
+               at(1) + "masquerade-source = any is not an address");
+  for (const char* bad : {"20000-10000", "10000", "0-5", "1-70000", "a-b"})
+    expect_error(file("masquerade-ports = " + std::string(bad) + "\n"),
+                 at(1) + "masquerade-ports = " + bad +
+                     " is not FIRST-LAST, two ports from 1 to 65535, such as 10000-32767");
+  // Keys of the command line alone are no keys; abbreviations are not guessed.
+  expect_error(file("check = yes\n"), at(1) + "there is no key 'check'");
+  expect_error(file("work = 1\n"), at(1) + "there is no key 'work'");
+}
+
+TEST_F(ConfTest, NamesWhatDoesNotFitTogether) {
+  expect_error(file(""), "there is no port: say `port = NAME DEVICE` in " + x_path +
+                             " or --port 'NAME DEVICE'");
+  expect_error(file("port = p0 eth1\nport = p1 eth1\n"),
+               "ports p0 and p1 have the same device eth1");
+  expect_error(file("port = p0 eth1\ntwin = v\nport = p1 eth2\ntwin = v\n"),
+               "ports p0 and p1 have the same twin v");
+  expect_error(
+      file("port = p0 eth1\ntwin = eth1\n"),
+      "port p0 and its twin cannot both be the interface eth1: rename the interface first");
+  expect_error(file("port = p0 eth1\nmasquerade = p9\n"), "masquerade = p9: there is no such port");
+}
+
+TEST_F(ConfTest, NamesAFileThatCannotBeRead) {
+  expect_error(parse({"--conf", "/nowhere/shunt.conf"}),
+               "the conf file /nowhere/shunt.conf cannot be read: No such file or directory");
+  expect_error(parse({"--conf", "/"}), "the conf file / cannot be read: Is a directory");
+}
+
+TEST_F(ConfTest, NamesMistakesOfTheCommandLine) {
+  expect_error(file("port = eth1\n", {"--workers", "none"}),
+               "--workers: workers = none is not a number from 1 to 128");
+  EXPECT_FALSE(file("port = eth1\n", {"stray"}));
+  EXPECT_FALSE(file("port = eth1\n", {"--workers"}));
+  EXPECT_FALSE(file("port = eth1\n", {"--work", "1"}));
+}
+
+TEST_F(ConfTest, KnowsWhatEachPortIs) {
+  auto conf = file(
+      "port = p0 eth1\nport = p1 net_af_packet0,iface=veth0,qpairs=1\n"
+      "port = p2 3b:00.1\nport = net_ring0\nport = enp129s0f0np0\n");
+  ASSERT_TRUE(conf) << conf.error().message;
+  const auto& ports = conf->ports;
+  EXPECT_EQ(ports[0].interface(), "eth1");
+  EXPECT_EQ(ports[0].devargs(2),
+            "net_af_packet_p0,iface=eth1,blocksz=65536,framesz=2048,framecnt=4096,qpairs=2");
+  EXPECT_EQ(ports[1].interface(), "veth0");
+  EXPECT_EQ(ports[1].devargs(2), "net_af_packet0,iface=veth0,qpairs=1");
+  EXPECT_EQ(ports[2].kind, PortConf::kPci);
+  EXPECT_EQ(ports[2].interface(), "");
+  EXPECT_EQ(ports[3].name, "p3");
+  EXPECT_EQ(ports[4].twin, "sh-p4");  // "sh-enp129s0f0np0" is too long for an interface
+}
+
+TEST(ShippedConf, IsReadOnceItHasAPort) {
+  std::vector<const char*> arguments{"shuntd", "--conf", SHIPPED_CONF};
+  auto bare = parse_conf(3, arguments.data());
+  ASSERT_FALSE(bare);
+  EXPECT_EQ(bare.error().message.find("there is no port"), 0u) << bare.error().message;
+  arguments.insert(arguments.end(), {"--port", "p0 eth1"});
+  auto conf = parse_conf(5, arguments.data());
+  ASSERT_TRUE(conf) << conf.error().message;
+  EXPECT_EQ(conf->rules, "/etc/shunt/services.rules");
+  EXPECT_EQ(conf->sessions, Conf().sessions);
+  EXPECT_EQ(conf->kernel_rate, Conf().kernel_rate);
+}
+
+TEST(MasqueradePorts, MustNotBeTheKernels) {
+  EXPECT_TRUE(check_masquerade_ports({10000, 32767}, {32768, 60999}));
+  EXPECT_TRUE(check_masquerade_ports({61000, 65535}, {32768, 60999}));
+  auto overlap = check_masquerade_ports({10000, 32768}, {32768, 60999});
+  ASSERT_FALSE(overlap);
+  EXPECT_NE(overlap.error().message.find("10000-32768"), std::string::npos);
+  EXPECT_NE(overlap.error().message.find("32768-60999"), std::string::npos);
+  EXPECT_FALSE(check_masquerade_ports({1, 65535}, {32768, 60999}));
+  auto kernels = kernel_port_range();
+  ASSERT_TRUE(kernels);
+  EXPECT_LE(kernels->first, kernels->last);
+}
+
+}  // namespace
+}  // namespace shunt::control
