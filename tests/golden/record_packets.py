@@ -1,0 +1,540 @@
+#!/usr/bin/env python3
+"""Records the golden packet cases from a real IPVS: record_packets.py OUTPUT [CASE...].
+
+Needs root on a machine whose kernel has ip_vs, in a network namespace of its own, with ip and
+ipvsadm. The cases in packets/ were recorded on Linux 6.1.176 with ipvsadm 1.31. It stands around
+the director as its wire:
+
+    clients, behind 192.0.2.254 / 2001:db8:c::fe      MAC 02:00:00:00:00:fe
+        | lbc 192.0.2.1/24, 2001:db8:c::1/64          MAC 02:5b:00:00:00:01
+    director; every virtual address is on lo
+        | lbs 10.1.0.254/16, 2001:db8:1::fe/64        MAC 02:5b:00:00:00:01
+    servers 10.1.0.N / 2001:db8:1::N                  MAC 02:00:0a:01:00:0N / 02:00:00:00:00:0N
+
+Every step says what it expects to become of its packet (OUT, KERNEL or a drop reason): the
+recording cannot tell a packet that IPVS left to the local stack from one it handled. What came out
+is checked against that. Frame times are the real ones, in milliseconds from the first frame.
+"""
+
+import ctypes
+import fcntl
+import json
+import os
+import re
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import time
+
+import packet as p
+import pcap
+
+DIRECTOR, GATEWAY = "02:5b:00:00:00:01", "02:00:00:00:00:fe"
+OUT, KERNEL = "out", "kernel"
+sockets = {}
+
+
+def sh(command, check=True):
+    done = subprocess.run(
+        command, shell=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    if check and done.returncode:
+        sys.exit(f"{command}: {done.returncode} {done.stdout}")
+    return done.stdout
+
+
+def set_up():
+    sh(
+        f"""set -e
+    ip netns add wire
+    ip link add lbc address {DIRECTOR} type veth peer name c0 netns wire
+    ip link add lbs address {DIRECTOR} type veth peer name s0 netns wire
+    ip addr add 192.0.2.1/24 dev lbc; ip addr add 10.1.0.254/16 dev lbs
+    ip -6 addr add 2001:db8:c::1/64 dev lbc nodad; ip -6 addr add 2001:db8:1::fe/64 dev lbs nodad
+    ip link set lbc up; ip link set lbs up
+    ip -n wire link set c0 address {GATEWAY}; ip -n wire link set c0 up promisc on
+    ip -n wire link set s0 up promisc on
+    ip neigh add 192.0.2.254 lladdr {GATEWAY} dev lbc
+    ip -6 neigh add 2001:db8:c::fe lladdr {GATEWAY} dev lbc
+    ip route add default via 192.0.2.254; ip -6 route add default via 2001:db8:c::fe dev lbc
+    ip route add local 198.51.100.0/24 dev lo
+    for n in 1 2 3 9; do
+      ip neigh add 10.1.0.$n lladdr 02:00:0a:01:00:0$n dev lbs
+      ip -6 neigh add 2001:db8:1::$n lladdr 02:00:00:00:00:0$n dev lbs
+    done
+    cd /proc/sys/net; echo 1 >ipv4/ip_forward; echo 1 >ipv6/conf/all/forwarding
+    echo 0 >ipv4/icmp_ratelimit; echo 0 >ipv6/icmp/ratelimit
+    for d in all lbc lbs; do echo 0 >ipv4/conf/$d/rp_filter; echo 0 >ipv4/conf/$d/send_redirects; done
+    """
+    )
+    for device in b"lbc", b"lbs":  # no checksum offload: frames would show partial checksums
+        value = ctypes.create_string_buffer(struct.pack("II", 0x17, 0))  # ETHTOOL_STXCSUM
+        with socket.socket() as s:
+            fcntl.ioctl(s, 0x8946, struct.pack("16sP", device, ctypes.addressof(value)))
+    libc = ctypes.CDLL(None, use_errno=True)
+    here, wire = os.open("/proc/self/ns/net", 0), os.open("/run/netns/wire", 0)
+    libc.setns(wire, 0)
+    for device in "c0", "s0":
+        s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+        s.bind((device, 0))
+        s.setblocking(False)
+        sockets[device] = s
+    libc.setns(here, 0)
+
+
+def received(device, wait):
+    """All frames the director put on the device, without ARP and neighbour discovery."""
+    out, end = [], time.monotonic() + wait
+    while True:
+        try:
+            frame, where = sockets[device].recvfrom(65535)
+        except BlockingIOError:
+            if time.monotonic() >= end:
+                return out
+            time.sleep(0.002)
+            continue
+        if where[2] == socket.PACKET_OUTGOING or frame[12:14] == b"\x08\x06":
+            continue
+        if frame[12:14] == b"\x86\xdd" and (frame[20] == 0 or frame[20] == 58 and frame[54] >= 130):
+            continue
+        out.append(frame)
+        end = time.monotonic() + 0.01
+
+
+class Case:
+    """One directory of packets/: commands and packets in, packets and the table out."""
+
+    number = 0
+
+    def __init__(self, name, about, more_clients=()):
+        Case.number += 1
+        sh("ipvsadm -C")
+        self.name, self.about = name, about
+        self.v4, self.v6 = f"198.51.100.{Case.number}", f"2001:db8:f::{Case.number:x}"
+        self.a4, self.a6 = f"203.0.113.{Case.number}", f"2001:db8:cafe::{Case.number:x}"
+        sh(f"ip -6 addr add {self.v6}/128 dev lo nodad")
+        self.neighbours = [self.a4, self.a6, *more_clients]
+        self.rules, self.at, self.sent, self.wanted = [], {}, [], []
+        self.made, self.sessions, self.start = [], [], None
+        self.counts = {"packets_kernel": 0, "generated": 0, "dropped": {}}
+
+    def now(self):
+        """Milliseconds since the first frame."""
+        if self.start is None:
+            self.start = time.monotonic()
+        return round((time.monotonic() - self.start) * 1000)
+
+    def command(self, line):
+        """A line of ipvsadm-save, run at once."""
+        done = sh("ipvsadm " + line, False)
+        if done:
+            sys.exit(f"{self.name}: ipvsadm {line}: {done}")
+        if self.start is None:
+            self.rules.append(line)
+            return
+        time.sleep(0.01)
+        self.at.setdefault(self.now(), []).append(line)
+        time.sleep(0.01)
+
+    def service(self, kind, options, *servers, port=80, v6=False, vip=None):
+        vip = vip or (self.v6 if v6 else self.v4)
+        where = f"-{kind} " + (f"[{vip}]:{port}" if v6 else f"{vip}:{port}")
+        self.command(f"-A {where} {options}")
+        for server in servers:
+            self.command(f"-a {where} {server} -w 1")
+
+    def _step(self, device, other, frames, outcome):
+        times = []
+        for frame in frames:
+            times.append(self.now())
+            self.sent.append((times[-1], frame))
+            sockets[device].send(frame)
+            if len(frames) > 1:
+                time.sleep(0.005)
+        came = received(other, 0.05)
+        came += received(device, 0.01)
+        self._judge(outcome, times, came)
+
+    def _judge(self, outcome, times, came):
+        def wrong(why):
+            sys.exit(f"{self.name}, packet {len(self.sent)}: {why}: {[p.summary(f) for f in came]}")
+
+        if outcome == KERNEL:
+            self.counts["packets_kernel"] += len(times)
+            return
+        if outcome == OUT:
+            if len(came) != len(times):
+                wrong("expected as many frames out as in")
+        else:
+            self.counts["dropped"].setdefault(outcome, 0)
+            self.counts["dropped"][outcome] += 1
+            if len(came) != (outcome in ("no_server", "hop_limit")):
+                wrong("expected one ICMP error, or nothing")
+            self.counts["generated"] += len(came)
+            self.made += [len(self.wanted)] * len(came)
+        self.wanted += list(zip(times, came))
+
+    def client(self, *packets, outcome=OUT):
+        frames = [p.ethernet(DIRECTOR, GATEWAY, x) for x in packets]
+        self._step("c0", "s0", frames, outcome)
+
+    def server(self, number, packet, outcome=OUT):
+        six = packet[0] >> 4 == 6
+        mac = f"02:00:00:00:00:0{number}" if six else f"02:00:0a:01:00:0{number}"
+        self._step("s0", "c0", [p.ethernet(DIRECTOR, mac, packet)], outcome)
+
+    def look(self, *, port=None):
+        """Notes the connection table's rows of this case (of one client port if given)."""
+        at = self.now()
+        for line in sh("ipvsadm -Lnc").splitlines()[2:]:
+            protocol, expires, state, client, virtual, server = line.split()[:6]
+            if not virtual.startswith((self.v4 + ":", f"[{self.v6}]:")):
+                continue
+            if port is not None and not client.endswith(f":{port}"):
+                continue
+            minutes, seconds = expires.split(":")
+            row = dict(protocol=protocol, state=state, client=client, virtual=virtual)
+            row.update(server=server, seconds_left=int(minutes) * 60 + int(seconds))
+            self.sessions.append({**row, "at": at / 1000})
+
+    def counters(self):
+        """Rows of ipvsadm --stats, after the kernel's estimator has copied them (2 s)."""
+        time.sleep(2.3)
+        names = "connections", "in_packets", "out_packets", "in_bytes", "out_bytes"
+        rows, service = [], None
+        for line in sh("ipvsadm -Ln --stats --exact").splitlines()[3:]:
+            words = line.split()
+            if words[0] == "->":
+                row = dict(service=service, server=words[1])
+            else:
+                service = f"{words[0]} {words[1]}"
+                row = dict(service=service, server=None)
+            rows.append({**row, **dict(zip(names, map(int, words[2:])))})
+        return rows
+
+    def finish(self, folder, look=True):
+        if look:
+            self.look()
+        at = os.path.join(folder, self.name)
+        shutil.rmtree(at, ignore_errors=True)
+        os.makedirs(at)
+
+        def put(name, text):
+            with open(os.path.join(at, name), "w", encoding="ascii") as file:
+                file.write(text)
+
+        def frames(name, rows):
+            rows = [pcap.packet(ms / 1000, frame) for ms, frame in rows]
+            pcap.write(os.path.join(at, name), rows)
+
+        frames("in.pcap", self.sent)
+        frames("expected.pcap", self.wanted)
+        put("rules", "\n".join(self.rules) + "\n")
+        for ms, lines in self.at.items():
+            put(f"at-{ms / 1000:.3f}.rules", "\n".join(lines) + "\n")
+        put("args", "".join(f"--neighbour {a}={GATEWAY}\n" for a in self.neighbours))
+        put("README", self.about + "\n")
+        wanted = dict(packets_in=len(self.sent), packets_out=len(self.wanted), **self.counts)
+        wanted.update(absorbed=0, held_at_end=0, generated_frames=self.made)
+        head = json.dumps(wanted, indent=1)[:-2]
+        for name, rows in ("sessions", self.sessions), ("counters", self.counters()):
+            head += f',\n "{name}": [' + ",".join("\n  " + json.dumps(r) for r in rows) + "\n ]"
+        put("expected.json", head + "\n}\n")
+
+
+def forwarding(c, mode, v6):
+    """A TCP connection, a UDP exchange, ToS, TTL 1, a full frame, a reset."""
+    a, v = (c.a6, c.v6) if v6 else (c.a4, c.v4)
+    s = "2001:db8:1::1" if v6 else "10.1.0.1"
+    nat = mode == "-m"
+    port = 8080 if nat else 80
+    real = f"-r [{s}]:{port} {mode}" if v6 else f"-r {s}:{port} {mode}"
+
+    def client(*args, outcome=OUT, **more):
+        c.client(p.tcp(a, 4000, v, 80, *args, **more), outcome=outcome)
+
+    def server(flags, **more):
+        if nat:
+            c.server(1, p.tcp(s, 8080, a, 4000, flags, **more))
+
+    c.service("t", "-s rr", real, v6=v6)
+    client("S", ttl=64, tos=0x10)
+    server("SA", seq=7, ack=1001, tos=0x20, ident=0x77)
+    client("A", seq=1001, ack=8)
+    client("PA", data=b"hello", seq=1001, ack=8, df=False, ident=0xABCD)
+    client("A", seq=1006, ack=8, ttl=1, outcome="hop_limit")
+    client("A", seq=1006, ack=8, ttl=2)
+    client("A", data=b"z" * (1500 - (60 if v6 else 40)), seq=1006, ack=8)
+    client("A", data=b"odd", seq=1006, ack=8, df=False)
+    server("FA", seq=8, ack=1006)
+    client("FA", seq=1006, ack=9)
+    server("A", seq=9, ack=1007)
+    if nat:
+        client("S", seq=5000)  # a new SYN on the closed connection
+    else:
+        client("A", seq=1007, ack=10)
+    c.client(p.tcp(a, 4001, v, 80, "S"))
+    c.client(p.tcp(a, 4001, v, 80, "R", seq=1001))
+    c.service("u", "-s rr", real, v6=v6)
+    c.client(p.udp(a, 5000, v, 80, b"ping"))
+    if nat:
+        c.server(1, p.udp(s, 8080, a, 5000, b"pong"))
+        if not v6:
+            c.client(p.udp(a, 5001, v, 80, b"no checksum", no_sum=True))
+            c.server(1, p.udp(s, 8080, a, 5001, b"none", no_sum=True))
+
+
+SEQUENCES = (
+    "cS|cS sSA|cS sSA cA|cS cA|cS sSA cA cFA|cS sSA cA cFA sFA|cS sSA cA cFA sA sFA cA|cS sSA cA sFA|"
+    "cS sSA cA sFA cFA|cS sSA cA sFA cA cFA|cS sSA cA sFA cA cFA sA|cS sSA cA sR|cS sSA cA cR|cS sR|"
+    "cS sRA|cS cR|cS cFA|cS cFA cA|cS cA cFA cA|cS cA cFA cS|cS cA cS|cS sSA cA cR cS|"
+    "cS sSA cA cFA sFA cA cS"
+).split("|")
+
+
+def states(c, mode):
+    c.service("t", "-s rr", f"-r 10.1.0.1:80 {mode}")
+    port = 6000
+    for sequence in SEQUENCES:
+        if mode == "-g" and " s" in sequence:
+            continue
+        port += 1
+        for step in sequence.split():
+            if step[0] == "c":
+                c.client(p.tcp(c.a4, port, c.v4, 80, step[1:]))
+            else:
+                c.server(1, p.tcp("10.1.0.1", 80, c.a4, port, step[1:]))
+        c.look(port=port)
+
+
+def icmp_errors(c):
+    a, v, router = c.a4, c.v4, "192.0.2.254"
+    c.service("t", "-s rr", "-r 10.1.0.1:8080 -m")
+    c.service("u", "-s rr", "-r 10.1.0.1:8080 -m")
+    c.client(p.icmp(a, v, 8, 0, b"\0\7\0\1", b"echo body"), outcome=KERNEL)
+    c.client(p.tcp(a, 4000, v, 80, "S"))
+    c.server(1, p.tcp("10.1.0.1", 8080, a, 4000, "SA", seq=7, ack=1001))
+    inner = p.tcp(v, 80, a, 4000, "A", seq=8, ack=1001)
+    c.client(p.icmp(router, v, 3, 4, struct.pack("!HH", 0, 1400), inner[:28]))
+    c.client(p.icmp(router, v, 3, 1, body=inner))
+    c.client(p.icmp(router, v, 11, 0, body=inner[:28]))
+    c.client(p.icmp(router, v, 4, 0, body=inner[:28]))
+    c.client(p.icmp(router, v, 12, 0, body=inner[:28]), outcome=KERNEL)
+    stranger = p.tcp(v, 80, a, 4999, "A")[:28]
+    c.client(p.icmp(router, v, 3, 1, body=stranger), outcome=KERNEL)
+    c.client(p.udp(a, 5000, v, 80, b"ping"))
+    about = p.udp(a, 5000, "10.1.0.1", 8080, b"ping")
+    c.server(1, p.icmp("10.1.0.1", a, 3, 3, body=about))
+    c.server(9, p.icmp("10.1.0.9", a, 3, 1, body=about))
+    c.server(1, p.icmp("10.1.0.1", a, 8, 0, b"\0\7\0\1", b"x"), outcome=KERNEL)
+
+
+def icmp_errors_v6(c):
+    a, v, router, s = c.a6, c.v6, "2001:db8:c::fe", "2001:db8:1::1"
+    c.service("t", "-s rr", f"-r [{s}]:8080 -m", v6=True)
+    c.service("u", "-s rr", f"-r [{s}]:8080 -m", v6=True)
+    c.client(p.icmp(a, v, 128, 0, b"\0\7\0\1", b"echo body"), outcome=KERNEL)
+    c.client(p.tcp(a, 4000, v, 80, "S"))
+    inner = p.tcp(v, 80, a, 4000, "A", seq=8, ack=1001)
+    c.client(p.icmp(router, v, 2, 0, struct.pack("!I", 1400), inner))
+    c.client(p.icmp(router, v, 1, 0, body=inner))
+    c.client(p.icmp(router, v, 3, 0, body=inner))
+
+
+def icmp_errors_dr(c):
+    """Errors about a directly routed connection go to its server unchanged."""
+    c.service("t", "-s rr", "-r 10.1.0.1:80 -g")
+    c.client(p.tcp(c.a4, 4000, c.v4, 80, "S"))
+    inner = p.tcp(c.v4, 80, c.a4, 4000, "A", seq=8, ack=1001)
+    too_big = struct.pack("!HH", 0, 1400)
+    c.client(p.icmp("192.0.2.254", c.v4, 3, 4, too_big, inner[:28]))
+
+
+def no_backends(c):
+    for kind in "tu":
+        c.service(kind, "-s rr")
+        c.service(kind, "-s rr", v6=True)
+    c.client(p.tcp(c.a4, 4000, c.v4, 80, "S"), outcome="no_server")
+    c.client(p.tcp(c.a4, 4000, c.v4, 80, "A"), outcome=KERNEL)
+    c.client(p.udp(c.a4, 5000, c.v4, 80), outcome="no_server")
+    c.client(p.tcp(c.a6, 4000, c.v6, 80, "S"), outcome="no_server")
+    c.client(p.udp(c.a6, 5000, c.v6, 80), outcome="no_server")
+
+
+def no_service(c):
+    c.service("t", "-s rr", "-r 10.1.0.1:80 -m")
+    c.client(p.tcp(c.a4, 4000, c.v4, 81, "S"), outcome=KERNEL)
+    c.client(p.udp(c.a4, 5000, c.v4, 81), outcome=KERNEL)
+    c.client(p.tcp(c.a4, 4000, "198.51.100.200", 81, "S"), outcome=KERNEL)
+    c.client(p.icmp(c.a4, c.v4, 17, 0, body=b"\0" * 4), outcome=KERNEL)
+    c.client(p.tcp(c.a4, 4001, c.v4, 80, "S"))
+
+
+def non_syn(c):
+    c.service("t", "-s rr", "-r 10.1.0.1:80 -m")
+    port = 4000
+    for flags in "A", "PA", "FA", "R", "RA", "":
+        port += 1
+        c.client(p.tcp(c.a4, port, c.v4, 80, flags), outcome=KERNEL)
+    c.client(p.tcp(c.a4, 4010, c.v4, 80, "SA"))
+    c.client(p.tcp(c.a4, 4011, c.v4, 80, "SF"))
+    c.client(p.tcp(c.a4, 4012, c.v4, 80, "SR"), outcome=KERNEL)
+    c.client(p.tcp(c.a4, 4010, c.v4, 80, "A", seq=1001))
+
+
+def quiesce(c):
+    c.service("t", "-s rr", "-r 10.1.0.1:80 -m")
+    c.client(p.tcp(c.a4, 4000, c.v4, 80, "S"))
+    c.command(f"-e -t {c.v4}:80 -r 10.1.0.1:80 -m -w 0")
+    c.client(p.tcp(c.a4, 4000, c.v4, 80, "A", seq=1001))
+    c.client(p.tcp(c.a4, 4001, c.v4, 80, "S"), outcome="no_server")
+    c.command(f"-e -t {c.v4}:80 -r 10.1.0.1:80 -m -w 1")
+    c.client(p.tcp(c.a4, 4001, c.v4, 80, "S"))
+
+
+def overload(c):
+    c.service("t", "-s rr", "-r 10.1.0.1:80 -m -x 1")
+    c.client(p.tcp(c.a4, 4000, c.v4, 80, "S"))
+    c.client(p.tcp(c.a4, 4001, c.v4, 80, "S"), outcome="no_server")
+    c.client(p.tcp(c.a4, 4000, c.v4, 80, "A", seq=1001))
+
+
+def removed_server(c):
+    c.service("u", "-s rr", "-r 10.1.0.2:80 -m")  # stays, or IPVS would unhook itself below
+    c.service("t", "-s rr", "-r 10.1.0.1:80 -m")
+    where = f"-t {c.v4}:80"
+
+    def again(outcome):
+        c.client(p.tcp(c.a4, 4000, c.v4, 80, "A", seq=1001), outcome=outcome)
+
+    c.client(p.tcp(c.a4, 4000, c.v4, 80, "S"))
+    again(OUT)
+    c.command(f"-d {where} -r 10.1.0.1:80")
+    again("server_removed")
+    again("server_removed")
+    c.command(f"-a {where} -r 10.1.0.1:80 -m -w 1")
+    again(OUT)
+    c.command(f"-D {where}")
+    again("server_removed")
+
+
+def one_packet(c):
+    c.service("u", "-s rr -o", "-r 10.1.0.1:53 -m", "-r 10.1.0.2:53 -m", port=53)
+    for _ in range(4):
+        c.client(p.udp(c.a4, 5000, c.v4, 53))
+    c.server(1, p.udp("10.1.0.1", 53, c.a4, 5000, b"answer"), outcome=KERNEL)
+
+
+def mixed(c):
+    """One service, a NAT and a DR server; another client."""
+    c.service("t", "-s rr", "-r 10.1.0.1:80 -m", "-r 10.1.0.2:80 -g")
+    for port in 4001, 4002, 4003, 4004:
+        c.client(p.tcp(c.a4, port, c.v4, 80, "S"))
+    c.server(1, p.tcp("10.1.0.1", 80, c.a4, 4002, "SA", seq=1, ack=1001))
+    c.client(p.tcp(c.a4, 4001, c.v4, 80, "A", data=b"q" * 1000, seq=1001))
+    c.client(p.tcp(c.a4, 4002, c.v4, 80, "A", data=b"q" * 1000, seq=1001))
+
+
+def expiry(c):
+    sh("ipvsadm --set 4 3 2")
+    c.rules.append("--set 4 3 2")
+    for kind in "tu":
+        c.service(kind, "-s rr", "-r 10.1.0.1:80 -m")
+    c.client(p.tcp(c.a4, 4000, c.v4, 80, "S"))
+    c.server(1, p.tcp("10.1.0.1", 80, c.a4, 4000, "SA", seq=7, ack=1001))
+    c.client(p.tcp(c.a4, 4000, c.v4, 80, "A", seq=1001, ack=8))
+    c.client(p.udp(c.a4, 5000, c.v4, 80))
+    time.sleep(2.7)
+    c.client(p.tcp(c.a4, 4000, c.v4, 80, "A", seq=1001, ack=8))
+    c.server(1, p.udp("10.1.0.1", 80, c.a4, 5000), outcome=KERNEL)  # that session is gone
+    time.sleep(5.3)
+    c.client(p.tcp(c.a4, 4000, c.v4, 80, "A", seq=1001, ack=8), outcome=KERNEL)
+    c.client(p.tcp(c.a4, 4000, c.v4, 80, "S", seq=9000))
+    c.look()
+    sh("ipvsadm --set 900 120 300")
+
+
+def bad_packets(c):
+    for kind in "tu":
+        c.service(kind, "-s rr", "-r 10.1.0.1:8080 -m")
+    a, v = c.a4, c.v4
+    c.client(p.tcp(a, 4000, v, 80, "S", bad_tcp=True))
+    c.client(p.tcp(a, 4001, v, 80, "S", bad_sum=True), outcome="ip_checksum")
+    c.client(p.ip(a, v, 6, b"\0\1\0\x50"), outcome="short_transport")
+    strange = struct.pack("!HHIIBBHHH", 4002, 80, 1, 0, 0x40, 2, 1, 0, 0)  # data offset 4
+    c.client(p.ip(a, v, 6, strange))
+    c.client(p.ip(a, v, 17, b"\0\1\0\x50\0"), outcome="short_transport")
+    c.client(p.ip(a, v, 47, b"x" * 20), outcome=KERNEL)
+
+
+def fragments(c, mode):
+    c.service("u", "-s rr", f"-r 10.1.0.1:80 {mode}")
+    for ident in 0x4242, 0x4343:
+        payload = p.udp_datagram(c.a4, 5000, c.v4, 80, b"f" * 2000)
+        first = p.ip(c.a4, c.v4, 17, payload[:1480], ident=ident, df=False, more=True)
+        second = p.ip(c.a4, c.v4, 17, payload[1480:], ident=ident, df=False, offset=1480)
+        c.client(first, second)
+
+
+def persistence(c):
+    c.service("t", "-s rr -p 60 -M 255.255.255.0", "-r 10.1.0.1:80 -m", "-r 10.1.0.2:80 -m")
+    for client, port in (c.a4, 4000), (c.a4, 4001), ("203.0.113.250", 4001), ("203.0.114.1", 4001):
+        c.client(p.tcp(client, port, c.v4, 80, "S"))
+    for server in 1, 2:
+        c.command(f"-e -t {c.v4}:80 -r 10.1.0.{server}:80 -m -w 0")
+    c.client(p.tcp(c.a4, 4002, c.v4, 80, "S"))  # the template goes on
+
+
+def any_port(c):
+    c.service("t", "-s rr -p 60", "-r 10.1.0.1:0 -m", "-r 10.1.0.2:0 -m", port=0)
+    for port in 80, 443, 21:
+        c.client(p.tcp(c.a4, 4000, c.v4, port, "S"))
+
+
+OTHERS = ["203.0.113.250", "203.0.114.1"]
+CASES = [
+    ("nat", lambda c: forwarding(c, "-m", False), "Masquerading: a connection, UDP, ToS, TTL 1."),
+    ("nat-v6", lambda c: forwarding(c, "-m", True), "Masquerading over IPv6."),
+    ("dr", lambda c: forwarding(c, "-g", False), "Direct routing: a connection, UDP, ToS, TTL 1."),
+    ("dr-v6", lambda c: forwarding(c, "-g", True), "Direct routing over IPv6."),
+    ("no-backends", no_backends, "Services without servers: ICMP port unreachable."),
+    ("no-service", no_service, "Addresses and ports without a service are the local stack's."),
+    ("non-syn", non_syn, "TCP without a session: only a SYN without RST makes one."),
+    ("quiesce", quiesce, "Weight 0: old connections go on, new ones find no server."),
+    ("overload", overload, "An upper threshold of 1 on the only server."),
+    ("removed-server", removed_server, "Packets of a connection whose server was deleted."),
+    ("mixed", mixed, "A masqueraded and a directly routed server in one service."),
+    ("one-packet", one_packet, "One-packet scheduling: every datagram is scheduled anew."),
+    ("expiry", expiry, "Sessions end by --set 4 3 2."),
+    ("bad-packets", bad_packets, "Broken checksums and short packets through masquerading."),
+    ("icmp", icmp_errors, "Echo to the virtual address; errors about a masqueraded connection."),
+    ("icmp-v6", icmp_errors_v6, "The same over IPv6, errors from the clients' side."),
+    ("icmp-dr", icmp_errors_dr, "An error about a directly routed connection."),
+    ("fragments-nat", lambda c: fragments(c, "-m"), "UDP datagrams in two fragments, in order."),
+    ("fragments-dr", lambda c: fragments(c, "-g"), "UDP datagrams in two fragments, in order."),
+    ("states-nat", lambda c: states(c, "-m"), "State and timeout after each packet sequence."),
+    ("states-dr", lambda c: states(c, "-g"), "State and timeout when no answer is seen."),
+    ("persistence", persistence, "-p 60 -M 255.255.255.0: a client network stays on its server."),
+    ("any-port", any_port, "-p 60 on port 0: every port of the address, one server a client."),
+]
+
+
+def main():
+    folder, only = sys.argv[1], [name for name in sys.argv[2:] if name]
+    set_up()
+    release = os.uname().release
+    tool = re.search(r"v([\d.]+)", sh("ipvsadm --version")).group(1)
+    origin = f"Recorded from the IPVS of Linux {release} with ipvsadm {tool} by record_packets.py."
+    for name, run, about in CASES:
+        case = Case(name, f"{about}\n{origin}", OTHERS if name == "persistence" else [])
+        if only and name not in only:
+            continue
+        print(name, flush=True)
+        run(case)
+        case.finish(folder, look=not case.sessions)
+
+
+if __name__ == "__main__":
+    main()
