@@ -66,7 +66,9 @@ def set_up():
     done
     cd /proc/sys/net; echo 1 >ipv4/ip_forward; echo 1 >ipv6/conf/all/forwarding
     echo 0 >ipv4/icmp_ratelimit; echo 0 >ipv6/icmp/ratelimit
-    for d in all lbc lbs; do echo 0 >ipv4/conf/$d/rp_filter; echo 0 >ipv4/conf/$d/send_redirects; done
+    for d in all lbc lbs; do
+      echo 0 >ipv4/conf/$d/rp_filter; echo 0 >ipv4/conf/$d/send_redirects
+    done
     """
     )
     for device in b"lbc", b"lbs":  # no checksum offload: frames would show partial checksums
@@ -287,10 +289,10 @@ def forwarding(c, mode, v6):
 
 
 SEQUENCES = (
-    "cS|cS sSA|cS sSA cA|cS cA|cS sSA cA cFA|cS sSA cA cFA sFA|cS sSA cA cFA sA sFA cA|cS sSA cA sFA|"
-    "cS sSA cA sFA cFA|cS sSA cA sFA cA cFA|cS sSA cA sFA cA cFA sA|cS sSA cA sR|cS sSA cA cR|cS sR|"
-    "cS sRA|cS cR|cS cFA|cS cFA cA|cS cA cFA cA|cS cA cFA cS|cS cA cS|cS sSA cA cR cS|"
-    "cS sSA cA cFA sFA cA cS"
+    "cS|cS sSA|cS sSA cA|cS cA|cS sSA cA cFA|cS sSA cA cFA sFA|cS sSA cA cFA sA sFA cA|"
+    "cS sSA cA sFA|cS sSA cA sFA cFA|cS sSA cA sFA cA cFA|cS sSA cA sFA cA cFA sA|cS sSA cA sR|"
+    "cS sSA cA cR|cS sR|cS sRA|cS cR|cS cFA|cS cFA cA|cS cA cFA cA|cS cA cFA cS|cS cA cS|"
+    "cS sSA cA cR cS|cS sSA cA cFA sFA cA cS"
 ).split("|")
 
 

@@ -8,11 +8,17 @@ the comparison finds every planted difference in every recorded case.
 import glob
 import json
 import os
+import sys
 import unittest
 
+import fates
 import packet as p
 import pcap
+import run_captures
 import run_packets as golden
+
+sys.path.insert(0, os.path.join(golden.HERE, "..", "..", "pcap"))
+import make_captures  # noqa: E402
 
 CASES = sorted(glob.glob(os.path.join(golden.HERE, "packets", "*")))
 M1, M2 = "02:00:00:00:00:01", "02:00:00:00:00:02"
@@ -128,10 +134,9 @@ class Comparison(unittest.TestCase):
                 self.assertTrue(golden.compare_captures(frames, frames[:number]))
 
     def test_random_fields_of_made_errors_are_ignored_and_nothing_else(self):
-        error = p.icmp("198.51.100.1", "192.0.2.9", 11, 0, body=p.tcp("192.0.2.9", 1, "10.0.0.1", 2))
-        other = p.icmp(
-            "198.51.100.1", "192.0.2.9", 11, 0, body=p.tcp("192.0.2.9", 1, "10.0.0.1", 2), ident=7
-        )
+        about = p.tcp("192.0.2.9", 1, "10.0.0.1", 2)
+        error = p.icmp("198.51.100.1", "192.0.2.9", 11, 0, body=about)
+        other = p.icmp("198.51.100.1", "192.0.2.9", 11, 0, body=about, ident=7)
         a, b = p.ethernet(M1, M2, error), p.ethernet(M1, M2, other)
         self.assertEqual(golden.compare_frames(a, b, golden.OF_GENERATED), [])
         self.assertEqual(len(golden.compare_frames(a, b)), 2)
@@ -144,13 +149,13 @@ class Comparison(unittest.TestCase):
         row = dict(protocol="TCP", state="CLOSE", client="a:1", virtual="v:80", server="s:80")
         wanted = [{**row, "seconds_left": 9, "at": 1.0}]
         for left in 6, 7, 8:  # 9 to 10 s were left at 1 s, so 6.5 to 7.5 at 3.5 s
-            self.assertEqual(golden.compare_sessions(wanted, [{**row, "seconds_left": left}], 3.5), [])
+            self.assertEqual(golden.compare_sessions(wanted, [{**row, "expires": left}], 3.5), [])
         for left in 5, 9:
-            self.assertTrue(golden.compare_sessions(wanted, [{**row, "seconds_left": left}], 3.5))
+            self.assertTrue(golden.compare_sessions(wanted, [{**row, "expires": left}], 3.5))
         self.assertTrue(golden.compare_sessions(wanted, [], 3.5))
-        extra = [{**row, "seconds_left": 7}, {**row, "client": "a:2", "seconds_left": 7}]
+        extra = [{**row, "expires": 7}, {**row, "client": "a:2", "expires": 7}]
         self.assertEqual(len(golden.compare_sessions(wanted, extra, 3.5)), 1)
-        late = [{**row, "state": "ESTABLISHED", "seconds_left": 7}]
+        late = [{**row, "state": "ESTABLISHED", "expires": 7}]
         self.assertEqual(len(golden.compare_sessions(wanted, late, 3.5)), 1)
 
     def test_counts_and_counters(self):
@@ -159,12 +164,82 @@ class Comparison(unittest.TestCase):
         other = wanted | {"packets_out": 1, "dropped": {"hop_limit": 1, "no_server": 1, "x": 0}}
         self.assertEqual(len(golden.compare_counts(wanted, other)), 2)
         self.assertTrue(golden.accounting(other))
-        rows = [dict(service="TCP v:80", server=None) | dict.fromkeys(golden.COUNTERS, 3)]
-        self.assertEqual(golden.compare_counters(rows, rows), [])
-        changed = [rows[0] | {"in_bytes": 4}]
-        self.assertEqual(len(golden.compare_counters(rows, changed)), 1)
-        self.assertEqual(golden.compare_counters(rows, changed, {"counters.in_bytes"}), [])
-        self.assertEqual(len(golden.compare_counters(rows, [])), 1)
+        row = dict.fromkeys(golden.COUNTERS, 3)
+        wanted = [{"service": "TCP [v::1]:80", "server": "10.0.0.1:80", **row}]
+        server = {"address": "10.0.0.1", "port": 80, **row}
+        services = [{"protocol": "TCP", "address": "v::1", "port": 80, "servers": [server]}]
+        self.assertEqual(golden.compare_counters(wanted, services), [])
+        server["in_bytes"] = 4
+        self.assertEqual(len(golden.compare_counters(wanted, services)), 1)
+        self.assertEqual(golden.compare_counters(wanted, services, {"counters.in_bytes"}), [])
+        self.assertEqual(len(golden.compare_counters(wanted, [])), 1)
+        self.assertEqual(len(golden.compare_counters([], services)), 1)
+
+
+class Foretelling(unittest.TestCase):
+    """fates.py against the recordings of the real IPVS."""
+
+    def foretell(self, name):
+        case = os.path.join(golden.HERE, "packets", name)
+        services, pending = [], []
+        for file in ["rules"] + [f for f in os.listdir(case) if f.startswith("at-")]:
+            pending += golden.text_of(case, file).splitlines()
+        for line in sorted(pending, key=lambda x: x.startswith("-a")):
+            words = line.split()
+            if words[0] != "-a":
+                continue
+            (address, port), (server, server_port) = map(split, (words[2], words[4]))
+            protocol = p.TCP if words[1] == "-t" else p.UDP
+            services.append(fates.Service(protocol, address, port, words[5], server, server_port))
+        capture = pcap.read(f"{case}/in.pcap")
+        foretold, model = run_captures.foretell(capture, services)
+        wanted = json.loads(golden.text_of(case, "expected.json"))
+        return case, capture, foretold, model, wanted
+
+    def test_counts_sessions_and_frames(self):
+        for name in "dr", "dr-v6", "states-dr", "icmp-dr", "no-service", "non-syn", "bad-packets":
+            case, capture, foretold, model, wanted = self.foretell(name)
+            self.assertEqual(run_captures.check_counts(wanted, foretold), [], name)
+            living = {flow[:3]: s.state for flow, s in model.living().items()}
+            numbers = {"TCP": p.TCP, "UDP": p.UDP}
+            left = {}
+            for row in wanted["sessions"]:
+                left[(numbers[row["protocol"]], *split(row["client"]))] = row["state"]
+            self.assertEqual(living, left, name)
+            written = pcap.read(f"{case}/expected.pcap").packets
+            self.assertEqual(run_captures.check_frames(capture, foretold, written), [], name)
+            self.assertTrue(run_captures.check_frames(capture, foretold, written[:-1]), name)
+            self.assertTrue(run_captures.check_frames(capture, foretold, written + written[:1]))
+            for place in 0, 8, 23, 31, 40:
+                data = bytearray(written[-1].data)
+                data[place] ^= 1
+                planted = [*written[:-1], pcap.Packet(written[-1].time, bytes(data), 0)]
+                self.assertTrue(run_captures.check_frames(capture, foretold, planted), name)
+
+    def test_wrong_counts_are_found(self):
+        _, _, foretold, _, wanted = self.foretell("dr")
+        for name in "packets_in", "packets_out", "packets_kernel", "generated", "held_at_end":
+            changed = wanted | {name: wanted[name] + 1}
+            self.assertTrue(run_captures.check_counts(changed, foretold), name)
+        moved = wanted | {"packets_out": 11, "packets_kernel": 1}
+        self.assertEqual(len(run_captures.check_counts(moved, foretold)), 2)
+        changed = wanted | {"dropped": {"too_big": 1}}
+        self.assertEqual(len(run_captures.check_counts(changed, foretold)), 2)
+
+    def test_captures_are_what_their_script_makes(self):
+        folder = os.path.join(golden.HERE, "..", "..", "pcap")
+        made = make_captures.captures()
+        for name, data in made.items():
+            with open(os.path.join(folder, name), "rb") as file:
+                self.assertEqual(file.read(), data, name)
+        there = {f for f in os.listdir(folder) if f.endswith(".pcap")}
+        self.assertEqual(there, set(made))
+        self.assertLess(sum(map(len, made.values())), 300_000)
+
+
+def split(text):
+    address, _, port = text.rpartition(":")
+    return p.pack_address(address.strip("[]")), int(port)
 
 
 if __name__ == "__main__":

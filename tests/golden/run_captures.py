@@ -1,0 +1,291 @@
+#!/usr/bin/env python3
+"""Whole captures: run_captures.py BUILD_DIR CAPTURE_OR_DIRECTORY...
+
+For every capture: finds the two busiest TCP or UDP endpoints, makes a masquerading service of the
+first and a directly routed one of the second, runs shunt-replay twice and checks that
+
+  - the counts add up and the exit status is 0 (1 with a sentence if the last record is cut short);
+  - both runs are equal: JSON (timing apart) and every byte written;
+  - each packet had the fate that fates.py foretells: packets out, to the kernel and dropped by each
+    reason, and the sessions left are equal. Fragments, and packets of flows that have fragments,
+    widen these to intervals, by exactly their number;
+  - every frame written is its input as forwarding must have changed it, in order, with its time
+    (not in captures where fragments widened the check).
+
+A capture that cannot be replayed (no classic pcap, no Ethernet) must be refused with a sentence
+and status 1. Exit status 1 if anything is wrong; -v says what each capture came to.
+"""
+
+import argparse
+import collections
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+import fates
+import packet as p
+import pcap
+
+ICMP_BURST = 50  # ICMP errors that the rate limit always lets through
+EITHER = ("fragment_unknown", "fragment_map_full", "hop_limit", "too_big", "no_buffer")
+
+
+def busiest(looks):
+    """The endpoints most packets go to: up to two of (protocol, address, port). Packets of TCP
+    flows whose SYN is not in the capture count last, they cannot be balanced."""
+    begun, count, late = set(), collections.Counter(), collections.Counter()
+    for found in looks:
+        if found.kind != "flow":
+            continue
+        protocol, _, _, address, port = found.flow
+        multicast = address[0] >= 224 if len(address) == 4 else address[0] == 0xFF
+        if not port or multicast or not address.strip(b"\0"):
+            continue
+        if protocol == p.UDP or found.flags & (p.SYN | p.RST) == p.SYN:
+            begun.add(found.flow)
+        (count if found.flow in begun else late)[(protocol, address, port)] += 1
+    keys = sorted({*count, *late}, key=lambda k: (-count[k], -late[k], k))
+    return keys[:2]
+
+
+def make_services(looks):
+    """Services on the busiest endpoints, with servers that do not occur in the capture."""
+    used = {a for found in looks for a in (found.source, found.destination)}
+    used |= {a for found in looks if found.flow for a in (found.flow[1], found.flow[3])}
+    out = []
+    for (protocol, address, port), method in zip(busiest(looks), ("-m", "-g")):
+        last = 1
+        while (server := server_address(len(address), last)) in used:
+            last += 1
+        used.add(server)
+        server_port = 8080 if method == "-m" else port
+        out.append(fates.Service(protocol, address, port, method, server, server_port))
+    return out
+
+
+def server_address(size, number):
+    text = f"198.18.255.{number}" if size == 4 else f"2001:db8:ffff::{number:x}"
+    return p.pack_address(text)
+
+
+def rules_of(services):
+    """Lines of ipvsadm-save. Without any endpoint, a service that nothing is sent to."""
+    lines = []
+    for s in services:
+        brackets = "[{}]:{}" if len(s.address) == 16 else "{}:{}"
+        kind = "-t" if s.protocol == p.TCP else "-u"
+        where = f"{kind} {brackets.format(p.address_text(s.address), s.port)}"
+        server = brackets.format(p.address_text(s.server), s.server_port)
+        lines += [f"-A {where} -s rr", f"-a {where} -r {server} {s.method} -w 1"]
+    if not lines:
+        lines = ["-A -t 198.18.255.254:1 -s rr"]
+    return "\n".join(lines) + "\n"
+
+
+def run(binary, path, folder, services):
+    """(exit status, JSON without timing or None, what was written or None, standard error)."""
+    rules, written = os.path.join(folder, "rules"), os.path.join(folder, "out.pcap")
+    with open(rules, "w", encoding="ascii") as file:
+        file.write(rules_of(services))
+    if os.path.exists(written):
+        os.remove(written)
+    done = subprocess.run(
+        [binary, "--", "--rules", rules, "--read", path, "--write", written, "--json"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    result = raw = None
+    try:
+        result = json.loads(done.stdout)
+        result.pop("timing", None)
+        with open(written, "rb") as file:
+            raw = file.read()
+    except (ValueError, OSError):
+        pass
+    return done.returncode, result, raw, done.stderr
+
+
+def foretell(capture, services):
+    looks = [fates.look(x) for x in capture.packets]
+    model = fates.Model(services, looks)
+    return [model.fate(x.time, found) for x, found in zip(capture.packets, looks)], model
+
+
+def check_counts(result, foretold):
+    """Sentences where the counts are not what was foretold."""
+    came = result["packets_in"] + result["generated"]
+    went = sum(result[k] for k in ("packets_out", "packets_kernel", "absorbed", "held_at_end"))
+    went += sum(result["dropped"].values())
+    out = [] if came == went else [f"{came} packets came or were made, {went} are accounted for"]
+    lanes = collections.Counter(f.lane for f in foretold)
+    reasons = collections.Counter(f.reason for f in foretold if f.lane == "drop")
+    margin = lanes["uncertain"]
+    answers = sum(f.answered for f in foretold)
+
+    def within(name, got, least, most):
+        if not least <= got <= most:
+            expected = str(least) if least == most else f"{least} to {most}"
+            out.append(f"{name}: expected {expected}, got {got}")
+
+    within("packets_in", result["packets_in"], len(foretold), len(foretold))
+    within("generated", result["generated"], min(answers, ICMP_BURST), answers + margin)
+    within(
+        "packets out that came in",
+        result["packets_out"] - result["generated"],
+        lanes["out"],
+        lanes["out"] + margin,
+    )
+    within("packets_kernel", result["packets_kernel"], lanes["kernel"], lanes["kernel"] + margin)
+    within("absorbed and held_at_end", result["absorbed"] + result["held_at_end"], 0, margin)
+    for reason in sorted({*reasons, *result["dropped"]}):
+        least = reasons[reason]
+        most = least + (margin if reason in EITHER else 0)
+        within(f"dropped as {reason}", result["dropped"].get(reason, 0), least, most)
+    return out
+
+
+def check_sessions(result, model):
+    names = {p.TCP: "TCP", p.UDP: "UDP"}
+    wanted = {}
+    for flow, session in model.living().items():
+        protocol, source, sport, address, port = flow
+        s = session.service
+        ends = endpoint(source, sport), endpoint(address, port), endpoint(s.server, s.server_port)
+        left = (session.deadline - model.now) // 1_000_000_000
+        wanted[(names[protocol], *ends)] = session.state, left
+    got = {
+        (r["protocol"], r["client"], r["virtual"], r["server"]): (r["state"], r["expires"])
+        for r in result["connections"]
+    }
+    out = []
+    for key in sorted({*wanted, *got}):
+        if wanted.get(key) != got.get(key):
+            out.append(f"session {key}: expected {wanted.get(key)}, got {got.get(key)}")
+    if result["sessions"] != len(wanted):
+        out.append(f"sessions: expected {len(wanted)}, got {result['sessions']}")
+    return out[:10]
+
+
+def endpoint(address, port):
+    text = p.address_text(address)
+    return f"[{text}]:{port}" if len(address) == 16 else f"{text}:{port}"
+
+
+def check_frames(capture, foretold, written):
+    """Sentences where the frames written are not the inputs forwarded, in order."""
+    out, at, missing = [], 0, 0
+    for number, (packet, fate) in enumerate(zip(capture.packets, foretold)):
+        if fate.lane != "out" and not fate.answered:
+            continue
+        if at == len(written):
+            missing += fate.lane == "out"
+            continue
+        got = written[at]
+        if fate.answered:
+            if is_answer(packet.data, got.data, fate):
+                at += 1
+            continue
+        at += 1
+        wrong = fates.moved(packet.data, got.data, fate)
+        if got.time // 1000 != packet.time // 1000:
+            wrong.append(f"time {got.time}, not {packet.time}")
+        out += [f"packet {number + 1} ({p.summary(packet.data)}): {line}" for line in wrong]
+        if len(out) > 10:
+            return out
+    if missing:
+        out.append(f"{missing} frames are not in the written capture")
+    if at != len(written):
+        out.append(f"{len(written) - at} frames written that nothing explains")
+    return out
+
+
+def is_answer(frame, got, fate):
+    """Is `got` the ICMP error that the director makes about `frame`?"""
+    f = p.dissect(got)
+    kind = (f.get("icmp.type"), f.get("icmp.code"))
+    six = len(fate.look.source) == 16
+    kinds = {"hop_limit": ((11, 0), (3, 0)), "too_big": ((3, 4), (2, 0))}
+    start = 14 + (40 if six else 20) + 8
+    quoted = got[start:]
+    most = 1280 - 48 if six else 576 - 28
+    return (
+        kind == kinds[fate.reason][six]
+        and f["icmp.checksum_valid"]
+        and f.get("ip.checksum_valid", True)
+        and got[:6] == frame[6:12]
+        and quoted == frame[14 : fate.look.end][:most]
+        and f["ip6.source" if six else "ip.source"] == p.address_text(fate.service.address)
+        and f["ip6.destination" if six else "ip.destination"] == p.address_text(fate.look.source)
+    )
+
+
+def check(binary, path):
+    """(sentences about what is wrong, what the capture came to)."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            capture = pcap.read(path)
+            refuse = capture.link_type != pcap.ETHERNET
+        except pcap.CaptureError:
+            capture, refuse = pcap.Capture(), True
+        services = make_services([fates.look(x) for x in capture.packets])
+        status, result, raw, said = run(binary, path, folder, services)
+        if refuse:
+            good = status == 1 and said.count("\n") == 1
+            return [] if good else [f"not refused: {status} {said}"], "refused"
+        again = run(binary, path, folder, services)
+    if status != (1 if capture.truncated else 0):
+        return [f"exit status {status}: {said.strip()}"], "failed"
+    if result is None or raw is None:
+        return ["no JSON or no capture written"], "failed"
+    out = []
+    if bool(result["truncated"]) != capture.truncated or capture.truncated and not said.strip():
+        out.append(f"truncated is {result['truncated']}, said: {said.strip()!r}")
+    if (result, raw) != again[1:3]:
+        out.append("two runs differ")
+    foretold, model = foretell(capture, services)
+    margin = sum(f.lane == "uncertain" for f in foretold)
+    out += check_counts(result, foretold)
+    if not margin:
+        out += check_sessions(result, model)
+        out += check_frames(capture, foretold, pcap.parse(raw).packets)
+    balanced = sum(f.lane == "out" for f in foretold)
+    about = f"{len(foretold)} packets, {balanced} balanced, {result['sessions']} sessions"
+    return out, about + (f", {margin} fragments or of their flows" if margin else "")
+
+
+def captures_in(places):
+    for place in places:
+        if not os.path.isdir(place):
+            yield place
+            continue
+        for folder, folders, files in os.walk(place):
+            folders.sort()
+            for name in sorted(files):
+                if name.endswith((".pcap", ".cap")):
+                    yield os.path.join(folder, name)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("build", help="build directory")
+    parser.add_argument("captures", nargs="+", help="capture files, or directories of them")
+    parser.add_argument("-v", "--verbose", action="store_true")
+    args = parser.parse_args()
+    binary = os.path.join(args.build, "app", "shunt-replay", "shunt-replay")
+    total = failed = 0
+    for path in captures_in(args.captures):
+        wrong, about = check(binary, path)
+        total, failed = total + 1, failed + bool(wrong)
+        if wrong or args.verbose:
+            print(f"{'wrong' if wrong else 'right':6} {path}: {about}")
+        for line in wrong:
+            print("    " + line)
+    print(f"{total} captures, {failed} wrong")
+    return 1 if failed or not total else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
