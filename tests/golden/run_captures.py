@@ -29,6 +29,7 @@ import packet as p
 import pcap
 
 ICMP_BURST = 50  # ICMP errors that the rate limit always lets through
+PATIENCE = 60  # seconds for one replay
 EITHER = ("fragment_unknown", "fragment_map_full", "hop_limit", "too_big", "no_buffer")
 
 
@@ -91,12 +92,13 @@ def run(binary, path, folder, services):
         file.write(rules_of(services))
     if os.path.exists(written):
         os.remove(written)
-    done = subprocess.run(
-        [binary, "--", "--rules", rules, "--read", path, "--write", written, "--json"],
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    options = ["--rules", rules, "--read", path, "--write", written, "--json"]
+    try:
+        done = subprocess.run(
+            [binary, "--", *options], capture_output=True, text=True, timeout=PATIENCE
+        )
+    except subprocess.TimeoutExpired:
+        return None, None, None, f"did not end within {PATIENCE} s"
     result = raw = None
     try:
         result = json.loads(done.stdout)

@@ -35,14 +35,18 @@ import pcap
 HERE = os.path.dirname(os.path.abspath(__file__))
 COUNTS = ("packets_in", "packets_out", "packets_kernel", "generated", "absorbed", "held_at_end")
 OF_GENERATED = {"ip.id", "ip.checksum", "ip6.flow_label"}
+PATIENCE = 60  # seconds for one replay
 COUNTERS = ("connections", "in_packets", "out_packets", "in_bytes", "out_bytes")
 
 
 def replay(binary, options):
     """Runs shunt-replay; (its JSON object or None, everything it said)."""
-    done = subprocess.run(
-        [binary, "--", "--json", *options], capture_output=True, text=True, timeout=120
-    )
+    try:
+        done = subprocess.run(
+            [binary, "--", "--json", *options], capture_output=True, text=True, timeout=PATIENCE
+        )
+    except subprocess.TimeoutExpired:
+        return None, f"did not end within {PATIENCE} s"
     said = f"exit status {done.returncode}\n{done.stderr}"
     try:
         return json.loads(done.stdout) if done.returncode == 0 else None, said
