@@ -2,6 +2,7 @@
 
 import collections
 import socket
+import time
 from dataclasses import dataclass
 
 from lab import Failure
@@ -16,6 +17,7 @@ class Reply:
     server: str = ""
     saw: str = ""  # the client's address and port as the server saw them
     saw_port: int = 0
+    why: str = ""  # curl's sentence when there was no answer
 
 
 def url_of(address, port):
@@ -26,7 +28,7 @@ def get(network, address, port, client_ports, where="client"):
     """One HTTP connection from each of the client ports with one curl; their Replies."""
     configuration = "\nnext\n".join(
         f'url = "{url_of(address, port)}"\nlocal-port = {client_port}\nheader = "Connection: close"\n'
-        f'write-out = "|{client_port}|%{{http_code}}\\n"\nconnect-timeout = 5\nmax-time = 10\n'
+        f'write-out = "|{client_port}|%{{http_code}}|%{{errormsg}}\\n"\nconnect-timeout = 5\nmax-time = 10\n'
         "silent\ngloboff"
         for client_port in client_ports
     )
@@ -40,13 +42,31 @@ def get(network, address, port, client_ports, where="client"):
         if not bar:
             body = said.split()
             continue
-        client_port, status = rest.split("|")
+        client_port, status, why = rest.split("|", 2)
         reply = replies[int(client_port)]
-        reply.status = int(status)
+        reply.status, reply.why = int(status), why
         if len(body) == 3:
             reply.server, reply.saw, reply.saw_port = body[0], body[1], int(body[2])
         body = []
+    settle(network, where, client_ports)
     return list(replies.values())
+
+
+def settle(network, where, client_ports, within=5):
+    """Waits until the last FINs are acknowledged: whoever changes or restarts something next must
+    not cut them off, and the ports must be free for the next connection."""
+    deadline = time.monotonic() + within
+    wanted = set(client_ports)
+    while time.monotonic() < deadline:
+        with network.lab.inside(where):
+            lines = [
+                line.split()[1]
+                for family in ("tcp", "tcp6")
+                for line in open(f"/proc/thread-self/net/{family}", encoding="ascii").readlines()[1:]
+            ]
+        if not wanted & {int(local.rsplit(":", 1)[1], 16) for local in lines}:
+            return
+        time.sleep(0.02)
 
 
 def by_server(replies):

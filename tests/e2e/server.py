@@ -3,7 +3,8 @@
 
 On each endpoint it speaks HTTP (TCP) and echoes datagrams (UDP). GET / answers "NAME CLIENT PORT",
 the client as the server sees it; GET /bytes/N answers N bytes of a fixed pattern; HTTP connections
-stay open unless the client asks otherwise. A datagram comes back as "NAME CLIENT PORT " + itself,
+stay open unless the client asks otherwise: then the body ends with the connection, so that the
+server closes first and the client's port is free at once. A datagram comes back as "NAME CLIENT PORT " + itself,
 from the address it was sent to.
 """
 
@@ -33,7 +34,8 @@ class Http(http.server.BaseHTTPRequestHandler):
         else:
             body = f"{NAME} {plain(client)} {port}\n".encode()
         self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
+        if not self.close_connection:
+            self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
 

@@ -1,0 +1,188 @@
+"""The appliance in a lab: shuntd in the director's namespace, shuntadm, and shunt-replay's word on
+where a connection must go."""
+
+import os
+import re
+import socket
+import struct
+import subprocess
+import time
+
+import lab
+from lab import Failure
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.environ.get("SHUNT_BUILD", os.path.join(ROOT, "build"))
+SHUNTD, SHUNTADM, REPLAY = (
+    os.path.join(BUILD, "app", name, name) for name in ("shuntd", "shuntadm", "shunt-replay")
+)
+SERVER = os.path.join(ROOT, "tests/e2e/server.py")
+HUGE_PAGE_MB = 2
+EAL_MB = 512
+
+
+def why_not_built():
+    for program in (SHUNTD, SHUNTADM, REPLAY):
+        if not os.path.exists(program):
+            return f"{os.path.relpath(program, ROOT)} is not built"
+    return None
+
+
+def free_huge_pages():
+    with open("/proc/meminfo", encoding="ascii") as file:
+        found = re.search(r"HugePages_Free:\s+(\d+)", file.read())
+    return int(found[1]) if found else 0
+
+
+def eal_options(prefix):
+    """DPDK without devices of the machine; with huge pages only when they are there already."""
+    memory = "--no-huge --no-shconf"
+    if free_huge_pages() * HUGE_PAGE_MB >= EAL_MB:
+        memory = "--in-memory"
+    return f"--no-pci {memory} -m {EAL_MB} --no-telemetry --iova-mode=va --file-prefix={prefix}"
+
+
+def start_servers(network, ports=(8443,), listen_on_vip=()):
+    """The three real servers; those of direct routing listen on the VIP too."""
+    started = []
+    for name in network.servers:
+        own = [network.servers[name], f"[{network.servers6[name]}]"]
+        vips = [network.vip, f"[{network.vip6}]"]
+        ends = [f"{address}:{port}" for address in own for port in ports]
+        ends += [f"{address}:{port}" for address in vips for port in listen_on_vip]
+        started.append((name, network.lab.start(name, SERVER, name, *ends)))
+    for name, process in started:
+        lab.wait_until(
+            lambda p=process: "ready" in network.lab.log_of(p),
+            f"server {name} did not come up ({network.lab.log_of(process).strip()[-200:]})",
+        )
+
+
+class Appliance:
+    """shuntd on a network's director. `conf` are more lines for its configuration file."""
+
+    def __init__(self, network, conf="", rules=""):
+        self.network, self.lab = network, network.lab
+        self.socket = self.path("shunt.sock")
+        self.process = None
+        lines = [f"eal = {eal_options(self.lab.prefix)}"]
+        for number, port in enumerate(network.ports):
+            lines.append(
+                f"port = net_af_packet{number},iface={port.device},"
+                "blocksz=65536,framesz=2048,framecnt=4096"
+            )
+            lines.append(f"twin = {port.twin}")
+        # The lab's machine has few cores, and they are not only ours.
+        lines += ["workers = 1", "idle = yield", f"socket = {self.socket}", conf]
+        self.write("shunt.conf", "\n".join(lines) + "\n")
+        self.write("services.rules", rules)
+
+    def path(self, name):
+        return os.path.join(self.lab.directory, name)
+
+    def write(self, name, text):
+        with open(self.path(name), "w", encoding="utf-8") as file:
+            file.write(text)
+        return self.path(name)
+
+    def start(self, within=30):
+        """Starts shuntd and returns when it says that it is ready (sd_notify)."""
+        ready = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        address = self.path("notify")
+        if os.path.exists(address):
+            os.remove(address)
+        with ready:
+            ready.bind(address)
+            ready.settimeout(0.1)
+            self.process = self.lab.start(
+                "director", SHUNTD, "--conf", self.path("shunt.conf"),
+                "--rules", self.path("services.rules"), environment={"NOTIFY_SOCKET": address},
+            )  # fmt: skip
+            deadline = time.monotonic() + within
+            while True:
+                try:
+                    if "READY=1" in ready.recv(4096).decode().split("\n"):
+                        break
+                except TimeoutError:
+                    pass
+                if self.process.poll() is not None:
+                    raise Failure(f"shuntd ended with {self.process.returncode}: {self.log()}")
+                if time.monotonic() > deadline:
+                    raise Failure(f"shuntd was not ready within {within} s: {self.log()}")
+        self.network.configure_twins()
+
+    def stop(self):
+        """SIGTERM; it must end with status 0."""
+        status = self.lab.end(self.process)
+        if status != 0:
+            raise Failure(f"shuntd ended with {status}: {self.log()}")
+
+    def restart(self):
+        self.stop()
+        self.start()
+
+    def log(self):
+        return self.lab.log_of(self.process).strip()[-2000:]
+
+    def adm(self, *words, check=True):
+        """shuntadm, and what it said."""
+        return lab.run(SHUNTADM, "--socket", self.socket, *words, check=check)
+
+    def alive(self):
+        return self.process.poll() is None
+
+
+# Where must a connection go? The same code answers from a capture of its first packet.
+
+
+def checksum(data):
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total = (total >> 16) + (total & 0xFFFF)
+    return 0xFFFF ^ (total + (total >> 16))
+
+
+def syn(client, client_port, address, port):
+    """An Ethernet frame with a TCP SYN (RFC 9293) in IPv4 (RFC 791) or IPv6 (RFC 8200)."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    source, target = socket.inet_pton(family, client), socket.inet_pton(family, address)
+    tcp = struct.pack("!HHIIBBHHH", client_port, port, 1, 0, 5 << 4, 2, 65535, 0, 0)
+    pseudo = source + target + struct.pack("!IHBB", len(tcp), 0, 0, 6)
+    tcp = tcp[:16] + struct.pack("!H", checksum(pseudo + tcp)) + tcp[18:]
+    if family == socket.AF_INET6:
+        ip = struct.pack("!IHBB", 6 << 28, len(tcp), 6, 64) + source + target
+    else:
+        ip = struct.pack("!BBHHHBBH", 0x45, 0, 40, 1, 0x4000, 64, 6, 0) + source + target
+        ip = ip[:10] + struct.pack("!H", checksum(ip)) + ip[12:]
+    kind = 0x86DD if family == socket.AF_INET6 else 0x0800
+    macs = bytes.fromhex("025b00000001") + bytes.fromhex("020000000002")
+    return macs + struct.pack("!H", kind) + ip + tcp
+
+
+def write_capture(path, frames):
+    """A pcap file, a frame a millisecond."""
+    with open(path, "wb") as file:
+        file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1))
+        for number, frame in enumerate(frames):
+            file.write(struct.pack("<IIII", 1, number * 1000, len(frame), len(frame)) + frame)
+
+
+def foretell(directory, rules, client, client_ports, address, port):
+    """Client port -> "server:port" that shunt-replay --explain names for its SYN."""
+    capture = os.path.join(directory, "syns.pcap")
+    rules_file = os.path.join(directory, "foretell.rules")
+    write_capture(capture, [syn(client, client_port, address, port) for client_port in client_ports])
+    with open(rules_file, "w", encoding="utf-8") as file:
+        file.write(rules)
+    done = subprocess.run(
+        [REPLAY, "--rules", rules_file, "--read", capture, "--explain"],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    if done.returncode != 0:
+        raise Failure(f"shunt-replay ended with {done.returncode}: {done.stderr.strip()}")
+    bracket = f"[{client}]" if ":" in client else client
+    line = re.compile(re.escape(bracket) + r":(\d+) -> .* server (\S+)")
+    told = {int(m[1]): m[2] for m in map(line.search, done.stdout.splitlines()) if m}
+    missing = [p for p in client_ports if p not in told]
+    if missing:
+        raise Failure(f"shunt-replay --explain names no server for client port {missing[0]}")
+    return told
