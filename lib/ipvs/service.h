@@ -33,6 +33,11 @@ struct ServiceKey {
   friend auto operator<=>(const ServiceKey&, const ServiceKey&) = default;
 };
 
+/// Tunnel flags, the kernel's bits (IP_VS_TUNNEL_ENCAP_FLAG_*, linux/ip_vs.h).
+inline constexpr uint16_t kTunnelNoChecksum = 0;
+inline constexpr uint16_t kTunnelChecksum = 1;
+inline constexpr uint16_t kTunnelRemoteChecksum = 2;
+
 struct ServiceConfig {
   ServiceKey key;
   std::string scheduler = "wlc";
@@ -50,8 +55,7 @@ struct ServerConfig {
   uint32_t upper_threshold = 0, lower_threshold = 0;
   TunnelType tunnel_type = TunnelType::kIpip;
   uint16_t tunnel_port = 0;
-  uint16_t tunnel_flags =
-      0;  ///< the kernel's IP_VS_TUNNEL_ENCAP_FLAG_*: 0 nocsum, 1 csum, 2 remcsum
+  uint16_t tunnel_flags = kTunnelNoChecksum;
   friend bool operator==(const ServerConfig&, const ServerConfig&) = default;
 };
 

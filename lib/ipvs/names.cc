@@ -1,0 +1,80 @@
+#include "ipvs/names.h"
+
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include "net/headers.h"
+
+namespace shunt::ipvs {
+namespace {
+
+const char* protocol_name(uint8_t protocol) {
+  switch (protocol) {
+    case net::kTcp:
+      return "tcp";
+    case net::kUdp:
+      return "udp";
+    case net::kSctp:
+      return "sctp";
+    default:
+      return nullptr;
+  }
+}
+
+std::optional<Ipv4> look_up_address(const std::string& host) {
+  // No top-level domain is a number: what ends in a digit after a dot is a mistyped address, and no
+  // DNS server need be asked about it.
+  size_t label = host.find_last_of('.');
+  if (label != host.npos && host.find_first_not_of("0123456789", label + 1) == host.npos)
+    return std::nullopt;
+  addrinfo hints{};
+  hints.ai_family = AF_INET;
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  if (host.empty() || getaddrinfo(host.c_str(), nullptr, &hints, &found) != 0) return std::nullopt;
+  Ipv4 address;
+  std::memcpy(address.bytes.data(), &reinterpret_cast<sockaddr_in*>(found->ai_addr)->sin_addr, 4);
+  freeaddrinfo(found);
+  return address;
+}
+
+std::optional<uint16_t> look_up_port(const std::string& service, uint8_t protocol) {
+  const char* name = protocol_name(protocol);
+  const servent* entry = name ? getservbyname(service.c_str(), name) : nullptr;
+  if (!entry) return std::nullopt;
+  return ntohs(static_cast<uint16_t>(entry->s_port));
+}
+
+std::optional<std::string> look_up_host(const Ipv4& address) {
+  sockaddr_in socket_address{};
+  socket_address.sin_family = AF_INET;
+  std::memcpy(&socket_address.sin_addr, address.bytes.data(), 4);
+  char host[NI_MAXHOST];
+  if (getnameinfo(reinterpret_cast<sockaddr*>(&socket_address), sizeof socket_address, host,
+                  sizeof host, nullptr, 0, NI_NAMEREQD) != 0)
+    return std::nullopt;
+  return host;
+}
+
+std::optional<std::string> look_up_service(uint16_t port, uint8_t protocol) {
+  const char* name = protocol_name(protocol);
+  const servent* entry = name ? getservbyport(htons(port), name) : nullptr;
+  if (!entry) return std::nullopt;
+  return entry->s_name;
+}
+
+}  // namespace
+
+Names system_names() {
+  return {look_up_address, look_up_port, look_up_host, look_up_service};
+}
+
+Names numeric_names() {
+  return {[](const std::string&) { return std::nullopt; },
+          [](const std::string&, uint8_t) { return std::nullopt; },
+          [](const Ipv4&) { return std::nullopt; }, [](uint16_t, uint8_t) { return std::nullopt; }};
+}
+
+}  // namespace shunt::ipvs
