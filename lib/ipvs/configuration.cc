@@ -1,0 +1,275 @@
+#include "ipvs/configuration.h"
+
+#include <algorithm>
+#include <string>
+
+namespace shunt::ipvs {
+namespace {
+
+// What ipvsadm says for the kernel's error numbers.
+Error refusal(std::string text) {
+  return {std::move(text), 255};
+}
+Error no_such_service() {
+  return refusal("No such service");
+}  // ESRCH
+Error service_not_defined() {
+  return refusal("Service not defined");
+}  // ESRCH, about a server
+Error no_such_destination() {
+  return refusal("No such destination");
+}  // ENOENT
+
+/// May packets be forwarded to it? (ip_vs_new_dest: unicast; IPv6 link-local not.)
+bool is_server_address(const Address& address) {
+  const auto& b = address.bytes;
+  if (address.is_unspecified()) return false;
+  if (address.is_v4()) {
+    bool multicast = (b[0] & 0xf0) == 0xe0;
+    bool broadcast = address.v4() == Ipv4{{255, 255, 255, 255}};
+    return !multicast && !broadcast;
+  }
+  bool multicast = b[0] == 0xff;
+  bool link_local = b[0] == 0xfe && (b[1] & 0xc0) == 0x80;
+  bool mapped = std::all_of(b.begin(), b.begin() + 10, [](uint8_t byte) { return byte == 0; }) &&
+                b[10] == 0xff && b[11] == 0xff;
+  return !multicast && !link_local && !mapped;
+}
+
+Result<void> check_server(const ServerConfig& config) {
+  if (config.weight < 0 || config.lower_threshold > config.upper_threshold)
+    return refusal("Numerical result out of range");  // ERANGE
+  return {};
+}
+
+auto find_server(std::vector<ConfiguredServer>& servers, const Endpoint& endpoint) {
+  return std::find_if(servers.begin(), servers.end(),
+                      [&](const ConfiguredServer& s) { return s.config.endpoint == endpoint; });
+}
+
+}  // namespace
+
+Configuration::Configuration(const Engine& engine) : x_engine(engine) {}
+
+bool Configuration::is_edit(Verb verb) {
+  switch (verb) {
+    case Verb::kAddService:
+    case Verb::kEditService:
+    case Verb::kDeleteService:
+    case Verb::kClear:
+    case Verb::kAddServer:
+    case Verb::kEditServer:
+    case Verb::kDeleteServer:
+    case Verb::kSetTimeouts:
+    case Verb::kZero:
+      return true;
+    default:
+      return false;
+  }
+}
+
+const ConfiguredService* Configuration::find(const ServiceKey& key) const {
+  auto found = x_state.services.find(key);
+  return found == x_state.services.end() ? nullptr : &found->second;
+}
+
+Result<void> Configuration::apply(const Command& command) {
+  if (auto built = check_built(command); !built) return built;
+  return edit(command);
+}
+
+Result<void> Configuration::apply_all(std::span<const Command> commands, size_t& failed) {
+  Contents before = x_state;
+  auto table_before = x_table;
+  Result<void> result;
+  x_batch = true;
+  x_uncompiled.clear();
+  for (failed = 0; failed < commands.size() && result; failed++) result = apply(commands[failed]);
+  x_batch = false;
+  for (const ServiceKey& key : x_uncompiled) {
+    if (!result) break;
+    auto service = x_state.services.find(key);
+    if (service == x_state.services.end()) continue;  // deleted again
+    result = compile(service->second);
+    if (result) continue;
+    // The last line that changed this service is the one that made it impossible.
+    for (size_t i = 0; i < commands.size(); i++)
+      if (commands[i].service.key == key) failed = i + 1;
+  }
+  if (result) return result;
+  failed--;
+  x_state = std::move(before);
+  x_table = std::move(table_before);
+  return result;
+}
+
+Result<void> Configuration::edit(const Command& command) {
+  const ServiceConfig& service = command.service;
+  switch (command.verb) {
+    case Verb::kAddService:
+      return add_service(service);
+    case Verb::kEditService:
+      return edit_service(service);
+    case Verb::kDeleteService:
+      return delete_service(service.key);
+    case Verb::kAddServer:
+      return add_server(service.key, command.server);
+    case Verb::kEditServer:
+      return edit_server(service.key, command.server);
+    case Verb::kDeleteServer:
+      return delete_server(service.key, command.server.endpoint);
+    case Verb::kClear:
+      while (!x_state.services.empty()) drop(x_state.services.begin());
+      return {};
+    case Verb::kSetTimeouts: {
+      static constexpr State kSet[] = {State::kEstablished, State::kFinWait, State::kUdp};
+      for (size_t i = 0; i < command.timeouts.size(); i++)
+        if (command.timeouts[i] != 0)
+          x_state.timeouts.seconds[static_cast<size_t>(kSet[i])] = command.timeouts[i];
+      return {};
+    }
+    case Verb::kZero:
+      if (command.has(Option::kService) && !find(service.key)) return no_such_service();
+      return {};
+    default:
+      return refusal("'" + std::string(name(command.verb)) + "' changes no configuration");
+  }
+}
+
+Result<void> Configuration::check_scheduler(const ServiceConfig& config) const {
+  bool engine_known = config.persistence_engine.empty() || config.persistence_engine == "sip";
+  if (!engine_known || !x_engine.knows_scheduler(config.scheduler))
+    return refusal("Scheduler or persistence engine not found");
+  if (!x_engine.find_scheduler(config.scheduler))
+    return refusal("not built yet: -s " + config.scheduler);
+  return {};
+}
+
+Result<void> Configuration::add_service(const ServiceConfig& config) {
+  if (find(config.key)) return refusal("Service already exists");
+  if (auto checked = check_scheduler(config); !checked) return checked;
+  auto id = x_state.service_ids.intern(config.key);
+  if (!id)
+    return refusal("no room for another service: " + std::to_string(kMaxServices) +
+                   " are the most, removed ones with sessions included");
+  auto replaced = replace({*id, config, {}, nullptr});
+  if (!replaced) x_state.service_ids.release(*id);
+  return replaced;
+}
+
+Result<void> Configuration::edit_service(const ServiceConfig& config) {
+  const ConfiguredService* service = find(config.key);
+  if (!service) return no_such_service();
+  if (auto checked = check_scheduler(config); !checked) return checked;
+  ConfiguredService next = *service;
+  next.config = config;
+  return replace(std::move(next));
+}
+
+Result<void> Configuration::delete_service(const ServiceKey& key) {
+  auto service = x_state.services.find(key);
+  if (service == x_state.services.end()) return no_such_service();
+  drop(service);
+  return {};
+}
+
+void Configuration::drop(std::map<ServiceKey, ConfiguredService>::iterator service) {
+  for (const ConfiguredServer& server : service->second.servers)
+    x_state.server_ids.release(server.id);
+  x_state.service_ids.release(service->second.id);
+  x_state.services.erase(service);
+  x_table.reset();
+}
+
+Result<void> Configuration::add_server(const ServiceKey& key, const ServerConfig& config) {
+  const ConfiguredService* service = find(key);
+  if (!service) return service_not_defined();
+  if (auto checked = check_server(config); !checked) return checked;
+  ConfiguredService next = *service;
+  if (find_server(next.servers, config.endpoint) != next.servers.end())
+    return refusal("Destination already exists");
+  if (!is_server_address(config.endpoint.address))
+    return refusal(
+        "Invalid operation.  Possibly wrong module version, address not unicast, ...");  // EINVAL
+  auto id = x_state.server_ids.intern({key, config.endpoint});
+  if (!id)
+    return refusal("no room for another server: " + std::to_string(kMaxServers) +
+                   " are the most, removed ones with sessions included");
+  next.servers.insert(next.servers.begin(), {*id, config, config.weight});
+  auto replaced = replace(std::move(next));
+  if (!replaced) x_state.server_ids.release(*id);
+  return replaced;
+}
+
+Result<void> Configuration::edit_server(const ServiceKey& key, const ServerConfig& config) {
+  const ConfiguredService* service = find(key);
+  if (!service) return service_not_defined();
+  if (auto checked = check_server(config); !checked) return checked;
+  ConfiguredService next = *service;
+  auto server = find_server(next.servers, config.endpoint);
+  if (server == next.servers.end()) return no_such_destination();
+  server->config = config;
+  if (config.weight != 0) server->last_weight = config.weight;
+  return replace(std::move(next));
+}
+
+Result<void> Configuration::delete_server(const ServiceKey& key, const Endpoint& endpoint) {
+  const ConfiguredService* service = find(key);
+  if (!service) return service_not_defined();
+  ConfiguredService next = *service;
+  auto server = find_server(next.servers, endpoint);
+  if (server == next.servers.end()) return no_such_destination();
+  uint32_t id = server->id;
+  next.servers.erase(server);
+  if (auto replaced = replace(std::move(next)); !replaced) return replaced;
+  x_state.server_ids.release(id);
+  return {};
+}
+
+Result<void> Configuration::replace(ConfiguredService next) {
+  if (x_batch)
+    x_uncompiled.insert(next.config.key);
+  else if (auto compiled = compile(next); !compiled)
+    return compiled;
+  ServiceKey key = next.config.key;
+  x_state.services[key] = std::move(next);
+  x_table.reset();
+  return {};
+}
+
+Result<void> Configuration::compile(ConfiguredService& service) const {
+  auto compiled = std::make_shared<Service>();
+  compiled->id = service.id;
+  compiled->key = service.config.key;
+  compiled->flags = service.config.flags;
+  compiled->scheduler = x_engine.find_scheduler(service.config.scheduler);
+  compiled->servers.reserve(service.servers.size());
+  for (const ConfiguredServer& server : service.servers)
+    compiled->servers.push_back({server.id, server.config.endpoint, server.config.method,
+                                 server.config.weight, server.last_weight});
+  if (auto built = compiled->scheduler->build(*compiled); !built)
+    return refusal(built.error().message);
+  service.compiled = std::move(compiled);
+  return {};
+}
+
+std::shared_ptr<const ServiceTable> Configuration::table() {
+  if (!x_table) {
+    std::vector<std::shared_ptr<const Service>> services;
+    services.reserve(x_state.services.size());
+    for (const auto& [key, service] : x_state.services) services.push_back(service.compiled);
+    x_table = std::make_shared<const ServiceTable>(std::move(services));
+  }
+  return x_table;
+}
+
+void Configuration::recycle(const std::function<bool(uint32_t server_id)>& idle) {
+  x_state.server_ids.recycle(idle);
+  x_state.service_ids.recycle([&](uint32_t id) {
+    const ServiceKey& key = *x_state.service_ids.key(id);
+    const ServerName* server = x_state.server_ids.first_from({key, Endpoint{}});
+    return !server || server->first != key;
+  });
+}
+
+}  // namespace shunt::ipvs

@@ -1,0 +1,98 @@
+// The configuration an administrator wants, with the kernel's semantics and the kernel's refusals,
+// and its compiled form for the workers.
+//
+// Invariant: every command applies whole or not at all, and what is configured is always compiled.
+// Owner: the control thread. Callers: Executor, replace_rules().
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+#include "ipvs/command.h"
+#include "ipvs/engine.h"
+#include "ipvs/ids.h"
+#include "ipvs/protocol_state.h"
+#include "ipvs/service_table.h"
+
+namespace shunt::ipvs {
+
+struct ConfiguredServer {
+  uint32_t id = kNoServer;
+  ServerConfig config;
+  int32_t last_weight = 0;  ///< see Server::last_weight
+};
+
+struct ConfiguredService {
+  uint32_t id = 0;
+  ServiceConfig config;
+  std::vector<ConfiguredServer> servers;  ///< the kernel's order: added last comes first
+  std::shared_ptr<const Service> compiled;
+};
+
+class Configuration {
+ public:
+  explicit Configuration(const Engine& engine = kEngine);
+
+  /// Carries out a command that edits (is_edit). A refusal has ipvsadm's text and status 255.
+  Result<void> apply(const Command& command);
+  /// All of them or, if one is refused, none: then `failed` is its index.
+  Result<void> apply_all(std::span<const Command> commands, size_t& failed);
+  /// Whether apply() is the one to carry it out. -Z is: here it only looks for its service.
+  static bool is_edit(Verb verb);
+  /// Refuses what is not built yet; apply() asks by itself.
+  Result<void> check_built(const Command& command) const { return x_engine.check(command); }
+
+  /// The compiled form, made anew if something has changed since.
+  std::shared_ptr<const ServiceTable> table();
+
+  const std::map<ServiceKey, ConfiguredService>& services() const { return x_state.services; }
+  const ConfiguredService* find(const ServiceKey& key) const;
+  const Timeouts& timeouts() const { return x_state.timeouts; }
+
+  /// Is there a server with this id now? (Its sessions go on; those of others are dropped.)
+  bool is_configured(uint32_t server_id) const { return x_state.server_ids.is_held(server_id); }
+  /// Whose id is it or, if that server was removed but not recycled, was it? Null if nobody's.
+  const std::pair<ServiceKey, Endpoint>* server_name(uint32_t server_id) const {
+    return x_state.server_ids.key(server_id);
+  }
+  /// Frees the ids of removed servers that `idle` says nobody counts a session on any more (and no
+  /// worker can still see), and of services without such servers.
+  void recycle(const std::function<bool(uint32_t server_id)>& idle);
+
+ private:
+  using ServerName = std::pair<ServiceKey, Endpoint>;
+  struct Contents {
+    std::map<ServiceKey, ConfiguredService> services;
+    Timeouts timeouts;
+    Ids<ServiceKey> service_ids{kMaxServices};
+    Ids<ServerName> server_ids{kMaxServers};
+  };
+
+  Result<void> edit(const Command& command);
+  Result<void> add_service(const ServiceConfig& config);
+  Result<void> edit_service(const ServiceConfig& config);
+  Result<void> delete_service(const ServiceKey& key);
+  Result<void> add_server(const ServiceKey& key, const ServerConfig& config);
+  Result<void> edit_server(const ServiceKey& key, const ServerConfig& config);
+  Result<void> delete_server(const ServiceKey& key, const Endpoint& endpoint);
+  Result<void> check_scheduler(const ServiceConfig& config) const;
+  /// Puts `next` in the place of its service if it compiles.
+  Result<void> replace(ConfiguredService next);
+  Result<void> compile(ConfiguredService& service) const;
+  void drop(std::map<ServiceKey, ConfiguredService>::iterator service);
+
+  const Engine& x_engine;
+  Contents x_state;
+  bool x_batch = false;  ///< in apply_all: compile at the end
+  std::set<ServiceKey> x_uncompiled;
+  std::shared_ptr<const ServiceTable> x_table;  ///< null: something has changed
+};
+
+}  // namespace shunt::ipvs

@@ -1,0 +1,60 @@
+#include "ipvs/engine.h"
+
+#include <string>
+
+#include "net/headers.h"
+
+namespace shunt::ipvs {
+namespace {
+
+struct UnbuiltRow {
+  const char* option;  ///< as the answer spells it
+  bool (*asked)(const Command& command);
+};
+
+template <Option O>
+bool given(const Command& command) {
+  return command.has(O);
+}
+
+// A mark or SCTP service only has to be refused where it would come to be: it is never found.
+constexpr UnbuiltRow kUnbuiltTable[] = {
+    {"--start-daemon", [](const Command& c) { return c.verb == Verb::kStartDaemon; }},
+    {"--stop-daemon", [](const Command& c) { return c.verb == Verb::kStopDaemon; }},
+    {"-f",
+     [](const Command& c) { return c.verb == Verb::kAddService && c.service.key.fwmark != 0; }},
+    {"--sctp-service",
+     [](const Command& c) {
+       return c.verb == Verb::kAddService && c.service.key.protocol == net::kSctp;
+     }},
+    {"-p", given<Option::kPersistent>},
+    {"-M", given<Option::kNetmask>},
+    {"--pe", given<Option::kEngine>},
+    {"-o", given<Option::kOnePacket>},
+    {"-i",
+     [](const Command& c) {
+       return c.has(Option::kForward) && c.server.method == ForwardMethod::kTunnel;
+     }},
+    {"-x", given<Option::kUpperThreshold>},
+    {"-y", given<Option::kLowerThreshold>},
+    {"--daemon", given<Option::kDaemon>},
+    {"--thresholds", given<Option::kThresholds>},
+    {"--persistent-conn", given<Option::kPersistentConn>},
+    {"--tun-info", given<Option::kTunInfo>},
+};
+
+Result<void> check(const Command& command) {
+  for (const UnbuiltRow& row : kUnbuiltTable)
+    if (row.asked(command)) return Error{std::string("not built yet: ") + row.option, 255};
+  return {};
+}
+
+bool knows_scheduler(std::string_view name) {
+  return is_scheduler_of_ipvs(name) || name == "none";
+}
+
+}  // namespace
+
+const Engine kEngine = {check, find_scheduler, knows_scheduler};
+
+}  // namespace shunt::ipvs

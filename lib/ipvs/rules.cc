@@ -1,0 +1,44 @@
+#include "ipvs/rules.h"
+
+#include <sstream>
+
+namespace shunt::ipvs {
+
+Result<void> replace_rules(Configuration& configuration, const std::string& text,
+                           const std::string& file, const Names& names) {
+  auto at_line = [&](int line, const std::string& sentence) {
+    return Error{file + ":" + std::to_string(line) + ": " + sentence, 2};
+  };
+  std::vector<Command> commands(1);
+  commands[0].verb = Verb::kClear;
+  std::vector<int> lines{0};
+  std::istringstream in(text);
+  int number = 0;
+  for (std::string line; std::getline(in, line);) {
+    number++;
+    auto words = split_line(line, "ipvsadm");
+    if (words.empty() || words[0].starts_with('#')) continue;
+    auto command = parse_command(words, "ipvsadm", names);
+    if (!command) {
+      std::string sentence = command.error().message;
+      while (sentence.ends_with('\n')) sentence.pop_back();
+      if (sentence.starts_with("Try `")) sentence = "not a command of ipvsadm: " + words[0];
+      return at_line(number, sentence);
+    }
+    if (!Configuration::is_edit(command->verb)) {
+      if (auto built = configuration.check_built(*command); !built)
+        return at_line(number, built.error().message);
+      return at_line(number, "'" + std::string(name(command->verb)) +
+                                 "' is no rule: only commands that change services, servers or "
+                                 "timeouts belong here");
+    }
+    commands.push_back(std::move(*command));
+    lines.push_back(number);
+  }
+  size_t failed = 0;
+  if (auto applied = configuration.apply_all(commands, failed); !applied)
+    return at_line(lines[failed], applied.error().message);
+  return {};
+}
+
+}  // namespace shunt::ipvs

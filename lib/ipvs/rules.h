@@ -1,0 +1,19 @@
+// Rules files: ipvsadm-save's format, applied whole or not at all.
+//
+// One command a line, the words of ipvsadm without its name; empty lines and lines that begin with
+// '#' say nothing. Callers: Executor for shuntd, shunt-replay.
+#pragma once
+
+#include <string>
+
+#include "ipvs/configuration.h"
+
+namespace shunt::ipvs {
+
+/// Makes the lines of `text` the whole of `configuration` (what they do not mention is removed,
+/// timeouts stay unless set), or changes nothing. An error names the line as "file:line: sentence",
+/// status 2.
+Result<void> replace_rules(Configuration& configuration, const std::string& text,
+                           const std::string& file, const Names& names);
+
+}  // namespace shunt::ipvs

@@ -1,0 +1,55 @@
+#include "ipvs/rules.h"
+
+#include <gtest/gtest.h>
+
+namespace shunt::ipvs {
+namespace {
+
+std::string load(Configuration& configuration, const std::string& text) {
+  auto loaded = replace_rules(configuration, text, "services.rules", numeric_names());
+  if (!loaded) {
+    EXPECT_EQ(loaded.error().status, 2);
+  }
+  return loaded ? "" : loaded.error().message;
+}
+
+TEST(Rules, BecomeTheConfiguration) {
+  Configuration configuration;
+  EXPECT_EQ(load(configuration,
+                 "# web\n\n-A -t 10.0.0.1:80 -s rr\n-a -t 10.0.0.1:80 -r 10.1.0.1 -m\n"
+                 "ipvsadm -A -t 10.0.0.2:80 -s mh\r\n--set 0 0 30"),
+            "");
+  EXPECT_EQ(configuration.services().size(), 2u);
+  EXPECT_EQ(configuration.timeouts().of(State::kUdp), 30u);
+  uint32_t id = configuration.services().begin()->second.servers[0].id;
+
+  EXPECT_EQ(load(configuration, "-A -t 10.0.0.1:80 -s mh\n-a -t 10.0.0.1:80 -r 10.1.0.1 -m"), "");
+  ASSERT_EQ(configuration.services().size(), 1u) << "what is not mentioned is gone";
+  EXPECT_EQ(configuration.services().begin()->second.servers[0].id, id) << "its sessions go on";
+}
+
+TEST(Rules, AnErrorNamesItsLineAndChangesNothing) {
+  Configuration configuration;
+  ASSERT_EQ(load(configuration, "-A -t 10.0.0.9:80 -s rr\n"), "");
+  auto before = configuration.table();
+  const std::string good = "-A -t 10.0.0.1:80 -s rr\n# comment\n";
+  EXPECT_EQ(load(configuration, good + good), "services.rules:3: Service already exists");
+  EXPECT_EQ(load(configuration, good + "-a -t 10.0.0.1:80 -r 10.1.0.1 -w x"),
+            "services.rules:3: illegal weight specified");
+  EXPECT_EQ(load(configuration, good + "-A -t 10.0.0.2:80 -s wrr"),
+            "services.rules:3: not built yet: -s wrr");
+  EXPECT_EQ(load(configuration, good + "hello"),
+            "services.rules:3: not a command of ipvsadm: hello");
+  EXPECT_EQ(load(configuration, good + "-L"),
+            "services.rules:3: 'list' is no rule: only commands that change services, servers or "
+            "timeouts belong here");
+  EXPECT_EQ(load(configuration, good + "--start-daemon master"),
+            "services.rules:3: not built yet: --start-daemon");
+  EXPECT_EQ(load(configuration, good + "-A -f 1 -s rr -6 -t"),
+            "services.rules:3: -t: missing argument");
+  EXPECT_EQ(configuration.table(), before);
+  EXPECT_TRUE(configuration.find(ServiceKey{0, 6, {*parse_address("10.0.0.9"), 80}}));
+}
+
+}  // namespace
+}  // namespace shunt::ipvs
