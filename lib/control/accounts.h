@@ -1,0 +1,66 @@
+// The books of services and servers: what --stats and --rate show, and what -Z sets to zero.
+//
+// Workers count by server id and never reset; an account remembers what to subtract. A service's
+// totals are what its servers have counted while they were in it, removed ones included. Unlike the
+// kernel, which copies its counters every two seconds, totals are those of the moment; averages are
+// the kernel's. Owner: the control thread. Caller: Executor.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+
+#include "control/estimator.h"
+#include "ipvs/configuration.h"
+#include "ipvs/listing.h"
+
+namespace shunt::control {
+
+/// What the workers have counted for a server id, summed over them.
+struct ServerFacts {
+  uint64_t active = 0, inactive = 0;
+  ipvs::Counters totals;
+};
+
+class Accounts {
+ public:
+  using Read = std::function<ServerFacts(uint32_t server_id)>;
+
+  explicit Accounts(Read read) : x_read(std::move(read)) {}
+
+  /// The servers of this service may have changed.
+  void follow(const ipvs::ConfiguredService& service);
+  void close(const ipvs::ServiceKey& key) { x_services.erase(key); }
+  void close_all() { x_services.clear(); }
+  /// Closes the accounts of services that are not configured any more.
+  void keep_only(const ipvs::Configuration& configuration);
+  /// -Z
+  void zero(const ipvs::ServiceKey& key);
+  void zero_all();
+  /// To be called every Estimator::kPeriod seconds.
+  void tick();
+
+  ipvs::ServiceListing listing(const ipvs::ConfiguredService& service) const;
+
+ private:
+  struct ServerAccount {
+    ipvs::Counters base;    ///< subtracted for the server's own totals
+    ipvs::Counters joined;  ///< subtracted for its part in the service's
+    Estimator estimator;
+  };
+  struct ServiceAccount {
+    std::map<uint32_t, ServerAccount> servers;
+    std::map<uint32_t, ipvs::Counters> parted;  ///< bases of removed servers
+    ipvs::Counters carried;                     ///< by removed servers
+    ipvs::Counters base;                        ///< subtracted from the sum
+    Estimator estimator;
+  };
+
+  ipvs::Counters sum(const ServiceAccount& account) const;
+  void zero(ServiceAccount& account);
+
+  Read x_read;
+  std::map<ipvs::ServiceKey, ServiceAccount> x_services;
+};
+
+}  // namespace shunt::control

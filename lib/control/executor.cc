@@ -1,0 +1,139 @@
+#include "control/executor.h"
+
+#include "ipvs/command.h"
+#include "ipvs/rules.h"
+
+namespace shunt::control {
+
+using ipvs::Command;
+using ipvs::Configuration;
+using ipvs::Option;
+using ipvs::Reply;
+using ipvs::Verb;
+
+namespace {
+
+/// Names are looked up by the client: a daemon must not wait for DNS.
+const ipvs::Names& no_names() {
+  static const ipvs::Names names = ipvs::numeric_names();
+  return names;
+}
+
+ipvs::CommandError error_at(size_t index, const Error& error) {
+  return {index, error.status, error.message};
+}
+
+}  // namespace
+
+Executor::Executor(Configuration& configuration, Runtime runtime)
+    : x_configuration(configuration), x_runtime(std::move(runtime)), x_accounts(x_runtime.server) {}
+
+std::string Executor::answer(std::string_view line) {
+  auto request = ipvs::decode_request(line);
+  if (!request) return encode(Reply{{error_at(0, request.error())}, {}, {}, {}, {}});
+  return encode(execute(*request));
+}
+
+Reply Executor::execute(const ipvs::Request& request) {
+  Reply reply;
+  std::vector<Command> commands;
+  for (size_t i = 0; i < request.commands.size(); i++) {
+    auto command = ipvs::parse_command(request.commands[i], "shuntadm", no_names());
+    if (!command) {
+      reply.errors.push_back(error_at(i, command.error()));
+      if (request.atomic) return reply;
+      continue;
+    }
+    if (request.atomic) {
+      commands.push_back(std::move(*command));
+    } else if (request.commands.size() > 1 && !Configuration::is_edit(command->verb)) {
+      reply.errors.push_back({i, 2, "only commands that change something come in numbers"});
+    } else if (auto done = execute(*command, request.cursor, reply); !done) {
+      reply.errors.push_back(error_at(i, done.error()));
+    }
+  }
+  if (request.atomic) {
+    size_t failed = 0;
+    if (auto done = x_configuration.apply_all(commands, failed); !done)
+      reply.errors.push_back(error_at(failed, done.error()));
+    else
+      for (const Command& command : commands) book(command);
+  }
+  publish();
+  return reply;
+}
+
+Result<void> Executor::execute(const Command& command, uint64_t cursor, Reply& reply) {
+  if (Configuration::is_edit(command.verb)) {
+    auto applied = x_configuration.apply(command);
+    if (applied) book(command);
+    return applied;
+  }
+  if (auto built = x_configuration.check_built(command); !built) return built;
+  if (command.verb != Verb::kList && command.verb != Verb::kSave)
+    return Error{"'" + std::string(name(command.verb)) + "' is not for the daemon", 2};
+  if (command.has(Option::kConnection)) {
+    reply.sessions = x_runtime.sessions(cursor, ipvs::kSessionsPerReply);
+    if (cursor != 0) reply.cursor = cursor;
+  } else if (command.has(Option::kTimeout)) {
+    reply.timeouts = x_configuration.timeouts();
+  } else if (command.has(Option::kDaemon)) {
+    return {};
+  } else if (command.has(Option::kService)) {
+    const auto* service = x_configuration.find(command.service.key);
+    if (!service) return Error{"No such service", 1};
+    reply.services = {x_accounts.listing(*service)};
+  } else {
+    reply.services = services();
+  }
+  return {};
+}
+
+ipvs::Listing Executor::services() const {
+  ipvs::Listing listing;
+  listing.reserve(x_configuration.services().size());
+  for (const auto& [key, service] : x_configuration.services())
+    listing.push_back(x_accounts.listing(service));
+  return listing;
+}
+
+void Executor::book(const Command& command) {
+  const ipvs::ServiceKey& key = command.service.key;
+  switch (command.verb) {
+    case Verb::kClear:
+      x_accounts.close_all();
+      break;
+    case Verb::kZero:
+      if (command.has(Option::kService))
+        x_accounts.zero(key);
+      else
+        x_accounts.zero_all();
+      return;
+    case Verb::kSetTimeouts:
+      break;
+    default:
+      if (const auto* service = x_configuration.find(key))
+        x_accounts.follow(*service);
+      else
+        x_accounts.close(key);
+  }
+  x_changed = true;
+}
+
+Result<void> Executor::load_rules(const std::string& text, const std::string& file,
+                                  const ipvs::Names& names) {
+  if (auto applied = replace_rules(x_configuration, text, file, names); !applied) return applied;
+  x_accounts.keep_only(x_configuration);
+  for (const auto& [key, service] : x_configuration.services()) x_accounts.follow(service);
+  x_changed = true;
+  publish();
+  return {};
+}
+
+void Executor::publish() {
+  if (!x_changed) return;
+  x_changed = false;
+  x_runtime.publish(x_configuration.table(), x_configuration.timeouts());
+}
+
+}  // namespace shunt::control

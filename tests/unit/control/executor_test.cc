@@ -1,0 +1,189 @@
+#include "control/executor.h"
+
+#include <gtest/gtest.h>
+
+#include <sstream>
+
+#include "ipvs/ipvsadm.h"
+#include "net/headers.h"
+
+namespace shunt::control {
+namespace {
+
+class ExecutorTest : public testing::Test {
+ protected:
+  ExecutorTest()
+      : x_executor(x_configuration,
+                   {[this](uint32_t id) { return x_facts[id]; },
+                    [this](uint64_t& cursor, size_t most) { return sessions(cursor, most); },
+                    [this](std::shared_ptr<const ipvs::ServiceTable> table, const ipvs::Timeouts&) {
+                      x_published++;
+                      x_table = std::move(table);
+                    }}) {}
+
+  std::vector<ipvs::SessionRecord> sessions(uint64_t& cursor, size_t most) {
+    std::vector<ipvs::SessionRecord> page;
+    while (page.size() < most && cursor < x_sessions) {
+      ipvs::SessionRecord session;
+      session.protocol = net::kTcp;
+      session.seconds_left = static_cast<uint32_t>(cursor++);
+      page.push_back(session);
+    }
+    if (cursor == x_sessions) cursor = 0;
+    return page;
+  }
+
+  /// Runs shuntadm against the executor; standard output, then "ERR " and standard error.
+  std::string run(const std::string& line, const std::string& input = "") {
+    std::istringstream words(line), in(input);
+    std::vector<std::string> arguments;
+    for (std::string word; words >> word;) arguments.push_back(word);
+    std::ostringstream out, err;
+    x_status = ipvs::run_ipvsadm(arguments, "shuntadm", ipvs::numeric_names(),
+                                 [&](const ipvs::Request& request) {
+                                   x_requests++;
+                                   return ipvs::decode_reply(x_executor.answer(encode(request)));
+                                 },
+                                 {in, out, err});
+    return out.str() + (err.str().empty() ? "" : "ERR " + err.str());
+  }
+
+  std::map<uint32_t, ServerFacts> x_facts;
+  uint64_t x_sessions = 0;
+  int x_published = 0, x_requests = 0, x_status = 0;
+  std::shared_ptr<const ipvs::ServiceTable> x_table;
+  ipvs::Configuration x_configuration;
+  Executor x_executor;
+};
+
+TEST_F(ExecutorTest, PublishesChangesOnly) {
+  run("-A -t 10.0.0.1:80 -s rr");
+  EXPECT_EQ(x_published, 1);
+  run("-A -t 10.0.0.1:80 -s rr");
+  run("-L -n");
+  run("-Z");
+  EXPECT_EQ(x_published, 1);
+  run("--set 1 2 3");
+  EXPECT_EQ(x_published, 2);
+  run("-R", "-a -t 10.0.0.1:80 -r 10.1.0.1\n-a -t 10.0.0.1:80 -r 10.1.0.2\n");
+  EXPECT_EQ(x_published, 3) << "once for all lines";
+  EXPECT_EQ(x_table->services()[0]->servers.size(), 2u);
+}
+
+TEST_F(ExecutorTest, ShowsWhatWorkersCount) {
+  run("-A -t 10.0.0.1:80 -s rr");
+  run("-a -t 10.0.0.1:80 -r 10.1.0.1 -m");
+  x_facts[0] = {2, 3, {100, 200, 300, 400, 500}};
+  EXPECT_EQ(run("-L -n -t 10.0.0.1:80"),
+            "Prot LocalAddress:Port Scheduler Flags\n"
+            "  -> RemoteAddress:Port           Forward Weight ActiveConn InActConn\n"
+            "TCP  10.0.0.1:80 rr\n"
+            "  -> 10.1.0.1:80                  Masq    1      2          3         \n");
+  EXPECT_EQ(run("-L -n --stats -t 10.0.0.1:80"),
+            "Prot LocalAddress:Port               Conns   InPkts  OutPkts  InBytes OutBytes\n"
+            "  -> RemoteAddress:Port\n"
+            "TCP  10.0.0.1:80                       100      200      300      400      500\n"
+            "  -> 10.1.0.1:80                       100      200      300      400      500\n");
+  x_executor.tick();
+  std::string rates = run("-L -n --rate -t 10.0.0.1:80");
+  EXPECT_NE(rates.find("TCP  10.0.0.1:80                        12       25       37       50"
+                       "       62"),
+            rates.npos)
+      << rates;
+  run("-Z -t 10.0.0.1:80");
+  EXPECT_NE(run("-L -n --stats").find("10.1.0.1:80                         0        0"),
+            std::string::npos);
+}
+
+TEST_F(ExecutorTest, SessionsComeInPages) {
+  x_sessions = ipvs::kSessionsPerReply * 2 + 1;
+  std::string text = run("-L -n -c");
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), static_cast<long>(x_sessions) + 2);
+  EXPECT_EQ(x_requests, 3);
+  x_sessions = 2;
+  std::string json = run("-L -c --json");
+  EXPECT_TRUE(json.starts_with("{\"sessions\":[{\"client_address\":")) << json;
+  EXPECT_TRUE(json.ends_with("}]}\n")) << json;
+  x_sessions = 0;
+  EXPECT_EQ(run("-L -c --json"), "{\"sessions\":[]}\n");
+}
+
+TEST_F(ExecutorTest, RestoreGoesOnAndItsStatusIsTheLastLines) {
+  EXPECT_EQ(
+      run("-R", "-A -t 10.0.0.1:80 -s rr\n-A -t 10.0.0.1:80 -s rr\n-A -t 10.0.0.2:80 -s rr\n"),
+      "ERR Service already exists\n");
+  EXPECT_EQ(x_status, 0);
+  EXPECT_EQ(run("-R", "-A -t 10.0.0.3:80 -s rr\n-A -t 10.0.0.1:80 -s rr\n"),
+            "ERR Service already exists\n");
+  EXPECT_EQ(x_status, 255);
+  EXPECT_EQ(run("-R", "-C\n-A -t\n-A -t x\n-A -t 10.0.0.7:80 -s rr\n"),
+            "ERR -t: missing argument\nillegal virtual server address[:port] specified\n");
+  EXPECT_EQ(x_status, 2);
+  EXPECT_EQ(x_configuration.services().size(), 0u);
+}
+
+TEST_F(ExecutorTest, ManyLinesGoTogetherAndErrorsStayInOrder) {
+  std::string lines;
+  for (int i = 0; i < 2500; i++)
+    lines +=
+        "-A -t 10.0." + std::to_string(i / 250) + "." + std::to_string(i % 250) + ":80 -s rr\n";
+  EXPECT_EQ(run("-R", lines), "");
+  EXPECT_EQ(x_requests, 3);
+  EXPECT_EQ(x_configuration.services().size(), 2500u);
+}
+
+TEST_F(ExecutorTest, AtomicRestoreNamesTheLineAndChangesNothing) {
+  EXPECT_EQ(run("-R --atomic",
+                "-A -t 10.0.0.1:80 -s rr\n\n-a -t 10.0.0.1:80 -r 10.1.0.1\n-D -t 10.0.0.9:80\n"),
+            "ERR standard input:4: No such service\n");
+  EXPECT_EQ(x_status, 255);
+  EXPECT_EQ(run("-R --atomic", "-A -t 10.0.0.1:80 -s rr\n-A -t x\n"),
+            "ERR standard input:2: illegal virtual server address[:port] specified\n");
+  EXPECT_EQ(x_status, 2);
+  EXPECT_EQ(x_published, 0);
+  EXPECT_TRUE(x_configuration.services().empty());
+  EXPECT_EQ(run("-R --atomic", "-A -t 10.0.0.1:80 -s rr\n-a -t 10.0.0.1:80 -r 10.1.0.1\n"), "");
+  EXPECT_EQ(x_published, 1);
+}
+
+TEST_F(ExecutorTest, NotBuiltYet) {
+  EXPECT_EQ(run("-A -t 10.0.0.1:80"), "ERR not built yet: -s wlc\n");
+  EXPECT_EQ(x_status, 255);
+  EXPECT_EQ(run("-L --thresholds"), "ERR not built yet: --thresholds\n");
+  EXPECT_EQ(x_status, 255);
+  EXPECT_EQ(run("--start-daemon master"), "ERR not built yet: --start-daemon\n");
+  EXPECT_EQ(x_published, 0);
+}
+
+TEST_F(ExecutorTest, LoadsRules) {
+  run("-A -t 10.0.0.9:80 -s rr");
+  auto bad = x_executor.load_rules("-A -t 10.0.0.1:80 -s rr\nx\n", "f", ipvs::numeric_names());
+  EXPECT_FALSE(bad);
+  EXPECT_EQ(x_published, 1);
+  auto good = x_executor.load_rules("-A -t 10.0.0.1:80 -s rr\n", "f", ipvs::numeric_names());
+  EXPECT_TRUE(good);
+  EXPECT_EQ(x_published, 2);
+  EXPECT_EQ(run("-S -n"), "-A -t 10.0.0.1:80 -s rr\n");
+}
+
+TEST_F(ExecutorTest, NeverLooksNamesUp) {
+  auto reply = ipvs::decode_reply(
+      x_executor.answer(R"({"commands":[["-A","-t","localhost:80","-s","rr"]]})"));
+  ASSERT_TRUE(reply);
+  ASSERT_EQ(reply->errors.size(), 1u);
+  EXPECT_EQ(reply->errors[0].message, "illegal virtual server address[:port] specified");
+}
+
+TEST_F(ExecutorTest, AnswersAnything) {
+  for (const char* line :
+       {"", "garbage", "{}", R"({"commands":[]})", R"({"commands":[[]]})",
+        R"({"commands":[["-R"]]})", R"({"commands":[["-h"]]})", R"({"commands":[["-L"],["-L"]]})",
+        R"({"commands":[["-L"]],"atomic":true})", R"({"commands":[["--stop-daemon","master"]]})"}) {
+    auto reply = ipvs::decode_reply(x_executor.answer(line));
+    EXPECT_TRUE(reply) << line;
+  }
+  EXPECT_EQ(x_published, 0);
+}
+
+}  // namespace
+}  // namespace shunt::control
