@@ -76,28 +76,28 @@ Result<std::unique_ptr<Mirror>> Mirror::open(const std::vector<Twin>& twins, Lis
 }
 
 Result<void> Mirror::dump() {
-  if (auto links = dump_links(); !links) return links;
+  x_lost = true;  // until all of it is read and known to be whole
+  x_links.clear();
+  x_ports.clear();
+  Request<ifinfomsg> links(RTM_GETLINK, NLM_F_DUMP, AF_UNSPEC);
+  auto linked = x_questions.ask(links.message, "the dump of the interfaces",
+                                [this](const nlmsghdr& m) { on_link(m); });
+  if (!linked) return linked.error();
   if (auto routes = dump_routes(); !routes) return routes;
 
   std::map<NeighbourKey, Neighbour> before;
   std::swap(before, x_neighbours);
-  Request<ndmsg> request(RTM_GETNEIGH, NLM_F_DUMP, AF_UNSPEC);
+  Request<ndmsg> neighbours(RTM_GETNEIGH, NLM_F_DUMP, AF_UNSPEC);
   // Those that are still there are reported again, which does no harm.
-  auto answer = x_questions.ask(request.message, "the dump of the neighbours",
-                                [this](const nlmsghdr& m) { on_neighbour(m); });
-  if (!answer) return answer.error();
+  auto known = x_questions.ask(neighbours.message, "the dump of the neighbours",
+                               [this](const nlmsghdr& m) { on_neighbour(m); });
+  if (!known) {
+    x_neighbours.merge(before);
+    return known.error();
+  }
   for (const auto& [key, neighbour] : before)
     if (!x_neighbours.contains(key)) report(key, {});
-  return {};
-}
-
-Result<void> Mirror::dump_links() {
-  x_links.clear();
-  x_ports.clear();
-  Request<ifinfomsg> request(RTM_GETLINK, NLM_F_DUMP, AF_UNSPEC);
-  auto answer = x_questions.ask(request.message, "the dump of the interfaces",
-                                [this](const nlmsghdr& m) { on_link(m); });
-  if (!answer) return answer.error();
+  x_lost = !*linked || !*known;
   return {};
 }
 
@@ -123,10 +123,9 @@ Result<void> Mirror::dump_routes() {
 
 void Mirror::handle_readable() {
   if (x_events.drain([this](const nlmsghdr& m) { on_event(m); }) == Netlink::Drained::kOverrun) {
-    // Without memory for its answer the kernel is asked again at the next event.
-    if (!dump()) x_stale = true;
+    (void)dump();  // refused for want of memory, it is tried again by publish()
   }
-  if (x_changed || x_stale) arm();
+  if (x_changed || x_stale || x_lost) arm();
 }
 
 void Mirror::on_event(const nlmsghdr& message) {
@@ -241,12 +240,11 @@ void Mirror::forget_neighbours(uint32_t interface) {
 }
 
 void Mirror::publish() {
-  if (x_stale && !dump_routes()) {
-    x_stale = true;
+  if (x_lost ? !dump() : x_stale && !dump_routes()) {
     arm();
     return;
   }
-  if (x_stale) arm();  // they changed under the dump: these now, and better ones soon
+  if (x_stale || x_lost) arm();  // it changed under the dump: this now, and better soon
   if (!x_changed) return;
   x_changed = false;
   auto tables = x_routes.compile(x_ports, x_links);
@@ -270,7 +268,7 @@ Result<void> Mirror::attach(sd_event* event) {
   if (error >= 0) error = sd_event_source_set_enabled(x_timer, SD_EVENT_OFF);
   if (error < 0)
     return Error{std::string("following the kernel's routes failed: ") + std::strerror(-error)};
-  if (x_changed || x_stale) arm();
+  if (x_changed || x_stale || x_lost) arm();
   return {};
 }
 

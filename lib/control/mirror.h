@@ -73,7 +73,6 @@ class Mirror {
   Mirror(Netlink events, Netlink questions, const std::vector<Twin>& twins, Listener listener);
   Result<void> dump();
   Result<void> dump_routes();
-  Result<void> dump_links();
   void on_event(const nlmsghdr& message);
   void on_link(const nlmsghdr& message);
   void on_neighbour(const nlmsghdr& message);
@@ -90,6 +89,7 @@ class Mirror {
   MirrorRoutes x_routes;
   std::map<NeighbourKey, Neighbour> x_neighbours;  ///< of twins, as last reported
   bool x_changed = true;
+  bool x_lost = false;   ///< events were lost: everything must be dumped again
   bool x_stale = false;  ///< the routes must be dumped again before they are reported
   sd_event_source* x_readable = nullptr;
   sd_event_source* x_timer = nullptr;
