@@ -4,7 +4,9 @@ The model is IPVS's as the documents of Linux and this project state it, written
 C++ code. It holds for rules with one server a service, whose addresses do not occur in the capture
 (so no packet is a server's answer). A packet has exactly one fate, tested in this order:
 
-  drop short_frame        cut by the capture, or no Ethernet header
+  drop short_frame        cut by the capture
+  drop too_big            longer than the largest packet buffer, 65407 bytes
+  drop short_frame        no Ethernet header
   kernel                  multicast or broadcast MAC; an ethertype other than IP (VLAN tags too)
   drop short_ip, ip_length, ip_checksum, extensions, short_transport
                           malformed, in ip_rcv's order; a transport header is asked for in TCP
@@ -31,6 +33,7 @@ from dataclasses import dataclass
 import packet as p
 
 MTU = 1500
+LARGEST_FRAME = 65535 - 128  # less DPDK's headroom
 MOST_EXTENSIONS = 8
 FTP_DATA = 20
 
@@ -85,7 +88,11 @@ def _bad(reason):
 def look(packet):
     """The Look of one pcap.Packet."""
     frame = packet.data
-    if packet.cut or len(frame) < 14:
+    if packet.cut:
+        return _bad("short_frame")
+    if len(frame) > LARGEST_FRAME:
+        return _bad("too_big")
+    if len(frame) < 14:
         return _bad("short_frame")
     (ethertype,) = struct.unpack_from("!H", frame, 12)
     if frame[0] & 1 or ethertype not in (0x0800, 0x86DD):

@@ -46,7 +46,7 @@ def parse(raw, name="capture"):
     else:
         raise CaptureError(f"{name}: no classic pcap file: it begins with {raw[:4].hex()}")
     unit = 1 if magic == NANOSECONDS else 1000
-    (link,) = struct.unpack_from(order + "I", raw, 20)
+    snap, link = struct.unpack_from(order + "II", raw, 16)
     capture = Capture([], link & 0xFFFF, magic == NANOSECONDS, order == ">")
     at = 24
     while at < len(raw):
@@ -59,7 +59,8 @@ def parse(raw, name="capture"):
             capture.truncated = True
             break
         time = seconds * 1_000_000_000 + fraction * unit
-        capture.packets.append(Packet(time, raw[at : at + kept], length))
+        # A record longer than the file's own limit is cut there, as libpcap does.
+        capture.packets.append(Packet(time, raw[at : at + min(kept, snap or kept)], length))
         at += kept
     return capture
 
