@@ -45,10 +45,9 @@ void fill_transport(uint8_t* frame, const Parsed& parsed) {
 
 /// Applies `delta` to a checksum that itself lies in ICMP's data; returns `icmp_delta` with the
 /// change of the field added.
-uint16_t apply_quoted(be16& checksum, uint16_t delta, uint16_t icmp_delta, bool is_udp = false) {
+uint16_t apply_quoted(be16& checksum, uint16_t delta, uint16_t icmp_delta) {
   const be16 before = checksum;
   checksum_apply(checksum, delta);
-  if (is_udp) avoid_zero(checksum);
   return checksum_delta(before, checksum, icmp_delta);
 }
 
@@ -119,14 +118,6 @@ void translate_icmp_error(uint8_t* frame, const Parsed& parsed, const Translatio
   write_ports(transport, inner);
   if constexpr (F::family == Family::kV4)
     icmp_delta = apply_quoted(inner_ip.checksum, inner.address_delta, icmp_delta);
-
-  if (parsed.inner_protocol == kUdp) {
-    be16& checksum = header_at<UdpHeader>(transport, 0).checksum;
-    if (checksum.raw() != 0) icmp_delta = apply_quoted(checksum, flow_delta, icmp_delta, true);
-  } else if (parsed.inner_l4_offset + offsetof(TcpHeader, urgent) <= parsed.ip_end) {
-    be16& checksum = header_at<TcpHeader>(transport, 0).checksum;
-    icmp_delta = apply_quoted(checksum, flow_delta, icmp_delta);
-  }
 
   uint16_t outer_delta = checksum_delta(&outer_ip.source, &outer_source, size);
   outer_delta = checksum_delta(&outer_ip.destination, &outer_destination, size, outer_delta);

@@ -40,8 +40,9 @@ void lower_hop_limit(uint8_t* frame, const Parsed& parsed);
 
 /// An ICMP error about a translated flow (Kind::kIcmpError): the embedded packet is translated with
 /// `inner`, made of the embedded tuple, which runs against the direction of the error itself; the
-/// outer addresses become the ones given. All checksums follow: both IP headers', ICMP's own, and
-/// the embedded transport's as far as it is quoted (RFC 5508 section 4).
+/// outer addresses become the ones given. Both IP headers' checksums and ICMP's own follow. The
+/// embedded transport's stays as it was quoted: Linux leaves it too (ip_vs_nat_icmp, 6.1), where
+/// RFC 5508 section 4.2 would have it follow.
 template <class F>
 void translate_icmp_error(uint8_t* frame, const Parsed& parsed, const Translation<F>& inner,
                           const typename F::Address& outer_source,

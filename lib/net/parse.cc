@@ -204,9 +204,9 @@ void parse_v6(const uint8_t* frame, size_t size, Parsed& parsed, Tuple<V6>& tupl
   parsed.l4_offset = static_cast<uint16_t>(l3 + sizeof ip);
   parsed.ip_end = static_cast<uint16_t>(l3 + total_length);
   if (ip.payload_length.host() == 0 && ip.next_header == kHopByHop) {
-    // A jumbogram (RFC 2675 section 2) never comes over Ethernet.
-    if (available > sizeof ip) fail(parsed, Bad::kIpLength);
-    return;
+    // A jumbogram (RFC 2675 section 2) never comes over Ethernet; without data the header that is
+    // announced is missing.
+    return fail(parsed, available > sizeof ip ? Bad::kIpLength : Bad::kExtensions);
   }
   const Transport at = find_transport(frame, parsed.l4_offset, parsed.ip_end, ip.next_header);
   if (!at.found) return fail(parsed, Bad::kExtensions);
