@@ -4,14 +4,15 @@
 
 namespace shunt::ipvs {
 
-Result<void> replace_rules(Configuration& configuration, const std::string& text,
-                           const std::string& file, const Names& names) {
+namespace {
+
+/// Carries out all of `commands` (which may hold some already) and the lines of `text`, or nothing.
+Result<void> apply(Configuration& configuration, std::vector<Command> commands,
+                   const std::string& text, const std::string& file, const Names& names) {
   auto at_line = [&](int line, const std::string& sentence) {
     return Error{file + ":" + std::to_string(line) + ": " + sentence, 2};
   };
-  std::vector<Command> commands(1);
-  commands[0].verb = Verb::kClear;
-  std::vector<int> lines{0};
+  std::vector<int> lines(commands.size(), 0);
   std::istringstream in(text);
   int number = 0;
   for (std::string line; std::getline(in, line);) {
@@ -39,6 +40,20 @@ Result<void> replace_rules(Configuration& configuration, const std::string& text
   if (auto applied = configuration.apply_all(commands, failed); !applied)
     return at_line(lines[failed], applied.error().message);
   return {};
+}
+
+}  // namespace
+
+Result<void> replace_rules(Configuration& configuration, const std::string& text,
+                           const std::string& file, const Names& names) {
+  std::vector<Command> clear(1);
+  clear[0].verb = Verb::kClear;
+  return apply(configuration, std::move(clear), text, file, names);
+}
+
+Result<void> apply_rules(Configuration& configuration, const std::string& text,
+                         const std::string& file, const Names& names) {
+  return apply(configuration, {}, text, file, names);
 }
 
 }  // namespace shunt::ipvs

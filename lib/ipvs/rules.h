@@ -16,4 +16,9 @@ namespace shunt::ipvs {
 Result<void> replace_rules(Configuration& configuration, const std::string& text,
                            const std::string& file, const Names& names);
 
+/// Carries out the lines of `text` on top of what is configured, or changes nothing. Errors as
+/// above.
+Result<void> apply_rules(Configuration& configuration, const std::string& text,
+                         const std::string& file, const Names& names);
+
 }  // namespace shunt::ipvs

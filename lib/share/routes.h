@@ -22,6 +22,8 @@ struct Route {
   std::optional<Address> gateway;  ///< none: on-link
   uint32_t mtu = 0;                ///< bytes; 0: the port's
   std::optional<Address> source;   ///< preferred source address, if the kernel names one
+  /// The address that hides clients on this way (full NAT), if its port masquerades.
+  std::optional<Address> masquerade;
 };
 
 /// An address (or, as `ip route add local`, a prefix) of a twin.

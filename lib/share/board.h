@@ -1,0 +1,140 @@
+// The board: everything that control and workers share, and nothing else. Control writes what
+// workers forward by; workers write what control shows. The planes know only this.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "base/result.h"
+#include "ipvs/drop_reason.h"
+#include "ipvs/service_table.h"
+#include "ipvs/session_record.h"
+#include "share/counters.h"
+#include "share/mailbox.h"
+#include "share/next_hops.h"
+#include "share/published.h"
+#include "share/routes.h"
+
+struct rte_mbuf;
+
+namespace shunt::share {
+
+inline constexpr unsigned kMaxWorkers = 64;
+inline constexpr unsigned kMaxPorts = 16;
+
+/// Timeouts by state, in seconds (writer: control; `--set`).
+class SharedTimeouts {
+ public:
+  void set(const ipvs::Timeouts& timeouts) {
+    for (int i = 0; i < ipvs::kStates; i++)
+      x_seconds[i].store(timeouts.seconds[i], std::memory_order_relaxed);
+  }
+  uint32_t of(ipvs::State state) const {
+    return x_seconds[static_cast<int>(state)].load(std::memory_order_relaxed);
+  }
+
+ private:
+  std::array<std::atomic<uint32_t>, ipvs::kStates> x_seconds{};
+};
+
+/// Which server ids are configured now (writer: control). A session whose server is not, drops.
+class ConfiguredServers {
+ public:
+  ConfiguredServers();
+  ~ConfiguredServers();
+  void set(uint32_t id, bool configured) {
+    x_marks[id].store(configured, std::memory_order_relaxed);
+  }
+  bool has(uint32_t id) const { return x_marks[id].load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<uint8_t>* x_marks;  // kMaxServers, zero pages until touched
+};
+
+/// What a worker moved through one port (writer: that worker).
+struct alignas(64) PortCounters {
+  Counter rx_packets, rx_bytes, tx_packets, tx_bytes;
+  Counter to_kernel, from_kernel;
+};
+
+/// What one worker counts (writer: that worker).
+struct WorkerCounters {
+  WorkerCounters();
+  ~WorkerCounters();
+
+  std::array<Counter, ipvs::kDropReasons> dropped;
+  std::array<PortCounters, kMaxPorts> ports;
+  Counter received;                  ///< packets taken from ports (not from twins)
+  Counter forwarded;                 ///< packets given to ports that came from ports
+  Counter kernel;                    ///< packets given to twins
+  Counter generated;                 ///< ICMP errors made
+  Counter absorbed;                  ///< packets merged into others
+  Counter held;                      ///< packets waiting for a next hop now
+  Counter strays_out;                ///< packets sent to another worker's mailbox
+  Counter strays_in;                 ///< packets received from other workers
+  Counter sessions_v4, sessions_v6;  ///< sessions in the tables now
+  Counter turns, idle_turns;
+  ServerCounters* servers;  ///< kMaxServers rows, zero pages until touched
+};
+
+/// A worker asks control for a next hop.
+struct HopWanted {
+  Address address;
+  uint8_t port;
+  uint8_t zero[2];
+};
+static_assert(sizeof(HopWanted) % 4 == 0);
+
+/// Control asks a worker for sessions; the worker fills `records` a bounded number a turn, sets
+/// `count` and `done`, and sends the pointer back. Owner: whoever was sent it last.
+struct SessionDump {
+  std::vector<ipvs::SessionRecord> records;  ///< sized by control
+  uint32_t count = 0;                        ///< filled
+  uint32_t cursor = 0;
+  Family family = Family::kV4;
+  bool done = false;
+};
+
+/// Control's order to a worker.
+struct Order {
+  enum Kind : uint64_t { kDumpSessions, kFlushSessions } kind;
+  SessionDump* dump;  ///< kDumpSessions
+};
+
+struct WorkerDesk {
+  WorkerCounters counters;                          // writer: the worker
+  std::unique_ptr<Mailbox<Order>> orders;           // control → worker
+  std::unique_ptr<Mailbox<SessionDump*>> reports;   // worker → control
+  std::unique_ptr<Mailbox<HopWanted>> hops_wanted;  // worker → control
+  /// From worker i (unused for itself): packets whose owner this worker is.
+  std::vector<std::unique_ptr<Mailbox<rte_mbuf*>>> strays;
+};
+
+class Board {
+ public:
+  struct Size {
+    unsigned workers = 1;
+    uint32_t next_hops = 65536;
+    unsigned stray_slots = 1024;  ///< of each mailbox between workers, a power of two
+    int socket = 0;
+  };
+  /// `name` (at most 12 characters) makes the DPDK objects' names unique in the process.
+  static Result<std::unique_ptr<Board>> create(const std::string& name, const Size& size);
+
+  Quiescence quiescence;
+  Published<ipvs::ServiceTable> services;  // writer: control
+  Published<Routes> routes;                // writer: control
+  SharedTimeouts timeouts;                 // writer: control
+  ConfiguredServers configured;            // writer: control
+  std::unique_ptr<NextHops> next_hops;     // writer: control
+  std::vector<std::unique_ptr<WorkerDesk>> desks;
+  uint32_t owner_seed = 0;  ///< of the hash that finds a flow's owner; set before workers start
+
+ private:
+  explicit Board(unsigned workers) : quiescence(workers) {}
+};
+
+}  // namespace shunt::share

@@ -1,0 +1,24 @@
+#include "share/publish.h"
+
+#include "ipvs/configuration.h"
+
+namespace shunt::share {
+
+bool publish(ipvs::Configuration& configuration, Board& board) {
+  if (!board.quiescence.can_publish()) return false;
+  std::shared_ptr<const ipvs::ServiceTable> next = configuration.table();
+  const ipvs::ServiceTable* before = board.services.read();
+  // Marks first for servers that are new, so that no packet of theirs is dropped; those that are
+  // gone lose their mark once no worker can be picking them from the old table's point of view.
+  if (before)
+    for (const auto& service : before->services())
+      for (const ipvs::Server& server : service->servers)
+        if (!configuration.is_configured(server.id)) board.configured.set(server.id, false);
+  for (const auto& service : next->services())
+    for (const ipvs::Server& server : service->servers) board.configured.set(server.id, true);
+  board.timeouts.set(configuration.timeouts());
+  if (next.get() != before) board.services.publish(std::move(next), board.quiescence);
+  return true;
+}
+
+}  // namespace shunt::share

@@ -1,0 +1,95 @@
+// Published<T>: one writer, many readers. The writer replaces a whole immutable value; a reader
+// sees the old one or the new one, never a mixture, and never waits.
+//
+// Readers are workers registered with Quiescence (rte_rcu_qsbr). A worker reports a quiescent state
+// once a turn, when it holds no pointer into anything published, and is offline while it sleeps.
+// The writer never waits either: what was replaced goes to the retire list, which is bounded; when
+// it is full, `can_publish` is false and the writer goes on editing and publishes later, so a
+// worker that is stuck stops nobody.
+#pragma once
+
+#include <rte_rcu_qsbr.h>
+
+#include <atomic>
+#include <cstdint>
+#include <cstdlib>
+#include <deque>
+#include <memory>
+#include <new>
+#include <utility>
+
+namespace shunt::share {
+
+/// Who reads, and what waits to be freed until all of them have moved on.
+class Quiescence {
+ public:
+  /// Most values that wait at any time.
+  static constexpr size_t kMostRetired = 64;
+
+  explicit Quiescence(unsigned readers) {
+    size_t size = rte_rcu_qsbr_get_memsize(readers);
+    x_state.reset(static_cast<rte_rcu_qsbr*>(std::aligned_alloc(64, (size + 63) / 64 * 64)));
+    if (!x_state) throw std::bad_alloc();
+    rte_rcu_qsbr_init(x_state.get(), readers);
+  }
+
+  // Readers (each with its own number):
+  void enter(unsigned reader) {
+    rte_rcu_qsbr_thread_register(x_state.get(), reader);
+    rte_rcu_qsbr_thread_online(x_state.get(), reader);
+  }
+  void leave(unsigned reader) {
+    rte_rcu_qsbr_thread_offline(x_state.get(), reader);
+    rte_rcu_qsbr_thread_unregister(x_state.get(), reader);
+  }
+  void online(unsigned reader) { rte_rcu_qsbr_thread_online(x_state.get(), reader); }
+  void offline(unsigned reader) { rte_rcu_qsbr_thread_offline(x_state.get(), reader); }
+  void quiescent(unsigned reader) { rte_rcu_qsbr_quiescent(x_state.get(), reader); }
+
+  // The writer (one thread):
+  bool can_publish() {
+    collect();
+    return x_retired.size() < kMostRetired;
+  }
+  /// Keeps `value` alive until every reader has passed a quiescent state.
+  void retire(std::shared_ptr<const void> value) {
+    x_retired.emplace_back(rte_rcu_qsbr_start(x_state.get()), std::move(value));
+  }
+  /// Frees what no reader can hold any more.
+  void collect() {
+    while (!x_retired.empty() &&
+           rte_rcu_qsbr_check(x_state.get(), x_retired.front().first, false) == 1)
+      x_retired.pop_front();
+  }
+  /// Marks now; passed(mark) tells whether a grace period has gone by since.
+  uint64_t mark() { return rte_rcu_qsbr_start(x_state.get()); }
+  bool passed(uint64_t mark) { return rte_rcu_qsbr_check(x_state.get(), mark, false) == 1; }
+  size_t retired() const { return x_retired.size(); }
+
+ private:
+  struct Free {
+    void operator()(rte_rcu_qsbr* p) const { std::free(p); }
+  };
+  std::unique_ptr<rte_rcu_qsbr, Free> x_state;
+  std::deque<std::pair<uint64_t, std::shared_ptr<const void>>> x_retired;  // writer: control
+};
+
+template <class T>
+class Published {
+ public:
+  /// Readers: valid until the reader's next quiescent state.
+  const T* read() const { return x_current.load(std::memory_order_acquire); }
+
+  /// The writer. Only when Quiescence::can_publish().
+  void publish(std::shared_ptr<const T> next, Quiescence& quiescence) {
+    x_current.store(next.get(), std::memory_order_release);
+    std::swap(x_owner, next);
+    if (next) quiescence.retire(std::move(next));
+  }
+
+ private:
+  std::atomic<const T*> x_current{nullptr};  // writer: control
+  std::shared_ptr<const T> x_owner;          // writer: control
+};
+
+}  // namespace shunt::share
