@@ -67,7 +67,8 @@ Result<std::unique_ptr<SessionTable<F>>> SessionTable<F>::create(const char* nam
   // rte_hash cuts the names of its rings short, so that two long names could collide: ours are
   // short and unique by themselves.
   static std::atomic<unsigned> serial;
-  std::string index_name = "sessions." + std::to_string(serial++);
+  std::string index_name =
+      (F::family == Family::kV4 ? "sessions4." : "sessions6.") + std::to_string(serial++);
   rte_hash_parameters parameters{};
   parameters.name = index_name.c_str();
   parameters.entries = index_entries(capacity);

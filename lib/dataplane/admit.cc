@@ -1,0 +1,168 @@
+// admit: packets without a session. One that may begin one gets a server from its service's
+// scheduler and a session; all others are Linux's (ip_vs_try_to_schedule, ip_vs_schedule).
+#include "dataplane/stages.h"
+#include "net/edit.h"
+
+namespace shunt::dataplane {
+
+namespace {
+
+constexpr uint16_t kFtpDataPort = 20;
+
+/// May this packet begin a session? TCP needs a SYN without RST; FTP's data connections come from
+/// servers and are never scheduled.
+template <class F>
+bool may_begin(const Meta& m) {
+  if (m.parsed.kind == net::Kind::kIcmpError) return false;
+  if (m.parsed.kind == net::Kind::kFragment && !m.parsed.has_ports) return false;
+  if (m.tuple<F>().source_port.host() == kFtpDataPort) return false;
+  if (m.parsed.protocol != net::kTcp) return true;
+  constexpr uint8_t kMask = net::TcpHeader::kSyn | net::TcpHeader::kRst;
+  return (m.parsed.tcp_flags & kMask) == net::TcpHeader::kSyn;
+}
+
+template <class F>
+typename F::Address address_of(const Address& address) {
+  if constexpr (F::family == Family::kV4)
+    return address.v4();
+  else
+    return address.v6();
+}
+
+template <class F>
+ipvs::Flow flow_of(const net::Tuple<F>& tuple) {
+  return {ipvs::fold(tuple.source), ipvs::fold(tuple.destination), tuple.source_port.host(),
+          tuple.destination_port.host()};
+}
+
+/// Makes room for `reply` if the session that has it is over; false if it is alive.
+template <class F>
+bool clear_reply(Worker& worker, const net::Tuple<F>& reply) {
+  Hit other = worker.sessions<F>().lookup(reply);
+  if (!other) return true;
+  const Session<F>& session = worker.sessions<F>().at(other.session);
+  bool over = session.deadline <= worker.now || session.state == ipvs::State::kTimeWait ||
+              session.state == ipvs::State::kClose;
+  if (over) retire<F>(worker, other.session);
+  return over;
+}
+
+/// The reply tuple of a NAT session, local endpoint included where clients are hidden.
+template <class F>
+bool fill_reply(Worker& worker, Session<F>& session, ipvs::DropReason& reason) {
+  const share::Route* way = worker.routes->lookup(Address(session.reply.source));
+  if (way && way->masquerade && way->masquerade->family == F::family) {
+    session.flags |= Session<F>::kMasqueraded;
+    session.reply.destination = address_of<F>(*way->masquerade);
+    auto choice = worker.local_ports<F>().choose(worker.sessions<F>(), session.reply);
+    if (!choice) {
+      reason = ipvs::DropReason::kNoLocalPort;
+      return false;
+    }
+    if (choice.evict != kNoSession) retire<F>(worker, choice.evict);
+  } else {
+    session.reply.destination = session.request.source;
+    session.reply.destination_port = session.request.source_port;
+    if (!clear_reply<F>(worker, session.reply)) {
+      reason = ipvs::DropReason::kTupleTaken;
+      return false;
+    }
+  }
+  session.flags |= Session<F>::kHasReply;
+  net::Translation<F> in = net::make_translation<F>(session.request, session.reply.reversed());
+  net::Translation<F> out = net::make_translation<F>(session.reply, session.request.reversed());
+  session.in_address_delta = in.address_delta;
+  session.in_port_delta = in.port_delta;
+  session.out_address_delta = out.address_delta;
+  session.out_port_delta = out.port_delta;
+  return true;
+}
+
+template <class F>
+bool begin_session(Worker& worker, Meta& m, const ipvs::Server& server, ipvs::DropReason& reason) {
+  Session<F> session{};
+  session.request = m.tuple<F>();
+  session.reply.source = address_of<F>(server.endpoint.address);
+  session.reply.source_port = be16(server.endpoint.port);
+  session.reply.protocol = session.request.protocol;
+  session.server_id = server.id;
+  session.hop_in = session.hop_out = kNoHop;
+  session.method = server.method;
+  session.state = m.parsed.protocol == net::kUdp ? ipvs::State::kUdp : ipvs::State::kNone;
+  if (server.method == ipvs::ForwardMethod::kMasquerade) {
+    if (!fill_reply<F>(worker, session, reason)) return false;
+  } else {
+    session.flags |= Session<F>::kNoOutput;
+  }
+  // advance sets the state and the true deadline; the wheel needs one now.
+  session.deadline = worker.now + uint64_t{1'000'000'000} * worker.board.timeouts.of(session.state);
+  if (worker.sessions<F>().insert(&session, 1, &m.session) == 0) {
+    reason = ipvs::DropReason::kTableFull;
+    return false;
+  }
+  share::ServerCounters& counters = worker.counters.servers[server.id];
+  counters.connections.add(1);
+  (ipvs::is_active(session.state) ? counters.active : counters.inactive).add(1);
+  (F::family == Family::kV4 ? worker.counters.sessions_v4 : worker.counters.sessions_v6).add(1);
+  m.server_id = server.id;
+  m.is_reply = false;
+  return true;
+}
+
+template <class F>
+void admit_one(Worker& worker, rte_mbuf* packet, Burst& found) {
+  Meta& m = meta(packet);
+  const net::Tuple<F>& tuple = m.tuple<F>();
+  const ipvs::Service* service =
+      worker.services->find<F>(tuple.protocol, tuple.destination, tuple.destination_port);
+  if (!service || !worker.routes->is_local(Address(tuple.destination))) {
+    m.why = Why::kNoService;
+    return worker.to_kernel(packet);
+  }
+  m.service_id = service->id;
+  if (!may_begin<F>(m)) {
+    m.why = Why::kNotFirst;
+    return worker.to_kernel(packet);
+  }
+  ipvs::Pick pick =
+      service->scheduler->pick(*service, worker.scheduler_states[service->id], flow_of<F>(tuple));
+  m.slot = pick.slot;
+  if (pick.index == ipvs::Pick::kNoPick) {
+    m.why = Why::kNoServer;
+    answer<F>(worker, packet, net::IcmpError::kPortUnreachable, tuple.destination);
+    return worker.drop(packet, ipvs::DropReason::kNoServer);
+  }
+  m.why = Why::kScheduled;
+  ipvs::DropReason reason;
+  if (!begin_session<F>(worker, m, service->servers[pick.index], reason))
+    return worker.drop(packet, reason);
+  found.add(packet);
+}
+
+}  // namespace
+
+template <class F>
+void admit(Worker& worker, const Burst& missed, Burst& found) {
+  bool admitted = false;
+  for (unsigned i = 0; i < missed.n; i++) {
+    rte_mbuf* packet = missed.packets[i];
+    // An earlier packet of this burst may have begun the very session.
+    if (admitted) {
+      Meta& m = meta(packet);
+      if (Hit hit = worker.sessions<F>().lookup(m.template tuple<F>())) {
+        m.session = hit.session;
+        m.is_reply = hit.is_reply;
+        found.add(packet);
+        continue;
+      }
+    }
+    unsigned before = found.n;
+    admit_one<F>(worker, packet, found);
+    admitted |= found.n != before;
+  }
+}
+
+template void admit<net::V4>(Worker&, const Burst&, Burst&);
+template void admit<net::V6>(Worker&, const Burst&, Burst&);
+
+}  // namespace shunt::dataplane

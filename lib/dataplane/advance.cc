@@ -1,0 +1,69 @@
+// advance: what a packet does to its session: counters, state, timer. An ICMP error is counted and
+// changes nothing else.
+#include "dataplane/stages.h"
+
+namespace shunt::dataplane {
+
+namespace {
+
+template <class F>
+void change_state(Worker& worker, Session<F>& session, ipvs::State next) {
+  if (next == session.state) return;
+  bool was_active = ipvs::is_active(session.state), active = ipvs::is_active(next);
+  if (was_active != active) {
+    share::ServerCounters& server = worker.counters.servers[session.server_id];
+    (was_active ? server.active : server.inactive).subtract(1);
+    (active ? server.active : server.inactive).add(1);
+  }
+  session.state = next;
+}
+
+template <class F>
+void advance_session(Worker& worker, uint32_t number, const Meta& m) {
+  Session<F>& session = worker.sessions<F>().at(number);
+  if (m.parsed.protocol == net::kTcp && (m.parsed.kind == net::Kind::kFlow || m.parsed.has_ports)) {
+    ipvs::Direction direction = ipvs::Direction::kInput;
+    if (m.is_reply) {
+      direction = ipvs::Direction::kOutput;
+      session.flags &= static_cast<uint8_t>(~Session<F>::kNoOutput);
+    } else if (session.flags & Session<F>::kNoOutput) {
+      direction = ipvs::Direction::kInputOnly;
+    }
+    change_state<F>(worker, session,
+                    ipvs::next_tcp_state(session.state, direction, m.parsed.tcp_flags));
+  }
+  Nanoseconds deadline =
+      worker.now + uint64_t{1'000'000'000} * worker.board.timeouts.of(session.state);
+  bool sooner = deadline < session.deadline;
+  session.deadline = deadline;
+  if (sooner) worker.sessions<F>().hasten(number);
+}
+
+}  // namespace
+
+template <class F>
+void advance(Worker& worker, const Burst& found, Burst& live) {
+  for (unsigned i = 0; i < found.n; i++) {
+    rte_mbuf* packet = found.packets[i];
+    Meta& m = meta(packet);
+    const Session<F>& session = worker.sessions<F>().at(m.session);
+    m.server_id = session.server_id;
+    if (m.why != Why::kScheduled) m.why = m.is_reply ? Why::kReply : Why::kSession;
+    // The entry of a removed server runs out, unless the server is added again (ip_vs_in).
+    if (!m.is_reply && !worker.board.configured.has(session.server_id)) {
+      worker.drop(packet, ipvs::DropReason::kServerRemoved);
+      continue;
+    }
+    share::ServerCounters& server = worker.counters.servers[session.server_id];
+    uint64_t length = m.parsed.ip_end - m.parsed.l3_offset;
+    (m.is_reply ? server.out_packets : server.in_packets).add(1);
+    (m.is_reply ? server.out_bytes : server.in_bytes).add(length);
+    if (m.parsed.kind != net::Kind::kIcmpError) advance_session<F>(worker, m.session, m);
+    live.add(packet);
+  }
+}
+
+template void advance<net::V4>(Worker&, const Burst&, Burst&);
+template void advance<net::V6>(Worker&, const Burst&, Burst&);
+
+}  // namespace shunt::dataplane

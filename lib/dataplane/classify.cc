@@ -1,0 +1,87 @@
+// classify: what is this frame, and is it ours to look at?
+#include "dataplane/stages.h"
+
+namespace shunt::dataplane {
+
+namespace {
+
+ipvs::DropReason drop_reason(net::Bad bad) {
+  using ipvs::DropReason;
+  switch (bad) {
+    case net::Bad::kShortIp:
+      return DropReason::kShortIp;
+    case net::Bad::kIpLength:
+      return DropReason::kIpLength;
+    case net::Bad::kIpChecksum:
+      return DropReason::kIpChecksum;
+    case net::Bad::kShortTransport:
+      return DropReason::kShortTransport;
+    case net::Bad::kExtensions:
+      return DropReason::kExtensions;
+    case net::Bad::kShortFrame:
+    case net::Bad::kNone:
+      break;
+  }
+  return DropReason::kShortFrame;
+}
+
+/// The tuple of an ICMP error is the one its flow's own packets have in the error's direction.
+void reverse_embedded(Meta& meta) {
+  if (meta.parsed.family == Family::kV4)
+    meta.v4 = meta.v4.reversed();
+  else
+    meta.v6 = meta.v6.reversed();
+}
+
+}  // namespace
+
+void classify(Worker& worker, const Burst& burst, Burst& v4, Burst& v6, Burst& fragments) {
+  for (unsigned i = 0; i < burst.n; i++) {
+    rte_mbuf* packet = burst.packets[i];
+    Meta& m = meta(packet);
+    const WorkerPort& port = worker.ports[m.port_in];
+    if (packet->nb_segs > 1 && rte_pktmbuf_linearize(packet) != 0) {
+      worker.drop(packet, ipvs::DropReason::kMultiSegment);
+      continue;
+    }
+    const auto* ethernet = reinterpret_cast<const net::EthernetHeader*>(bytes(packet));
+    if (packet->data_len < sizeof *ethernet) {
+      worker.drop(packet, ipvs::DropReason::kShortFrame);
+      continue;
+    }
+    if (ethernet->destination.is_multicast()) {
+      worker.to_kernel(packet);
+      continue;
+    }
+    if (!port.any_mac && ethernet->destination != port.mac) {
+      worker.drop(packet, ipvs::DropReason::kForeignMac);
+      continue;
+    }
+    net::Tuple<net::V4> tuple4;
+    net::Tuple<net::V6> tuple6;
+    m.parsed = net::parse(bytes(packet), packet->data_len, tuple4, tuple6);
+    if (m.parsed.family == Family::kV4)
+      m.v4 = tuple4;
+    else
+      m.v6 = tuple6;
+    switch (m.parsed.kind) {
+      case net::Kind::kBad:
+        worker.drop(packet, drop_reason(m.parsed.bad));
+        continue;
+      case net::Kind::kOther:
+        worker.to_kernel(packet);
+        continue;
+      case net::Kind::kFragment:
+        fragments.add(packet);
+        continue;
+      case net::Kind::kIcmpError:
+        reverse_embedded(m);
+        break;
+      case net::Kind::kFlow:
+        break;
+    }
+    (m.parsed.family == Family::kV4 ? v4 : v6).add(packet);
+  }
+}
+
+}  // namespace shunt::dataplane

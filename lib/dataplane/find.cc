@@ -1,0 +1,90 @@
+// find: the sessions of a burst of flows, looked up at once by full tuple. One lookup serves both
+// directions: a NAT session is indexed by its request tuple and by its reply tuple.
+#include "dataplane/stages.h"
+
+namespace shunt::dataplane {
+
+namespace {
+
+/// May this packet of an existing session begin a new one instead (conn_reuse_mode)?
+template <class F>
+bool begins_anew(const Meta& m, const Session<F>& session) {
+  constexpr uint8_t kMask = net::TcpHeader::kSyn | net::TcpHeader::kRst;
+  return m.parsed.kind == net::Kind::kFlow && m.parsed.protocol == net::kTcp &&
+         (m.parsed.tcp_flags & kMask) == net::TcpHeader::kSyn &&
+         ipvs::is_new_connection_expected(session.state, session.flags & Session<F>::kNoOutput);
+}
+
+bool contains_session(const Burst& found, uint32_t session) {
+  for (unsigned i = 0; i < found.n; i++)
+    if (meta(found.packets[i]).session == session) return true;
+  return false;
+}
+
+/// Sessions retired while this burst was looked at: later hits on them are stale.
+struct Retired {
+  unsigned n = 0;
+  uint32_t sessions[kBurst];
+  bool contains(uint32_t session) const {
+    for (unsigned i = 0; i < n; i++)
+      if (sessions[i] == session) return true;
+    return false;
+  }
+};
+
+}  // namespace
+
+template <class F>
+unsigned find(Worker& worker, const Burst& burst, unsigned from, Burst& found, Burst& missed) {
+  if (!worker.services->has_family(F::family)) {
+    // IPVS is unhooked for a family without services: everything is the local stack's.
+    for (unsigned i = from; i < burst.n; i++) worker.to_kernel(burst.packets[i]);
+    return burst.n;
+  }
+  auto& sessions = worker.sessions<F>();
+  const net::Tuple<F>* keys[kBurst];
+  Hit hits[kBurst];
+  for (unsigned i = from; i < burst.n; i++)
+    keys[i - from] = &meta(burst.packets[i]).template tuple<F>();
+  sessions.lookup(keys, burst.n - from, hits);
+
+  Retired retired;
+  for (unsigned i = from; i < burst.n; i++) {
+    rte_mbuf* packet = burst.packets[i];
+    Meta& m = meta(packet);
+    Hit hit = hits[i - from];
+    if (hit && retired.contains(hit.session)) hit = Hit{};
+    if (hit) {
+      const Session<F>& session = sessions.at(hit.session);
+      if (session.deadline <= worker.now || (!hit.is_reply && begins_anew(m, session))) {
+        // Packets found before this one still need the session: let them go first.
+        if (contains_session(found, hit.session)) return i;
+        retired.sessions[retired.n++] = hit.session;
+        retire<F>(worker, hit.session);
+        hit = Hit{};
+      }
+    }
+    m.session = hit.session;
+    m.is_reply = hit.is_reply;
+    (hit ? found : missed).add(packet);
+  }
+  return burst.n;
+}
+
+template <class F>
+void retire(Worker& worker, uint32_t number) {
+  auto& sessions = worker.sessions<F>();
+  const Session<F>& session = sessions.at(number);
+  share::ServerCounters& server = worker.counters.servers[session.server_id];
+  (ipvs::is_active(session.state) ? server.active : server.inactive).subtract(1);
+  (F::family == Family::kV4 ? worker.counters.sessions_v4 : worker.counters.sessions_v6)
+      .subtract(1);
+  sessions.erase(&number, 1);
+}
+
+template unsigned find<net::V4>(Worker&, const Burst&, unsigned, Burst&, Burst&);
+template unsigned find<net::V6>(Worker&, const Burst&, unsigned, Burst&, Burst&);
+template void retire<net::V4>(Worker&, uint32_t);
+template void retire<net::V6>(Worker&, uint32_t);
+
+}  // namespace shunt::dataplane

@@ -1,0 +1,85 @@
+// A packet on its way through the worker: an mbuf, and what the stages have found out about it.
+//
+// Meta lives in the mbuf's private area, so it travels with the packet, through mailboxes too.
+#pragma once
+
+#include <rte_mbuf.h>
+
+#include <cstdint>
+
+#include "dataplane/session.h"
+#include "ipvs/drop_reason.h"
+#include "net/parse.h"
+
+namespace shunt::dataplane {
+
+/// Most packets a stage handles at once.
+inline constexpr unsigned kBurst = 64;
+
+/// Why a packet went where it went, for --explain and traces.
+enum class Why : uint8_t {
+  kNotFlow,    ///< nothing that can be balanced (ARP, ping, other protocols, multicast)
+  kNoService,  ///< no service at its destination, no session
+  kNotFirst,   ///< a service is there, but the packet may not begin a session
+  kSession,    ///< belongs to a session, client to server
+  kReply,      ///< belongs to a session, server to client
+  kScheduled,  ///< began a session
+  kNoServer,   ///< the scheduler had no usable server
+};
+
+struct Meta {
+  net::Parsed parsed;
+  /// The flow, by parsed.family. For an ICMP error the embedded tuple reversed, so that it finds
+  /// the session as a packet of the error's own direction would.
+  union {
+    net::Tuple<net::V4> v4;
+    net::Tuple<net::V6> v6;
+  };
+  Address hop_address;  ///< next hop while it has no id
+  uint32_t session = kNoSession;
+  uint32_t hop = kNoHop;
+  uint32_t service_id = UINT32_MAX;
+  uint32_t server_id = UINT32_MAX;
+  int32_t slot = -1;  ///< of the scheduler's table
+  Nanoseconds held_until = 0;
+  uint8_t port_in = 0, port_out = 0;
+  bool is_reply = false;
+  bool looks_like_reply = false;  ///< steered to the owner that a reply would have
+  bool tried_as_reply = false;    ///< and missed there
+  bool identified = false;        ///< a fragment whose tuple has its packet's ports
+  bool generated = false;         ///< made here, not received
+  Why why = Why::kNotFlow;
+
+  Meta() : v6{} {}
+  template <class F>
+  net::Tuple<F>& tuple() {
+    if constexpr (F::family == Family::kV4)
+      return v4;
+    else
+      return v6;
+  }
+  template <class F>
+  const net::Tuple<F>& tuple() const {
+    return const_cast<Meta*>(this)->tuple<F>();
+  }
+};
+
+/// The private area every mbuf pool of ours has.
+inline constexpr uint16_t kMetaSize =
+    (sizeof(Meta) + RTE_MBUF_PRIV_ALIGN - 1) / RTE_MBUF_PRIV_ALIGN * RTE_MBUF_PRIV_ALIGN;
+
+inline Meta& meta(rte_mbuf* packet) {
+  return *static_cast<Meta*>(rte_mbuf_to_priv(packet));
+}
+inline uint8_t* bytes(rte_mbuf* packet) {
+  return rte_pktmbuf_mtod(packet, uint8_t*);
+}
+
+/// Packets on their way from one stage to the next.
+struct Burst {
+  unsigned n = 0;
+  rte_mbuf* packets[kBurst];
+  void add(rte_mbuf* packet) { packets[n++] = packet; }
+};
+
+}  // namespace shunt::dataplane

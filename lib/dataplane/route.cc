@@ -1,0 +1,79 @@
+// route: which port and next hop a session's packet leaves by, and whether it fits there.
+//
+// A session remembers the next hops of both its directions together with the generation of the
+// routes they were found with; when routes have changed since, both are looked up again.
+#include "dataplane/stages.h"
+
+namespace shunt::dataplane {
+
+namespace {
+
+/// Fills meta's port_out, hop and hop_address. False: there is no route.
+template <class F>
+bool find_hop(Worker& worker, Session<F>& session, Meta& m) {
+  uint32_t generation = worker.routes->generation();
+  if (session.routes_generation != generation) {
+    session.hop_in = session.hop_out = kNoHop;
+    session.routes_generation = generation;
+  }
+  uint32_t& remembered = m.is_reply ? session.hop_out : session.hop_in;
+  if (remembered != kNoHop) {
+    m.hop = remembered;
+    m.port_out = worker.board.next_hops->get(remembered).port;
+    return true;
+  }
+  Address target(m.is_reply ? session.request.source : session.reply.source);
+  const share::Route* way = worker.routes->lookup(target);
+  if (!way) return false;
+  m.port_out = way->port;
+  m.hop_address = way->gateway ? *way->gateway : target;
+  uint32_t id = worker.board.next_hops->find(way->port, m.hop_address);
+  m.hop = remembered = id == share::kNoNextHop ? kNoHop : id;
+  return true;
+}
+
+bool may_fragment(rte_mbuf* packet, const net::Parsed& parsed) {
+  if (parsed.family == Family::kV6) return false;
+  const auto* ip = reinterpret_cast<const net::Ipv4Header*>(bytes(packet) + parsed.l3_offset);
+  return (ip->fragment.host() & net::Ipv4Header::kDontFragment) == 0;
+}
+
+template <class F>
+uint8_t hop_limit(rte_mbuf* packet, const net::Parsed& parsed) {
+  const auto* ip = reinterpret_cast<const typename F::Header*>(bytes(packet) + parsed.l3_offset);
+  return F::hop_limit(*ip);
+}
+
+}  // namespace
+
+template <class F>
+void route(Worker& worker, const Burst& live, Burst& routed) {
+  for (unsigned i = 0; i < live.n; i++) {
+    rte_mbuf* packet = live.packets[i];
+    Meta& m = meta(packet);
+    Session<F>& session = worker.sessions<F>().at(m.session);
+    const typename F::Address& virtual_address = session.request.destination;
+    if (hop_limit<F>(packet, m.parsed) <= 1) {
+      answer<F>(worker, packet, net::IcmpError::kTimeExceeded, virtual_address);
+      worker.drop(packet, ipvs::DropReason::kHopLimit);
+      continue;
+    }
+    if (!find_hop<F>(worker, session, m)) {
+      worker.drop(packet, ipvs::DropReason::kNoRoute);
+      continue;
+    }
+    uint32_t mtu = worker.ports[m.port_out].mtu;
+    if (static_cast<uint32_t>(m.parsed.ip_end - m.parsed.l3_offset) > mtu) {
+      if (!may_fragment(packet, m.parsed))
+        answer<F>(worker, packet, net::IcmpError::kTooBig, virtual_address, mtu);
+      worker.drop(packet, ipvs::DropReason::kTooBig);
+      continue;
+    }
+    routed.add(packet);
+  }
+}
+
+template void route<net::V4>(Worker&, const Burst&, Burst&);
+template void route<net::V6>(Worker&, const Burst&, Burst&);
+
+}  // namespace shunt::dataplane

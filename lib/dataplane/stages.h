@@ -1,0 +1,63 @@
+// The stages of a packet's way, in order. Each takes a burst and leaves every packet in exactly one
+// lane: its result burst, the kernel, or drop with a reason. One file a stage.
+#pragma once
+
+#include "dataplane/worker.h"
+#include "net/icmp.h"
+
+namespace shunt::dataplane {
+
+/// Parses; sorts packets into flows of each family and fragments. Not ours: kernel or drop.
+void classify(Worker& worker, const Burst& burst, Burst& v4, Burst& v6, Burst& fragments);
+
+/// Fragments become flows of v4 and v6 once their packet's ports are known.
+void identify(Worker& worker, const Burst& fragments, Burst& v4, Burst& v6);
+/// The same for one that waits: are its ports known now?
+bool try_identify(Worker& worker, rte_mbuf* packet);
+
+/// Sends packets that another worker owns to its mailbox; keeps ours.
+void send_to_owner(Worker& worker, rte_mbuf* packet, unsigned owner);
+template <class F>
+void steer(Worker& worker, const Burst& burst, Burst& mine);
+/// The packets of `missed` that came here as replies may be requests: once more, by their source.
+template <class F>
+void steer_again(Worker& worker, const Burst& missed, Burst& mine);
+
+/// Finds the sessions of flows from burst[from] on. Expired ones, and those a SYN may replace, are
+/// retired. Stops at a packet whose session must be retired while an earlier packet of `found`
+/// still needs it, and returns the index to go on from (burst.n: done).
+template <class F>
+unsigned find(Worker& worker, const Burst& burst, unsigned from, Burst& found, Burst& missed);
+
+/// First packets: service → scheduler → new session; all others of `missed` go to the kernel.
+template <class F>
+void admit(Worker& worker, const Burst& missed, Burst& found);
+
+/// State machine, timer, counters; a removed server drops.
+template <class F>
+void advance(Worker& worker, const Burst& found, Burst& live);
+
+/// Next hop of the session's direction; MTU and hop limit, with ICMP errors where they are due.
+template <class F>
+void route(Worker& worker, const Burst& live, Burst& routed);
+
+/// Edit (NAT) or keep (direct routing); the hop limit falls by one.
+template <class F>
+void rewrite(Worker& worker, const Burst& routed);
+
+/// Next-hop id → MAC addresses → the port's transmit buffer; unresolved ones are held.
+void resolve(Worker& worker, const Burst& routed);
+/// The same for one packet: was it sent?
+bool try_resolve(Worker& worker, rte_mbuf* packet);
+
+/// Ends a session: counters follow, its tuples are free again.
+template <class F>
+void retire(Worker& worker, uint32_t session);
+
+/// Answers `packet` with an ICMP error from `source`, if the rate limit allows; the packet itself
+/// stays the caller's.
+template <class F>
+void answer(Worker& worker, rte_mbuf* packet, net::IcmpError error,
+            const typename F::Address& source, uint32_t mtu = 0);
+
+}  // namespace shunt::dataplane

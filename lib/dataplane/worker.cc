@@ -1,0 +1,374 @@
+#include "dataplane/worker.h"
+
+#include <rte_ethdev.h>
+
+#include "dataplane/stages.h"
+
+namespace shunt::dataplane {
+
+namespace {
+
+/// Packets taken from one queue at once.
+constexpr unsigned kReceive = 32;
+/// How long a packet waits for its next hop at the most.
+constexpr Nanoseconds kHoldFor = 3'000'000'000;
+/// Sessions retired, and sessions dumped, in one turn at the most.
+constexpr unsigned kExpirePerTurn = 64, kDumpPerTurn = 256;
+
+}  // namespace
+
+Worker::Worker(const WorkerSettings& given, share::Board& shared, rte_mempool* buffers,
+               std::vector<WorkerPort> all_ports)
+    : settings(given),
+      board(shared),
+      desk(*shared.desks[given.number]),
+      counters(desk.counters),
+      pool(buffers),
+      ports(std::move(all_ports)),
+      local_ports_v4(given.local_ports, given.number, given.workers, given.seed),
+      local_ports_v6(given.local_ports, given.number, given.workers, given.seed),
+      scheduler_states(ipvs::kMaxServices),
+      kernel_bucket(given.kernel_rate, std::max<uint64_t>(given.kernel_rate / 10, 64)),
+      icmp_bucket(given.icmp_rate, given.icmp_burst),
+      fragments(given.seed),
+      icmp_id(static_cast<uint16_t>(given.seed)) {}
+
+Worker::~Worker() {
+  release();
+}
+
+Result<std::unique_ptr<Worker>> Worker::create(const std::string& name,
+                                               const WorkerSettings& settings, share::Board& board,
+                                               rte_mempool* pool, std::vector<WorkerPort> ports) {
+  std::unique_ptr<Worker> worker(new Worker(settings, board, pool, std::move(ports)));
+  auto v4 = SessionTable<net::V4>::create((name + "_s4").c_str(), settings.sessions_v4,
+                                          settings.seed, settings.socket);
+  if (!v4) return v4.error();
+  auto v6 = SessionTable<net::V6>::create((name + "_s6").c_str(), settings.sessions_v6,
+                                          settings.seed, settings.socket);
+  if (!v6) return v6.error();
+  worker->sessions_v4 = std::move(*v4);
+  worker->sessions_v6 = std::move(*v6);
+  return worker;
+}
+
+bool Worker::turn(Nanoseconds time) {
+  now = time;
+  services = board.services.read();
+  routes = board.routes.read();
+
+  if (x_held_count) retry_held();
+  if (x_fragment_count) retry_fragments();
+  unsigned packets = receive_strays();
+  packets += receive_from_ports();
+  packets += receive_from_twins();
+  expire<net::V4>();
+  expire<net::V6>();
+  follow_orders();
+  for (unsigned i = 0; i < ports.size(); i++) flush(ports[i], static_cast<uint8_t>(i));
+
+  counters.turns.add(1);
+  if (packets == 0) counters.idle_turns.add(1);
+  return packets != 0;
+}
+
+unsigned Worker::receive_from_ports() {
+  unsigned total = 0;
+  for (unsigned i = 0; i < ports.size(); i++) {
+    if (ports[i].rx_queue == WorkerPort::kNone) continue;
+    Burst burst;
+    burst.n = rte_eth_rx_burst(ports[i].nic, ports[i].rx_queue, burst.packets, kReceive);
+    if (burst.n == 0) continue;
+    uint64_t bytes = 0;
+    for (unsigned k = 0; k < burst.n; k++) {
+      new (&meta(burst.packets[k])) Meta();
+      meta(burst.packets[k]).port_in = static_cast<uint8_t>(i);
+      bytes += burst.packets[k]->pkt_len;
+    }
+    counters.received.add(burst.n);
+    counters.ports[i].rx_packets.add(burst.n);
+    counters.ports[i].rx_bytes.add(bytes);
+    total += burst.n;
+    process(burst);
+  }
+  return total;
+}
+
+void Worker::process(Burst& burst) {
+  Burst v4, v6, fragmented;
+  classify(*this, burst, v4, v6, fragmented);
+  if (fragmented.n) identify(*this, fragmented, v4, v6);
+  process_identified(v4, v6);
+}
+
+void Worker::process_identified(Burst& v4, Burst& v6) {
+  if (settings.workers == 1) {
+    process_flows<net::V4>(v4);
+    process_flows<net::V6>(v6);
+    return;
+  }
+  Burst mine4, mine6;
+  steer<net::V4>(*this, v4, mine4);
+  steer<net::V6>(*this, v6, mine6);
+  process_flows<net::V4>(mine4);
+  process_flows<net::V6>(mine6);
+}
+
+template <class F>
+void Worker::process_flows(Burst& burst) {
+  auto forward = [this](const Burst& found) {
+    Burst live, routed;
+    advance<F>(*this, found, live);
+    route<F>(*this, live, routed);
+    rewrite<F>(*this, routed);
+    resolve(*this, routed);
+  };
+  for (unsigned from = 0; from < burst.n;) {
+    Burst found, missed, begun;
+    from = find<F>(*this, burst, from, found, missed);
+    forward(found);
+    if (missed.n == 0) continue;
+    if (settings.workers > 1) {
+      Burst mine;
+      steer_again<F>(*this, missed, mine);
+      missed = mine;
+    }
+    admit<F>(*this, missed, begun);
+    forward(begun);
+  }
+}
+
+unsigned Worker::receive_strays() {
+  unsigned total = 0;
+  for (auto& mailbox : desk.strays) {
+    if (!mailbox) continue;
+    rte_mbuf* packets[kReceive];
+    unsigned n = mailbox->receive(packets, kReceive);
+    if (n == 0) continue;
+    counters.strays_in.add(n);
+    total += n;
+    Burst v4, v6, fragmented, identified4, identified6;
+    for (unsigned i = 0; i < n; i++) {
+      const Meta& m = meta(packets[i]);
+      if (m.parsed.kind == net::Kind::kFragment && !m.identified)
+        fragmented.add(packets[i]);
+      else
+        (m.parsed.family == Family::kV4 ? v4 : v6).add(packets[i]);
+    }
+    process_flows<net::V4>(v4);
+    process_flows<net::V6>(v6);
+    if (fragmented.n == 0) continue;
+    identify(*this, fragmented, identified4, identified6);
+    process_identified(identified4, identified6);
+  }
+  return total;
+}
+
+// What Linux sends leaves unchanged.
+unsigned Worker::receive_from_twins() {
+  unsigned total = 0;
+  for (unsigned i = 0; i < ports.size(); i++) {
+    WorkerPort& port = ports[i];
+    if (port.twin_queue == WorkerPort::kNone) continue;
+    rte_mbuf* packets[kReceive];
+    unsigned n = rte_eth_rx_burst(port.twin, port.twin_queue, packets, kReceive);
+    if (n == 0) continue;
+    total += n;
+    uint64_t bytes = 0;
+    for (unsigned k = 0; k < n; k++) bytes += packets[k]->pkt_len;
+    unsigned sent = rte_eth_tx_burst(port.nic, port.tx_queue, packets, static_cast<uint16_t>(n));
+    counters.ports[i].from_kernel.add(n);
+    counters.ports[i].tx_packets.add(sent);
+    counters.ports[i].tx_bytes.add(bytes);
+    for (unsigned k = sent; k < n; k++) {
+      new (&meta(packets[k])) Meta();
+      drop(packets[k], ipvs::DropReason::kPortFull);
+    }
+  }
+  return total;
+}
+
+void Worker::retry_held() {
+  unsigned kept = 0;
+  for (unsigned i = 0; i < x_held_count; i++) {
+    rte_mbuf* packet = x_held[i];
+    if (try_resolve(*this, packet)) continue;
+    if (meta(packet).held_until <= now)
+      drop(packet, ipvs::DropReason::kHeldTooLong);
+    else
+      x_held[kept++] = packet;
+  }
+  counters.held.subtract(x_held_count - kept);
+  x_held_count = kept;
+}
+
+void Worker::hold_fragment(rte_mbuf* packet, Nanoseconds until) {
+  if (x_fragment_count == kMostHeld) return drop(packet, ipvs::DropReason::kFragmentMapFull);
+  meta(packet).held_until = until;
+  x_fragments[x_fragment_count++] = packet;
+  counters.held.add(1);
+}
+
+void Worker::retry_fragments() {
+  Burst v4, v6;
+  unsigned kept = 0;
+  for (unsigned i = 0; i < x_fragment_count; i++) {
+    rte_mbuf* packet = x_fragments[i];
+    Meta& m = meta(packet);
+    Burst& flows = m.parsed.family == Family::kV4 ? v4 : v6;
+    if (flows.n < kBurst && try_identify(*this, packet))
+      flows.add(packet);
+    else if (m.held_until <= now)
+      drop(packet, ipvs::DropReason::kFragmentUnknown);
+    else
+      x_fragments[kept++] = packet;
+  }
+  counters.held.subtract(x_fragment_count - kept);
+  x_fragment_count = kept;
+  process_identified(v4, v6);
+}
+
+void Worker::hold(rte_mbuf* packet) {
+  Meta& m = meta(packet);
+  if (x_held_count == kMostHeld) return drop(packet, ipvs::DropReason::kUnresolved);
+  if (m.hop != kNoHop) m.hop_address = board.next_hops->address(m.hop);
+  bool asked = false;
+  for (unsigned i = 0; i < x_held_count && !asked; i++) {
+    const Meta& other = meta(x_held[i]);
+    asked = other.port_out == m.port_out && other.hop_address == m.hop_address;
+  }
+  if (!asked) desk.hops_wanted->send(share::HopWanted{m.hop_address, m.port_out, {}});
+  m.held_until = now + kHoldFor;
+  x_held[x_held_count++] = packet;
+  counters.held.add(1);
+}
+
+template <class F>
+void Worker::expire() {
+  uint32_t over[kExpirePerTurn];
+  unsigned n = sessions<F>().expire(now, over, kExpirePerTurn);
+  for (unsigned i = 0; i < n; i++) retire<F>(*this, over[i]);
+}
+
+void Worker::follow_orders() {
+  if (x_dump) {
+    bool done = x_dump->family == Family::kV4 ? dump<net::V4>(*x_dump) : dump<net::V6>(*x_dump);
+    if (done && desk.reports->send(x_dump)) x_dump = nullptr;
+    return;
+  }
+  share::Order order;
+  if (desk.orders->receive(&order, 1) == 0) return;
+  switch (order.kind) {
+    case share::Order::kDumpSessions:
+      x_dump = order.dump;
+      break;
+    case share::Order::kFlushSessions:
+      flush_sessions();
+      break;
+  }
+}
+
+// True when the dump is to go back: its room is used up or all sessions were seen.
+template <class F>
+bool Worker::dump(share::SessionDump& dump) {
+  uint32_t numbers[kDumpPerTurn];
+  unsigned room = static_cast<unsigned>(dump.records.size() - dump.count);
+  unsigned n = sessions<F>().dump(dump.cursor, numbers, std::min(room, kDumpPerTurn));
+  for (unsigned i = 0; i < n; i++) {
+    const Session<F>& session = sessions<F>().at(numbers[i]);
+    ipvs::SessionRecord& record = dump.records[dump.count++];
+    record.protocol = session.request.protocol;
+    record.state = session.state;
+    record.method = session.method;
+    record.seconds_left = session.deadline > now
+                              ? static_cast<uint32_t>((session.deadline - now) / 1'000'000'000)
+                              : 0;
+    record.client = {session.request.source, session.request.source_port.host()};
+    record.virtual_endpoint = {session.request.destination,
+                               session.request.destination_port.host()};
+    record.server = {session.reply.source, session.reply.source_port.host()};
+  }
+  if (n == 0 && room > 0) dump.done = true;
+  return dump.done || dump.count == dump.records.size();
+}
+
+void Worker::flush_sessions() {
+  flush_sessions_of<net::V4>();
+  flush_sessions_of<net::V6>();
+}
+
+template <class F>
+void Worker::flush_sessions_of() {
+  uint32_t cursor = 0, numbers[kDumpPerTurn];
+  while (unsigned n = sessions<F>().dump(cursor, numbers, kDumpPerTurn))
+    for (unsigned i = 0; i < n; i++) retire<F>(*this, numbers[i]);
+}
+
+void Worker::send(rte_mbuf* packet, uint8_t port) {
+  WorkerPort& out = ports[port];
+  out.to_nic.add(packet);
+  if (out.to_nic.n == kBurst) flush(out, port);
+}
+
+void Worker::to_kernel(rte_mbuf* packet) {
+  uint8_t index = meta(packet).port_in;
+  WorkerPort& in = ports[index];
+  if (!kernel_bucket.take(now)) return drop(packet, ipvs::DropReason::kKernelRateLimit);
+  in.to_twin.add(packet);
+  if (in.to_twin.n == kBurst) flush(in, index);
+}
+
+void Worker::drop(rte_mbuf* packet, ipvs::DropReason reason) {
+  counters.dropped[static_cast<int>(reason)].add(1);
+  if (fates) note(packet, Fate::kDropped, reason);
+  rte_pktmbuf_free(packet);
+}
+
+void Worker::flush(WorkerPort& port, uint8_t index) {
+  share::PortCounters& count = counters.ports[index];
+  if (port.to_nic.n) {
+    uint64_t size[kBurst];
+    for (unsigned i = 0; i < port.to_nic.n; i++) {
+      size[i] = port.to_nic.packets[i]->pkt_len;
+      if (fates) note(port.to_nic.packets[i], Fate::kForwarded, {});
+    }
+    unsigned sent = rte_eth_tx_burst(port.nic, port.tx_queue, port.to_nic.packets,
+                                     static_cast<uint16_t>(port.to_nic.n));
+    for (unsigned i = 0; i < sent; i++) count.tx_bytes.add(size[i]);
+    count.tx_packets.add(sent);
+    counters.forwarded.add(sent);
+    for (unsigned i = sent; i < port.to_nic.n; i++)
+      drop(port.to_nic.packets[i], ipvs::DropReason::kPortFull);
+    port.to_nic.n = 0;
+  }
+  if (port.to_twin.n) {
+    if (fates)
+      for (unsigned i = 0; i < port.to_twin.n; i++)
+        note(port.to_twin.packets[i], Fate::kKernel, {});
+    unsigned sent = rte_eth_tx_burst(port.twin, port.twin_tx_queue, port.to_twin.packets,
+                                     static_cast<uint16_t>(port.to_twin.n));
+    counters.kernel.add(sent);
+    count.to_kernel.add(sent);
+    for (unsigned i = sent; i < port.to_twin.n; i++)
+      drop(port.to_twin.packets[i], ipvs::DropReason::kTwinFull);
+    port.to_twin.n = 0;
+  }
+}
+
+void Worker::note(rte_mbuf* packet, Fate::Lane lane, ipvs::DropReason reason) {
+  if (fates_count < fates_room) fates[fates_count++] = Fate{lane, reason, meta(packet)};
+}
+
+void Worker::release() {
+  for (unsigned i = 0; i < x_held_count; i++) rte_pktmbuf_free(x_held[i]);
+  for (unsigned i = 0; i < x_fragment_count; i++) rte_pktmbuf_free(x_fragments[i]);
+  x_held_count = x_fragment_count = 0;
+  for (WorkerPort& port : ports) {
+    for (Burst* burst : {&port.to_nic, &port.to_twin}) {
+      for (unsigned i = 0; i < burst->n; i++) rte_pktmbuf_free(burst->packets[i]);
+      burst->n = 0;
+    }
+  }
+}
+
+}  // namespace shunt::dataplane

@@ -1,0 +1,156 @@
+// A worker: one core, its queues, its sessions, its timers, its counters. Nothing else writes them.
+//
+// turn() is the whole loop body: a line of stages over one burst. A stage (stages.h) never fails:
+// every packet leaves it in exactly one lane, which is the next stage, the kernel (the port's twin)
+// or drop with a reason. The worker knows no clock; turn() is told the time once.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "base/result.h"
+#include "dataplane/fragment_map.h"
+#include "dataplane/local_ports.h"
+#include "dataplane/packet.h"
+#include "dataplane/session_table.h"
+#include "dataplane/token_bucket.h"
+#include "ipvs/scheduler.h"
+#include "share/board.h"
+
+namespace shunt::dataplane {
+
+/// A port as a worker sees it: its own queues of the NIC and of the NIC's twin.
+struct WorkerPort {
+  static constexpr uint16_t kNone = UINT16_MAX;
+  uint16_t nic = kNone, twin = kNone;  ///< ethdev ids
+  uint16_t rx_queue = kNone;           ///< kNone: this worker gets this port's packets by mailbox
+  uint16_t tx_queue = 0;
+  uint16_t twin_queue = kNone;  ///< kNone: another worker polls the twin
+  uint16_t twin_tx_queue = 0;
+  MacAddress mac{};
+  bool any_mac = false;  ///< every unicast frame is ours, whatever its destination MAC
+  uint32_t mtu = 1500;   ///< bytes of an IP packet
+
+  Burst to_nic, to_twin;  ///< waiting for the end of the turn, or for a full burst
+};
+
+/// Where a packet ended, for --explain and traces.
+struct Fate {
+  enum Lane : uint8_t { kForwarded, kKernel, kDropped } lane;
+  ipvs::DropReason reason;  ///< kDropped
+  Meta meta;
+};
+
+struct WorkerSettings {
+  unsigned number = 0, workers = 1;
+  uint32_t sessions_v4 = 1u << 16, sessions_v6 = 1u << 14;
+  uint64_t kernel_rate = 0;             ///< packets a second to the kernel, 0: no limit
+  uint64_t icmp_rate = 1000;            ///< errors made a second (Linux: icmp_msgs_per_sec)
+  uint64_t icmp_burst = 50;             ///< and at once (Linux: icmp_msgs_burst)
+  PortRange local_ports{10000, 32767};  ///< masquerade, all workers together
+  uint32_t seed = 0;                    ///< of hashes and random choices
+  int socket = 0;
+};
+
+class Worker {
+ public:
+  /// `name` is unique in the process, at most 12 characters.
+  static Result<std::unique_ptr<Worker>> create(const std::string& name,
+                                                const WorkerSettings& settings, share::Board& board,
+                                                rte_mempool* pool, std::vector<WorkerPort> ports);
+  ~Worker();
+
+  /// One look at everything: ports, mailboxes, twins, held packets, timers, orders. Returns whether
+  /// there was any packet.
+  bool turn(Nanoseconds now);
+
+  /// Frees what is held and unsent; counts nothing. Before the pool goes.
+  void release();
+
+  /// Ends all sessions.
+  void flush_sessions();
+
+  unsigned held() const { return x_held_count; }
+
+  // What the stages work on (all owned by this worker)
+  // ---------------------------------------------
+  WorkerSettings settings;
+  share::Board& board;
+  share::WorkerDesk& desk;
+  share::WorkerCounters& counters;
+  rte_mempool* pool;
+  std::vector<WorkerPort> ports;
+  std::unique_ptr<SessionTable<net::V4>> sessions_v4;
+  std::unique_ptr<SessionTable<net::V6>> sessions_v6;
+  LocalPorts<net::V4> local_ports_v4;
+  LocalPorts<net::V6> local_ports_v6;
+  std::vector<ipvs::SchedulerState> scheduler_states;  ///< by service id
+  TokenBucket kernel_bucket, icmp_bucket;
+  FragmentMap fragments;
+  uint16_t icmp_id = 0;
+  Nanoseconds now = 0;
+  const ipvs::ServiceTable* services = nullptr;  ///< this turn's
+  const share::Routes* routes = nullptr;         ///< this turn's
+  Fate* fates = nullptr;  ///< where to note each packet's fate, or null; room for `fates_room`
+  unsigned fates_room = 0, fates_count = 0;
+
+  template <class F>
+  SessionTable<F>& sessions() {
+    if constexpr (F::family == Family::kV4)
+      return *sessions_v4;
+    else
+      return *sessions_v6;
+  }
+  template <class F>
+  LocalPorts<F>& local_ports() {
+    if constexpr (F::family == Family::kV4)
+      return local_ports_v4;
+    else
+      return local_ports_v6;
+  }
+
+  // The lanes' ends -------------------------------------------------------------------------------
+  void drop(rte_mbuf* packet, ipvs::DropReason reason);
+  void to_kernel(rte_mbuf* packet);
+  void send(rte_mbuf* packet, uint8_t port);
+  /// Waits for its next hop (meta: hop, hop_address, port_out), or is dropped.
+  void hold(rte_mbuf* packet);
+  /// Waits for its packet's first fragment, or is dropped.
+  void hold_fragment(rte_mbuf* packet, Nanoseconds until);
+
+ private:
+  Worker(const WorkerSettings& settings, share::Board& board, rte_mempool* pool,
+         std::vector<WorkerPort> ports);
+
+  unsigned receive_from_ports();
+  unsigned receive_strays();
+  unsigned receive_from_twins();
+  void process(Burst& burst);
+  template <class F>
+  void process_flows(Burst& burst);
+  /// Identified flows, in bursts small enough for every stage.
+  void process_identified(Burst& v4, Burst& v6);
+  void retry_held();
+  void retry_fragments();
+  template <class F>
+  void expire();
+  void follow_orders();
+  template <class F>
+  bool dump(share::SessionDump& dump);
+  template <class F>
+  void flush_sessions_of();
+  void flush(WorkerPort& port, uint8_t index);
+  void note(rte_mbuf* packet, Fate::Lane lane, ipvs::DropReason reason);
+
+  static constexpr unsigned kMostHeld = 256;
+  std::array<rte_mbuf*, kMostHeld> x_held{};
+  unsigned x_held_count = 0;
+  std::array<rte_mbuf*, kMostHeld> x_fragments{};
+  unsigned x_fragment_count = 0;
+  share::SessionDump* x_dump = nullptr;
+};
+
+}  // namespace shunt::dataplane
