@@ -1,0 +1,175 @@
+// shunt-replay: a capture in, through the daemon's own stages, captures and counters out.
+#include <rte_eal.h>
+
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <optional>
+#include <sstream>
+
+#include "capture.h"
+#include "ipvs/rules.h"
+#include "options.h"
+#include "report.h"
+#include "rig.h"
+
+namespace shunt::replay {
+namespace {
+
+int complain(const Error& error) {
+  std::fprintf(stderr, "shunt-replay: %s\n", error.message.c_str());
+  return error.status;
+}
+
+/// Applies the commands of a file, all or none.
+Result<void> load(ipvs::Configuration& configuration, const std::string& path) {
+  std::ifstream file(path);
+  std::ostringstream text;
+  text << file.rdbuf();
+  if (!file) return Error{"cannot read " + path + ": " + std::strerror(errno), 2};
+  return ipvs::apply_rules(configuration, text.str(), path, ipvs::system_names());
+}
+
+/// Applies the command files that are due.
+Result<void> apply_due(const Options& options, size_t& next, double seconds,
+                       ipvs::Configuration& configuration, Rig& rig, Names& names) {
+  bool changed = false;
+  for (; next < options.at.size() && options.at[next].seconds <= seconds; next++) {
+    if (auto done = load(configuration, options.at[next].file); !done) return done.error();
+    changed = true;
+  }
+  if (changed) {
+    rig.publish(configuration);
+    names.learn(*configuration.table());
+  }
+  return {};
+}
+
+struct Outputs {
+  std::optional<CaptureWriter> nic, kernel;
+
+  static Result<Outputs> open(const Options& options) {
+    Outputs outputs;
+    for (auto [path, writer] : {std::pair(&options.write, &outputs.nic),
+                                std::pair(&options.write_kernel, &outputs.kernel)}) {
+      if (path->empty()) continue;
+      auto created = CaptureWriter::create(*path);
+      if (!created) return created.error();
+      writer->emplace(std::move(*created));
+    }
+    return outputs;
+  }
+  bool finish() {
+    bool good = true;
+    if (nic) good &= nic->finish();
+    if (kernel) good &= kernel->finish();
+    return good;
+  }
+};
+
+/// One pass over the capture. `clock` never goes back; the pass begins at `start`.
+class Pass {
+ public:
+  Pass(const Options& options, ipvs::Configuration& configuration, Rig& rig, Names& names)
+      : x_options(options), x_configuration(configuration), x_rig(rig), x_names(names) {}
+
+  Result<void> run(CaptureReader& reader, uint64_t& shown_time) {
+    Record record;
+    std::optional<uint64_t> first;
+    uint64_t latest = 0;
+    while (reader.next(record)) {
+      if (!first) first = latest = record.nanoseconds;
+      latest = std::max(latest, record.nanoseconds);  // going backwards counts as no time
+      uint64_t elapsed = latest - *first;
+      if (x_packets == 0) x_begin = *first;
+      uint64_t now = x_shift + elapsed;
+      if (auto done = apply_due(x_options, x_next_at, static_cast<double>(now) / 1e9,
+                                x_configuration, x_rig, x_names);
+          !done)
+        return done.error();
+      shown_time = record.nanoseconds + x_shift;
+      x_rig.feed(record.bytes, record.captured, record.length, x_begin + now);
+      x_packets++;
+      if (x_options.explain) print(static_cast<double>(now) / 1e9);
+    }
+    if (first) x_shift += latest - *first + 1'000'000'000;
+    return {};
+  }
+
+ private:
+  void print(double seconds) const {
+    for (const dataplane::Fate& fate : x_rig.fates())
+      std::printf("#%llu %.6f %s\n", static_cast<unsigned long long>(x_packets), seconds,
+                  explain(fate, x_names).c_str());
+  }
+
+  const Options& x_options;
+  ipvs::Configuration& x_configuration;
+  Rig& x_rig;
+  Names& x_names;
+  uint64_t x_begin = 0;  ///< the clock starts at the capture's own time
+  uint64_t x_shift = 0;  ///< of this pass against the first one
+  uint64_t x_packets = 0;
+  size_t x_next_at = 0;
+};
+
+int run(const Options& options) {
+  ipvs::Configuration configuration;
+  if (auto loaded = load(configuration, options.rules); !loaded) return complain(loaded.error());
+  auto reader = CaptureReader::open(options.read);
+  if (!reader) return complain(reader.error());
+  auto outputs = Outputs::open(options);
+  if (!outputs) return complain(outputs.error());
+  if (auto started = start_eal(options); !started) return complain(started.error());
+  auto rig = Rig::create(options);
+  if (!rig) return complain(rig.error());
+
+  uint64_t shown_time = 0;
+  auto sink = [&shown_time](std::optional<CaptureWriter>& writer) -> Rig::Sink {
+    if (!writer) return {};
+    return [&](const uint8_t* bytes, uint32_t size) { writer->write(bytes, size, shown_time); };
+  };
+  (*rig)->to_nic = sink(outputs->nic);
+  (*rig)->to_kernel = sink(outputs->kernel);
+
+  Names names;
+  (*rig)->publish(configuration);
+  names.learn(*configuration.table());
+  Pass pass(options, configuration, **rig, names);
+  Summary summary;
+  auto started = std::chrono::steady_clock::now();
+  for (uint64_t i = 0; i < options.loop; i++) {
+    if (i > 0) {
+      if (options.loop_fresh) (*rig)->flush_sessions();
+      reader = CaptureReader::open(options.read);
+      if (!reader) return complain(reader.error());
+    }
+    if (auto done = pass.run(*reader, shown_time); !done) return complain(done.error());
+  }
+  summary.seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+  summary.truncated = reader->truncated();
+  std::fputs(options.json ? (to_json(**rig, configuration, summary) + "\n").c_str()
+                          : to_text(**rig, summary).c_str(),
+             stdout);
+  if (!outputs->finish()) return complain({"cannot write the whole capture: is the disk full?"});
+  if (reader->truncated()) return complain({reader->complaint()});
+  return 0;
+}
+
+}  // namespace
+}  // namespace shunt::replay
+
+int main(int argc, char** argv) {
+  using namespace shunt::replay;
+  auto options = parse_options(argc, argv);
+  if (!options) return complain(options.error());
+  if (options->help) {
+    std::fputs(usage().c_str(), stdout);
+    return 0;
+  }
+  int status = run(*options);
+  std::fflush(stdout);
+  return status;
+}

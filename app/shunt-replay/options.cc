@@ -1,0 +1,117 @@
+#include "options.h"
+
+#include <algorithm>
+#include <boost/program_options.hpp>
+#include <charconv>
+#include <cstring>
+#include <sstream>
+
+namespace po = boost::program_options;
+
+namespace shunt::replay {
+
+namespace {
+
+po::options_description description(Options& o, std::string& mac,
+                                    std::vector<std::string>& neighbours,
+                                    std::vector<std::string>& at) {
+  po::options_description all(
+      "shunt-replay [EAL options] -- --rules FILE --read IN.pcap [options]");
+  auto add = all.add_options();
+  add("help,h", po::bool_switch(&o.help), "show this");
+  add("rules", po::value(&o.rules), "services and servers, in the format of ipvsadm-save");
+  add("read", po::value(&o.read), "the capture to replay");
+  add("write", po::value(&o.write), "write what would leave the NIC");
+  add("write-kernel", po::value(&o.write_kernel), "write what would go to Linux");
+  add("json", po::bool_switch(&o.json), "print the counters as one JSON object");
+  add("explain", po::bool_switch(&o.explain), "print a line a packet: where it goes, and why");
+  add("loop", po::value(&o.loop), "replay so many times, time going on");
+  add("loop-fresh", po::bool_switch(&o.loop_fresh), "end all sessions between passes");
+  add("at", po::value(&at)->composing(), "SECONDS=FILE: apply commands at that capture time");
+  add("neighbour", po::value(&neighbours)->composing(), "ADDR=MAC: a next hop's MAC address");
+  add("mac", po::value(&mac), "only unicast frames to this address are ours");
+  add("mtu", po::value(&o.mtu), "bytes of the longest IP packet that leaves (1500)");
+  add("sessions", po::value(&o.sessions), "room for so many sessions (65536)");
+  add("seed", po::value(&o.seed), "of every random choice (0)");
+  return all;
+}
+
+Result<void> read_neighbour(Options& o, const std::string& text) {
+  size_t equals = text.find('=');
+  auto address = parse_address(std::string_view(text).substr(0, equals));
+  auto mac = equals == text.npos ? std::nullopt : parse_mac(text.substr(equals + 1));
+  if (!address || !mac)
+    return Error{"--neighbour " + text + ": ADDR=MAC is wanted, as in 10.0.0.1=02:00:00:00:00:01",
+                 2};
+  o.neighbours[*address] = *mac;
+  return {};
+}
+
+Result<void> read_at(Options& o, const std::string& text) {
+  size_t equals = text.find('=');
+  double seconds = -1;
+  auto [end, error] =
+      std::from_chars(text.data(), text.data() + std::min(equals, text.size()), seconds);
+  if (equals == text.npos || error != std::errc() || end != text.data() + equals || seconds < 0 ||
+      equals + 1 == text.size())
+    return Error{"--at " + text + ": SECONDS=FILE is wanted, as in 1.5=commands", 2};
+  o.at.push_back({seconds, text.substr(equals + 1)});
+  return {};
+}
+
+Result<void> check(const Options& o) {
+  if (o.help) return {};
+  if (o.rules.empty()) return Error{"--rules FILE is missing: the services to replay for", 2};
+  if (o.read.empty()) return Error{"--read FILE is missing: the capture to replay", 2};
+  if (o.loop == 0) return Error{"--loop 0: once at least", 2};
+  if (o.mtu < 68 || o.mtu > 65535) return Error{"--mtu must be 68 to 65535 bytes", 2};
+  if (o.sessions < 8) return Error{"--sessions must be 8 or more", 2};
+  return {};
+}
+
+}  // namespace
+
+Result<Options> parse_options(int argc, char** argv) {
+  Options o;
+  std::string mac;
+  std::vector<std::string> neighbours, at;
+  std::vector<std::string> own;
+  char** split = std::find_if(argv + 1, argv + argc,
+                              [](const char* word) { return std::strcmp(word, "--") == 0; });
+  bool has_split = split != argv + argc;
+  if (has_split) o.eal.assign(argv + 1, split);
+  own.assign(has_split ? split + 1 : argv + 1, argv + argc);
+  try {
+    po::variables_map map;
+    auto all = description(o, mac, neighbours, at);
+    // No guessing of shortened names: an option means what it says in full.
+    int style = po::command_line_style::default_style & ~po::command_line_style::allow_guessing;
+    po::store(po::command_line_parser(own).options(all).positional({}).style(style).run(), map);
+    po::notify(map);
+  } catch (const po::error& error) {
+    return Error{std::string(error.what()) + "; see shunt-replay --help", 2};
+  }
+  for (const std::string& text : neighbours)
+    if (auto result = read_neighbour(o, text); !result) return result.error();
+  for (const std::string& text : at)
+    if (auto result = read_at(o, text); !result) return result.error();
+  std::stable_sort(o.at.begin(), o.at.end(),
+                   [](const auto& a, const auto& b) { return a.seconds < b.seconds; });
+  if (!mac.empty()) {
+    o.mac = parse_mac(mac);
+    if (!o.mac) return Error{"--mac " + mac + ": six bytes are wanted, as in 02:00:00:00:00:01", 2};
+  }
+  if (auto result = check(o); !result) return result.error();
+  return o;
+}
+
+std::string usage() {
+  Options o;
+  std::string mac;
+  std::vector<std::string> neighbours, at;
+  std::ostringstream text;
+  text << description(o, mac, neighbours, at);
+  return text.str();
+}
+
+}  // namespace shunt::replay

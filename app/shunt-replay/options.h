@@ -1,0 +1,34 @@
+// shunt-replay's command line.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/address.h"
+#include "base/result.h"
+
+namespace shunt::replay {
+
+struct Options {
+  std::vector<std::string> eal;  ///< what stood before "--"
+  std::string rules, read, write, write_kernel;
+  bool json = false, explain = false, loop_fresh = false, help = false;
+  uint64_t loop = 1;
+  uint32_t seed = 0, mtu = 1500, sessions = 65536;
+  std::optional<MacAddress> mac;  ///< only frames to it are ours; none: every unicast frame
+  std::map<Address, MacAddress> neighbours;
+  struct At {
+    double seconds;
+    std::string file;
+  };
+  std::vector<At> at;  ///< sorted by time
+};
+
+/// Errors carry status 2.
+Result<Options> parse_options(int argc, char** argv);
+std::string usage();
+
+}  // namespace shunt::replay
