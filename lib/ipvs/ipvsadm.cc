@@ -20,6 +20,8 @@ class Run {
       : x_program(program), x_names(names), x_exchange(exchange), x_streams(streams) {}
 
   int command(const std::vector<std::string>& arguments) {
+    // Without a verb ipvsadm lists; so does --json alone.
+    if (arguments == std::vector<std::string>{"--json"}) return this->command({"-L", "--json"});
     auto command = parse_command(arguments, x_program, x_names);
     if (!command) return fail(command.error());
     if (command->verb == Verb::kRestore)

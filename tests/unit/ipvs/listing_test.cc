@@ -46,7 +46,7 @@ TEST(Listing, Connections) {
             "  -> 10.1.0.1:8080                Masq    1      12         3456789012");
 }
 
-TEST(Listing, Connections2) {
+TEST(Listing, CountsBeyondTheirColumn) {
   Listing listing = one_service(0);
   listing[0].servers[0].inactive = 4;
   EXPECT_EQ(last_line(services_text(listing, list({"-n"}), numeric_names())),
