@@ -1,0 +1,137 @@
+#include "control/console.h"
+
+#include <sys/epoll.h>
+#include <systemd/sd-event.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <ostream>
+#include <sstream>
+
+#include "control/line_editor.h"
+#include "ipvs/ipvsadm.h"
+
+namespace shunt::control {
+namespace {
+
+/// Longest line that is no terminal's, in bytes.
+constexpr size_t kMaxLine = 64 * 1024;
+
+constexpr const char* kHelp =
+    "show port stats all   packets and bytes of every port\n"
+    "show config           services and servers, as a rules file\n"
+    "ipvsadm ARGUMENTS     any command of ipvsadm; its name may be left out, e.g. -L -n --stats\n"
+    "ipvsadm -h            what ipvsadm knows\n"
+    "help                  this text\n"
+    "quit                  end the daemon\n";
+
+}  // namespace
+
+Console::Console(Executor& executor, Actions actions, std::ostream& out)
+    : x_executor(executor), x_actions(std::move(actions)), x_out(out) {}
+
+Console::~Console() {
+  end();
+}
+
+void Console::execute(const std::string& line) {
+  std::istringstream in(line);
+  std::string first;
+  if (!(in >> first)) return;
+  bool named = first == "ipvsadm" || first == "shuntadm";
+  if (named || first.starts_with('-')) {
+    // A restore would wait for lines of its own: here it gets none.
+    std::istringstream nothing;
+    ipvs::run_ipvsadm(ipvs::split_line(line, "ipvsadm"), "ipvsadm", ipvs::numeric_names(),
+                      [this](const ipvs::Request& request) -> Result<ipvs::Reply> {
+                        return x_executor.execute(request);
+                      },
+                      {nothing, x_out, x_out});
+  } else if (first == "show") {
+    std::string what, word;
+    while (in >> word) what += (what.empty() ? "" : " ") + word;
+    show(what);
+  } else if (first == "help" || first == "?") {
+    x_out << kHelp;
+  } else if (first == "quit" || first == "exit") {
+    x_actions.quit();
+  } else {
+    x_out << "unknown command '" << first << "'; 'help' lists what there is\n";
+  }
+  x_out.flush();
+}
+
+void Console::show(const std::string& what) {
+  if (what == "port stats all")
+    x_out << x_actions.port_stats();
+  else if (what == "config")
+    execute("-S -n");
+  else
+    x_out << "cannot show '" << what << "'; 'help' lists what there is\n";
+}
+
+Result<void> Console::read_from(sd_event* loop, int fd) {
+  x_fd = fd;
+  if (fd == STDIN_FILENO && LineEditor::is_possible()) {
+    auto editor = LineEditor::start();
+    if (!editor) return editor.error();
+    x_editor = std::move(*editor);
+    x_fd = x_editor->fd();
+  }
+  static constexpr auto handle = [](void* self) {
+    auto* console = static_cast<Console*>(self);
+    if (console->x_editor)
+      console->edited();
+    else
+      console->readable();
+    return 0;
+  };
+  int added = sd_event_add_io(
+      loop, &x_source, x_fd, EPOLLIN,
+      [](sd_event_source*, int, uint32_t, void* self) { return handle(self); }, this);
+  if (added == -EPERM) {  // a regular file is always ready, which epoll refuses to watch
+    added = sd_event_add_defer(
+        loop, &x_source, [](sd_event_source*, void* self) { return handle(self); }, this);
+    if (added >= 0) added = sd_event_source_set_enabled(x_source, SD_EVENT_ON);
+  }
+  if (added < 0)
+    return Error{std::string("cannot read the console from standard input: ") +
+                 std::strerror(-added)};
+  return {};
+}
+
+void Console::edited() {
+  auto line = x_editor->take();
+  if (!line) {
+    end();
+    return x_actions.quit();
+  }
+  execute(*line);
+  if (x_editor) x_editor->next();
+}
+
+void Console::readable() {
+  char bytes[4096];
+  ssize_t n = read(x_fd, bytes, sizeof bytes);
+  if (n < 0 && (errno == EINTR || errno == EAGAIN)) return;
+  if (n > 0) x_input.append(bytes, static_cast<size_t>(n));
+  if (n <= 0 && !x_input.empty()) x_input += '\n';
+  for (size_t newline; (newline = x_input.find('\n')) != x_input.npos;) {
+    std::string line = x_input.substr(0, newline);
+    x_input.erase(0, newline + 1);
+    execute(line);
+  }
+  if (x_input.size() > kMaxLine) {
+    x_out << "a line has at most " << kMaxLine << " bytes\n" << std::flush;
+    x_input.clear();
+  }
+  if (n <= 0) end();
+}
+
+void Console::end() {
+  x_source = sd_event_source_disable_unref(x_source);
+  x_editor.reset();
+}
+
+}  // namespace shunt::control

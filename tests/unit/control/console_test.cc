@@ -1,0 +1,170 @@
+#include "control/console.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <pty.h>
+#include <systemd/sd-event.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <sstream>
+
+namespace shunt::control {
+namespace {
+
+class ConsoleTest : public testing::Test {
+ protected:
+  ConsoleTest() { sd_event_new(&x_loop); }
+  ~ConsoleTest() override { sd_event_unref(x_loop); }
+
+  std::string say(const std::string& line) {
+    x_out.str("");
+    x_console.execute(line);
+    return x_out.str();
+  }
+  void turn(int times = 200) {
+    for (int i = 0; i < times && sd_event_run(x_loop, 0) >= 0; i++) {
+    }
+  }
+
+  template <class Condition>
+  void wait_until(Condition condition) {
+    auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    while (!condition() && std::chrono::steady_clock::now() < give_up) sd_event_run(x_loop, 10'000);
+  }
+
+  sd_event* x_loop = nullptr;
+  int x_quits = 0;
+  std::ostringstream x_out;
+  ipvs::Configuration x_configuration;
+  Executor x_executor{x_configuration,
+                      {[](uint32_t) { return ServerFacts{}; },
+                       [](uint64_t& cursor, size_t) {
+                         cursor = 0;
+                         return std::vector<ipvs::SessionRecord>{};
+                       },
+                       [](std::shared_ptr<const ipvs::ServiceTable>, const ipvs::Timeouts&) {}}};
+  Console x_console{
+      x_executor, {[] { return std::string("port 0: fine\n"); }, [this] { x_quits++; }}, x_out};
+};
+
+TEST_F(ConsoleTest, SpeaksIpvsadm) {
+  EXPECT_EQ(say("ipvsadm -A -t 10.0.0.1:80 -s rr"), "");
+  EXPECT_EQ(say("-a -t 10.0.0.1:80 -r 10.1.0.1 -m"), "");
+  EXPECT_EQ(say("shuntadm -A -t 10.0.0.1:80 -s rr"), "Service already exists\n");
+  EXPECT_EQ(say("  show   config "),
+            "-A -t 10.0.0.1:80 -s rr\n-a -t 10.0.0.1:80 -r 10.1.0.1:80 -m -w 1\n");
+  EXPECT_EQ(say("ipvsadm"), say("-L -n"));
+  EXPECT_NE(say("-Ln").find("10.1.0.1:80"), std::string::npos);
+  EXPECT_EQ(say("-Lx"), "-Lx: missing argument\n");
+  EXPECT_EQ(say("-R"), "");
+}
+
+TEST_F(ConsoleTest, HasCommandsOfItsOwn) {
+  EXPECT_EQ(say("show port stats all"), "port 0: fine\n");
+  EXPECT_NE(say("help").find("quit"), std::string::npos);
+  EXPECT_EQ(say("dance"), "unknown command 'dance'; 'help' lists what there is\n");
+  EXPECT_EQ(say("show me"), "cannot show 'me'; 'help' lists what there is\n");
+  EXPECT_EQ(say("   "), "");
+  EXPECT_EQ(x_quits, 0);
+  say("quit");
+  EXPECT_EQ(x_quits, 1);
+}
+
+TEST_F(ConsoleTest, ReadsLinesFromAPipeAndTheDaemonOutlivesIt) {
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  ASSERT_TRUE(x_console.read_from(x_loop, ends[0]));
+  const std::string text = "show port stats all\nshow port st";
+  ASSERT_EQ(write(ends[1], text.data(), text.size()), static_cast<ssize_t>(text.size()));
+  turn();
+  EXPECT_EQ(x_out.str(), "port 0: fine\n");
+  ASSERT_EQ(write(ends[1], "ats all", 7), 7);
+  close(ends[1]);
+  turn();
+  EXPECT_EQ(x_out.str(), "port 0: fine\nport 0: fine\n");
+  EXPECT_EQ(x_quits, 0);
+  close(ends[0]);
+}
+
+TEST_F(ConsoleTest, ReadsAFile) {
+  char path[] = "/tmp/shunt-console-test.XXXXXX";
+  int fd = mkstemp(path);
+  unlink(path);
+  ASSERT_EQ(write(fd, "show port stats all\nquit\n", 25), 25);
+  lseek(fd, 0, SEEK_SET);
+  ASSERT_TRUE(x_console.read_from(x_loop, fd));
+  turn();
+  EXPECT_EQ(x_out.str(), "port 0: fine\n");
+  EXPECT_EQ(x_quits, 1);
+  close(fd);
+}
+
+TEST_F(ConsoleTest, ReadsNothing) {
+  int fd = open("/dev/null", O_RDONLY);
+  EXPECT_TRUE(x_console.read_from(x_loop, fd));
+  turn();
+  EXPECT_EQ(x_quits, 0);
+  close(fd);
+}
+
+TEST_F(ConsoleTest, EditsLinesOfATerminal) {
+  int master, terminal;
+  ASSERT_EQ(openpty(&master, &terminal, nullptr, nullptr, nullptr), 0);
+  setenv("TERM", "vt100", 1);
+  // libedit takes standard input and output.
+  int saved_input = dup(STDIN_FILENO), saved_output = dup(STDOUT_FILENO);
+  dup2(terminal, STDIN_FILENO);
+  dup2(terminal, STDOUT_FILENO);
+  EXPECT_TRUE(x_console.read_from(x_loop, STDIN_FILENO));
+  const std::string keys = "show porx\bt stats all\n";
+  EXPECT_EQ(write(master, keys.data(), keys.size()), static_cast<ssize_t>(keys.size()));
+  wait_until([&] { return !x_out.str().empty(); });
+  std::string answer = x_out.str();
+  EXPECT_EQ(write(master, "\x1b", 1), 1);  // half a key holds up nobody
+  turn();
+  EXPECT_EQ(write(master, "x\x7f\x15", 3), 3);
+  EXPECT_EQ(write(master, "\x04", 1), 1);
+  wait_until([&] { return x_quits > 0; });
+  dup2(saved_input, STDIN_FILENO);
+  dup2(saved_output, STDOUT_FILENO);
+  close(saved_input);
+  close(saved_output);
+  EXPECT_EQ(answer, "port 0: fine\n");
+  EXPECT_EQ(x_quits, 1);
+  close(master);
+  close(terminal);
+}
+
+TEST_F(ConsoleTest, GivesTheTerminalBack) {
+  int master, terminal;
+  ASSERT_EQ(openpty(&master, &terminal, nullptr, nullptr, nullptr), 0);
+  setenv("TERM", "vt100", 1);
+  termios before, during, after;
+  tcgetattr(terminal, &before);
+  int saved_input = dup(STDIN_FILENO), saved_output = dup(STDOUT_FILENO);
+  dup2(terminal, STDIN_FILENO);
+  dup2(terminal, STDOUT_FILENO);
+  {
+    std::ostringstream out;
+    Console console(x_executor, {[] { return std::string(); }, [] {}}, out);
+    EXPECT_TRUE(console.read_from(x_loop, STDIN_FILENO));
+    pollfd prompt{master, POLLIN, 0};
+    poll(&prompt, 1, 10'000);
+    tcgetattr(terminal, &during);
+  }
+  tcgetattr(terminal, &after);
+  dup2(saved_input, STDIN_FILENO);
+  dup2(saved_output, STDOUT_FILENO);
+  close(saved_input);
+  close(saved_output);
+  EXPECT_EQ(during.c_lflag & ICANON, 0u);
+  EXPECT_EQ(after.c_lflag, before.c_lflag);
+  close(master);
+  close(terminal);
+}
+
+}  // namespace
+}  // namespace shunt::control
