@@ -68,10 +68,10 @@ class Appliance:
         lines = [f"eal = {eal_options(self.lab.prefix)}"]
         for number, port in enumerate(network.ports):
             lines.append(
-                f"port = net_af_packet{number},iface={port.device},"
+                f"port = {port.twin} net_af_packet{number},iface={port.device},"
                 "blocksz=65536,framesz=2048,framecnt=4096"
             )
-            lines.append(f"twin = {port.twin}")
+            lines.append(f"twin = {port.twin} {port.twin}")
         # The lab's machine has few cores, and they are not only ours.
         lines += ["workers = 1", "idle = yield", f"socket = {self.socket}", conf]
         self.write("shunt.conf", "\n".join(lines) + "\n")

@@ -1,0 +1,148 @@
+// shuntd, the appliance: options → EAL → ports and workers → kernel mirror → rules → socket →
+// wait → undo.
+#include <rte_eal.h>
+#include <signal.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <iostream>
+#include <sstream>
+
+#include "control/console.h"
+#include "control/loop.h"
+#include "control/server.h"
+#include "control/twin.h"
+#include "engine.h"
+#include "ipvs/rules.h"
+#include "mirror_to_board.h"
+#include "port_stats.h"
+#include "runtime.h"
+#include "share/publish.h"
+
+namespace shunt::daemon {
+namespace {
+
+constexpr uint64_t kMillisecond = 1'000, kSecond = 1'000'000;  // microseconds
+constexpr uint64_t kServiceWorkers = 1 * kMillisecond;
+
+int complain(const Error& error) {
+  std::fprintf(stderr, "shuntd: %s\n", error.message.c_str());
+  return error.status;
+}
+
+Result<std::string> read_file(const std::string& path) {
+  std::ifstream file(path);
+  std::ostringstream text;
+  text << file.rdbuf();
+  if (!file) return Error{"cannot read the rules file " + path + ": " + std::strerror(errno), 2};
+  return text.str();
+}
+
+Result<void> load_rules(const control::Conf& conf, control::Executor& executor) {
+  if (conf.rules.empty()) return {};
+  auto text = read_file(conf.rules);
+  if (!text) return text.error();
+  return executor.load_rules(*text, conf.rules, ipvs::system_names());
+}
+
+/// What can be said without starting anything: conf, rules, interfaces, port ranges.
+Result<void> check(const control::Conf& conf) {
+  for (const control::PortConf& port : conf.ports) {
+    if (!port.interface().empty())
+      if (auto possible = control::Deaf::check(port.interface()); !possible)
+        return possible.error();
+    if (auto possible = control::check_twin(port.twin); !possible) return possible.error();
+  }
+  if (!conf.masquerade.empty()) {
+    auto kernels = control::kernel_port_range();
+    if (!kernels) return kernels.error();
+    if (auto apart = control::check_masquerade_ports(conf.masquerade_ports, *kernels); !apart)
+      return apart.error();
+  }
+  return {};
+}
+
+Result<void> check_rules(const control::Conf& conf) {
+  if (conf.rules.empty()) return {};
+  auto text = read_file(conf.rules);
+  if (!text) return text.error();
+  ipvs::Configuration scratch;
+  return ipvs::replace_rules(scratch, *text, conf.rules, ipvs::system_names());
+}
+
+Result<int> run(const control::Conf& conf) {
+  auto loop = control::Loop::create();
+  if (!loop) return loop.error();
+  // Before EAL starts threads, so that all of them leave these signals to the loop.
+  for (int signal : {SIGTERM, SIGINT})
+    if (auto done = (*loop)->on_signal(signal, [&loop] { (*loop)->exit(0); }); !done)
+      return done.error();
+
+  if (auto started = start_eal(conf); !started) return started.error();
+  auto engine = Engine::start(conf);
+  if (!engine) return engine.error();
+  auto mirror = MirrorToBoard::open(conf, **engine);
+  if (!mirror) return mirror.error();
+
+  ipvs::Configuration configuration;
+  Workers workers(**engine, configuration);
+  control::Executor executor(configuration, workers.runtime());
+  share::publish(configuration, (*engine)->board());
+  if (auto loaded = load_rules(conf, executor); !loaded) return loaded.error();
+  if (auto launched = (*engine)->launch(); !launched) return launched.error();
+
+  auto server =
+      control::Server::open((*loop)->get(), conf.socket,
+                            [&executor](std::string_view line) { return executor.answer(line); });
+  if (!server) return server.error();
+  control::Console console(executor,
+                           {.port_stats = [&engine] { return port_stats(**engine); },
+                            .quit = [&loop] { (*loop)->exit(0); }},
+                           std::cout);
+  if (conf.interactive)
+    if (auto reading = console.read_from((*loop)->get(), STDIN_FILENO); !reading)
+      return reading.error();
+  if (auto attached = (*mirror)->mirror().attach((*loop)->get()); !attached)
+    return attached.error();
+  auto service_workers = [&] {
+    (*mirror)->answer_workers();
+    (*mirror)->publish_routes();
+    workers.tick();
+  };
+  if (auto timed = (*loop)->every(kServiceWorkers, service_workers); !timed) return timed.error();
+  if (auto timed = (*loop)->every(MirrorToBoard::kReconfirm, [&] { (*mirror)->reconfirm(); });
+      !timed)
+    return timed.error();
+  if (auto timed = (*loop)->every(control::Estimator::kPeriod * kSecond, [&] { executor.tick(); });
+      !timed)
+    return timed.error();
+
+  spdlog::info("ready");
+  control::Loop::notify("READY=1");
+  auto status = (*loop)->run();
+  control::Loop::notify("STOPPING=1");
+  return status;
+}
+
+}  // namespace
+}  // namespace shunt::daemon
+
+int main(int argc, char** argv) {
+  using namespace shunt;
+  using namespace shunt::daemon;
+  auto conf = control::parse_conf(argc, argv);
+  if (!conf) return complain(conf.error());
+  if (conf->help) return std::fputs(control::conf_usage().c_str(), stdout), 0;
+  if (conf->version) return std::puts("shuntd " SHUNT_VERSION), 0;
+  if (auto good = check_rules(*conf); !good) return complain(good.error());
+  if (auto possible = check(*conf); !possible && (conf->check || possible.error().status == 2))
+    return complain(possible.error());
+  if (conf->check) return std::puts("conf and rules are good"), 0;
+
+  auto status = run(*conf);
+  rte_eal_cleanup();
+  return status ? *status : complain(status.error());
+}

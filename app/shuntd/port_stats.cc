@@ -1,0 +1,68 @@
+#include "port_stats.h"
+
+#include <cstdio>
+
+namespace shunt::daemon {
+
+namespace {
+
+template <class Read>
+unsigned long long sum(Engine& engine, Read read) {
+  unsigned long long total = 0;
+  for (auto& desk : engine.board().desks) total += read(desk->counters).get();
+  return total;
+}
+
+}  // namespace
+
+std::string port_stats(Engine& engine) {
+  std::string text;
+  char line[160];
+  for (size_t i = 0; i < engine.ports().size(); i++) {
+    const EnginePort& port = engine.ports()[i];
+    auto of = [&](auto member) {
+      return sum(engine, [&](const share::WorkerCounters& c) -> const share::Counter& {
+        return c.ports[i].*member;
+      });
+    };
+    using C = share::PortCounters;
+    std::snprintf(line, sizeof line, "  %-12s %s  twin %s\n", port.name.c_str(),
+                  to_string(port.nic->mac()).c_str(), port.twin_name.c_str());
+    text += line;
+    std::snprintf(line, sizeof line, "    RX-packets: %-14llu RX-bytes: %-16llu to kernel: %llu\n",
+                  of(&C::rx_packets), of(&C::rx_bytes), of(&C::to_kernel));
+    text += line;
+    std::snprintf(line, sizeof line,
+                  "    TX-packets: %-14llu TX-bytes: %-16llu from kernel: %llu\n",
+                  of(&C::tx_packets), of(&C::tx_bytes), of(&C::from_kernel));
+    text += line;
+  }
+  using W = share::WorkerCounters;
+  auto all = [&](auto member) {
+    return sum(engine, [&](const W& c) -> const share::Counter& { return c.*member; });
+  };
+  std::snprintf(line, sizeof line,
+                "  sessions: %llu IPv4, %llu IPv6   mailbox crossings: %llu   held: %llu\n",
+                all(&W::sessions_v4), all(&W::sessions_v6), all(&W::strays_in), all(&W::held));
+  text += line;
+  for (int reason = 0; reason < ipvs::kDropReasons; reason++) {
+    unsigned long long dropped =
+        sum(engine, [&](const W& c) -> const share::Counter& { return c.dropped[reason]; });
+    if (dropped == 0) continue;
+    const ipvs::DropReasonRow& row = ipvs::kDropReasonTable[reason];
+    std::snprintf(line, sizeof line, "  dropped %-18s %12llu  %.*s\n",
+                  std::string(row.name).c_str(), dropped, static_cast<int>(row.what.size()),
+                  row.what.data());
+    text += line;
+  }
+  for (size_t w = 0; w < engine.board().desks.size(); w++) {
+    const W& c = engine.board().desks[w]->counters;
+    std::snprintf(line, sizeof line, "  worker %zu: %llu packets received, %llu sessions\n", w,
+                  static_cast<unsigned long long>(c.received.get()),
+                  static_cast<unsigned long long>(c.sessions_v4.get() + c.sessions_v6.get()));
+    text += line;
+  }
+  return text;
+}
+
+}  // namespace shunt::daemon

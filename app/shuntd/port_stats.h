@@ -1,0 +1,14 @@
+// What the console shows of ports.
+#pragma once
+
+#include <string>
+
+#include "engine.h"
+
+namespace shunt::daemon {
+
+/// A block a port, as testpmd's `show port stats all`: packets and bytes in and out, packets from
+/// and to Linux; then every drop reason that has counted.
+std::string port_stats(Engine& engine);
+
+}  // namespace shunt::daemon

@@ -1,0 +1,113 @@
+#include "runtime.h"
+
+#include <sched.h>
+#include <spdlog/spdlog.h>
+
+#include <chrono>
+
+#include "share/publish.h"
+
+namespace shunt::daemon {
+
+namespace {
+
+/// A session cursor: worker, family and the worker's own cursor. 0 means the start and the end.
+struct Cursor {
+  uint32_t at = 0;
+  unsigned worker = 0;
+  bool v6 = false;
+
+  static Cursor from(uint64_t number) {
+    return {static_cast<uint32_t>(number), static_cast<unsigned>(number >> 33),
+            (number >> 32 & 1) != 0};
+  }
+  uint64_t number() const { return uint64_t{worker} << 33 | uint64_t{v6} << 32 | at; }
+};
+
+/// How long a worker may take to answer; a stuck one is left out of the listing.
+constexpr auto kPatience = std::chrono::seconds(2);
+
+}  // namespace
+
+control::Runtime Workers::runtime() {
+  control::Runtime runtime;
+  runtime.server = [this](uint32_t id) { return server(id); };
+  runtime.sessions = [this](uint64_t& cursor, size_t most) { return sessions(cursor, most); };
+  runtime.publish = [this](auto, const ipvs::Timeouts&) { publish(); };
+  return runtime;
+}
+
+control::ServerFacts Workers::server(uint32_t id) const {
+  control::ServerFacts facts;
+  for (auto& desk : x_engine.board().desks) {
+    const share::ServerCounters& c = desk->counters.servers[id];
+    facts.active += c.active.get();
+    facts.inactive += c.inactive.get();
+    facts.totals.connections += c.connections.get();
+    facts.totals.in_packets += c.in_packets.get();
+    facts.totals.out_packets += c.out_packets.get();
+    facts.totals.in_bytes += c.in_bytes.get();
+    facts.totals.out_bytes += c.out_bytes.get();
+  }
+  return facts;
+}
+
+std::vector<ipvs::SessionRecord> Workers::sessions(uint64_t& number, size_t most) {
+  Cursor cursor = Cursor::from(number);
+  auto& desks = x_engine.board().desks;
+  std::vector<ipvs::SessionRecord> all;
+  while (cursor.worker < desks.size() && all.size() < most) {
+    auto dump = std::make_unique<share::SessionDump>();
+    dump->records.resize(most - all.size());
+    dump->cursor = cursor.at;
+    dump->family = cursor.v6 ? Family::kV6 : Family::kV4;
+    share::WorkerDesk& desk = *desks[cursor.worker];
+    share::SessionDump* back = nullptr;
+    bool sent = desk.orders->send({share::Order::kDumpSessions, dump.get()});
+    auto give_up = std::chrono::steady_clock::now() + kPatience;
+    while (sent && desk.reports->receive(&back, 1) == 0) {
+      if (std::chrono::steady_clock::now() > give_up) break;
+      sched_yield();
+    }
+    if (!back) {
+      spdlog::warn("worker {} does not answer: its sessions are missing from the listing",
+                   cursor.worker);
+      dump.release();  // the worker may still write it: it is never freed
+      cursor = {0, cursor.worker + 1, false};
+      continue;
+    }
+    all.insert(all.end(), dump->records.begin(), dump->records.begin() + dump->count);
+    cursor.at = dump->cursor;
+    if (dump->done)
+      cursor = cursor.v6 ? Cursor{0, cursor.worker + 1, false} : Cursor{0, cursor.worker, true};
+  }
+  number = cursor.worker < desks.size() ? cursor.number() : 0;
+  return all;
+}
+
+void Workers::publish() {
+  x_waiting = !share::publish(x_configuration, x_engine.board());
+  if (!x_waiting) x_edits++;
+}
+
+void Workers::tick() {
+  share::Quiescence& quiescence = x_engine.board().quiescence;
+  quiescence.collect();
+  if (x_waiting) publish();
+  if (x_waiting || x_recycled_at == x_edits) return;
+  // Ids are looked at once a grace period after the last change has passed: until then a worker
+  // may still pick a removed server from an old table.
+  if (x_mark == 0) {
+    x_mark = quiescence.mark();
+    return;
+  }
+  if (!quiescence.passed(x_mark)) return;
+  x_mark = 0;
+  x_recycled_at = x_edits;
+  x_configuration.recycle([this](uint32_t id) {
+    control::ServerFacts facts = server(id);
+    return facts.active == 0 && facts.inactive == 0;
+  });
+}
+
+}  // namespace shunt::daemon
