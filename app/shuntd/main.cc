@@ -82,6 +82,9 @@ Result<int> run(const control::Conf& conf) {
       return done.error();
 
   if (auto started = start_eal(conf); !started) return started.error();
+  struct EndEal {
+    ~EndEal() { rte_eal_cleanup(); }
+  } end_eal;  // after the engine
   auto engine = Engine::start(conf);
   if (!engine) return engine.error();
   auto mirror = MirrorToBoard::open(conf, **engine);
@@ -143,6 +146,5 @@ int main(int argc, char** argv) {
   if (conf->check) return std::puts("conf and rules are good"), 0;
 
   auto status = run(*conf);
-  rte_eal_cleanup();
   return status ? *status : complain(status.error());
 }
