@@ -81,6 +81,8 @@ Result<int> run(const control::Conf& conf) {
     if (auto done = (*loop)->on_signal(signal, [&loop] { (*loop)->exit(0); }); !done)
       return done.error();
 
+  // Before anything that another shuntd would notice.
+  if (auto free = control::Server::check(conf.socket); !free) return free.error();
   if (auto started = start_eal(conf); !started) return started.error();
   struct EndEal {
     ~EndEal() { rte_eal_cleanup(); }

@@ -24,6 +24,39 @@ Error failed(const std::string& what, const std::string& path) {
   return {what + " " + path + ": " + std::strerror(errno), 1};
 }
 
+/// `path` must fit.
+sockaddr_un address_of(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, path.data(), path.size());
+  return address;
+}
+
+/// Whether a socket that nobody listens at any more is at `path`. An error when one could not
+/// listen there.
+Result<bool> find_stale(const std::string& path) {
+  constexpr size_t kRoom = sizeof sockaddr_un{}.sun_path;
+  if (path.empty() || path.size() >= kRoom)
+    return Error{"cannot listen at '" + path + "': a socket's path has 1 to " +
+                 std::to_string(kRoom - 1) + " bytes"};
+  struct stat found;
+  if (lstat(path.c_str(), &found) != 0) return false;
+  if (!S_ISSOCK(found.st_mode))
+    return Error{"cannot listen at " + path + ": it exists and is no socket; remove it"};
+  sockaddr_un address = address_of(path);
+  int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  int status = connect(probe, reinterpret_cast<const sockaddr*>(&address), sizeof address);
+  int error = status == 0 ? 0 : errno;
+  ::close(probe);
+  errno = error;
+  if (error != 0 && error != ECONNREFUSED && error != EAGAIN)
+    return failed("cannot find out who listens at", path);
+  if (error != ECONNREFUSED)
+    return Error{"cannot listen at " + path +
+                 ": another daemon does; stop it, or choose another with --socket"};
+  return true;
+}
+
 }  // namespace
 
 struct Server::Client {
@@ -65,40 +98,25 @@ Result<std::unique_ptr<Server>> Server::open(sd_event* loop, const std::string& 
   return server;
 }
 
-Result<void> Server::listen(const std::string& path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.empty() || path.size() >= sizeof address.sun_path)
-    return Error{"cannot listen at '" + path + "': a socket's path has 1 to " +
-                 std::to_string(sizeof address.sun_path - 1) + " bytes"};
-  std::memcpy(address.sun_path, path.data(), path.size());
-  const auto* generic = reinterpret_cast<const sockaddr*>(&address);
+Result<void> Server::check(const std::string& path) {
+  auto stale = find_stale(path);
+  if (!stale) return stale.error();
+  return {};
+}
 
+Result<void> Server::listen(const std::string& path) {
+  auto stale = find_stale(path);
+  if (!stale) return stale.error();
+  if (*stale) unlink(path.c_str());
   std::error_code ignored;  // bind() will say what is wrong
   auto directory = std::filesystem::path(path).parent_path();
   if (!directory.empty()) std::filesystem::create_directories(directory, ignored);
-
-  struct stat found;
-  if (lstat(path.c_str(), &found) == 0) {
-    if (!S_ISSOCK(found.st_mode))
-      return Error{"cannot listen at " + path + ": it exists and is no socket; remove it"};
-    int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    int status = connect(probe, generic, sizeof address);
-    int error = status == 0 ? 0 : errno;
-    ::close(probe);
-    errno = error;
-    if (error != 0 && error != ECONNREFUSED && error != EAGAIN)
-      return failed("cannot find out who listens at", path);
-    if (error != ECONNREFUSED)
-      return Error{"cannot listen at " + path +
-                   ": another daemon does; stop it, or choose another with --socket"};
-    unlink(path.c_str());
-  }
+  sockaddr_un address = address_of(path);
 
   x_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (x_fd < 0) return failed("cannot make the socket", path);
   mode_t mask = umask(0117);  // 0660 from the very start
-  int bound = bind(x_fd, generic, sizeof address);
+  int bound = bind(x_fd, reinterpret_cast<const sockaddr*>(&address), sizeof address);
   int error = errno;
   umask(mask);
   errno = error;

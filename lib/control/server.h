@@ -31,6 +31,9 @@ class Server {
   /// sentence (status 1).
   static Result<std::unique_ptr<Server>> open(sd_event* loop, const std::string& path,
                                               Answer answer);
+  /// Could open() listen at `path`? Its refusals, without changing anything: to be asked before
+  /// work that would disturb the daemon that is there.
+  static Result<void> check(const std::string& path);
   /// Removes the socket.
   ~Server();
   Server(const Server&) = delete;

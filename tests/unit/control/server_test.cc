@@ -117,9 +117,13 @@ TEST_F(ServerTest, ReplacesAStaleSocketOnly) {
     ASSERT_EQ(bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
     close(fd);
   }
+  EXPECT_TRUE(Server::check(x_path));
   open();
   auto second = Server::open(x_loop, x_path, nullptr);
   ASSERT_FALSE(second);
+  auto checked = Server::check(x_path);
+  ASSERT_FALSE(checked);
+  EXPECT_EQ(checked.error().message, second.error().message);
   EXPECT_EQ(second.error().message, "cannot listen at " + x_path +
                                         ": another daemon does; stop it, or choose another with "
                                         "--socket");
