@@ -11,6 +11,7 @@
 #include <spawn.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 #include <cctype>
@@ -200,6 +201,23 @@ std::string table_script(const std::string& interface, const Before& before) {
          "\" priority -500; policy accept;\ncounter drop;\n}\n}\n";
 }
 
+/// An abstract Unix socket by the interface's name: it belongs to the network namespace as the
+/// interface does, only one process has it, and it goes with that process however it ends.
+Result<Descriptor> claim_interface(const std::string& interface) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::string name = "shunt port " + interface;
+  name.copy(address.sun_path + 1, sizeof address.sun_path - 1);
+  auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
+  Descriptor claim(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!claim) return Error{std::string("opening a socket failed: ") + std::strerror(errno)};
+  if (bind(claim.get(), reinterpret_cast<const sockaddr*>(&address), length) == 0) return claim;
+  if (errno == EADDRINUSE)
+    return Error{"the interface " + interface +
+                 " is a port of another shuntd: end that one or name another interface"};
+  return Error{"claiming the interface " + interface + " failed: " + std::strerror(errno)};
+}
+
 }  // namespace
 
 std::string deaf_table(const std::string& interface) {
@@ -248,6 +266,8 @@ Result<void> Deaf::check(const std::string& interface) {
 
 Result<Deaf> Deaf::make(const std::string& interface) {
   if (auto checked = check(interface); !checked) return checked.error();
+  auto claim = claim_interface(interface);
+  if (!claim) return claim.error();
   Descriptor socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   if (!socket) return Error{std::string("opening a socket failed: ") + std::strerror(errno)};
   Before now = read_all(socket.get(), interface);
@@ -255,7 +275,7 @@ Result<Deaf> Deaf::make(const std::string& interface) {
   read_leftover(interface, now, before);
 
   // From here on the object undoes, also on the way out of an error.
-  Deaf deaf(interface, before);
+  Deaf deaf(interface, before, std::move(*claim));
   Ran ran = run_nft({table_script(interface, before)});
   if (ran.status != 0)
     return Error{"making the kernel deaf on " + interface + " failed: nft says: " +
@@ -276,11 +296,14 @@ Result<Deaf> Deaf::make(const std::string& interface) {
 }
 
 Deaf::Deaf(Deaf&& other) noexcept
-    : x_interface(std::exchange(other.x_interface, {})), x_before(other.x_before) {}
+    : x_interface(std::exchange(other.x_interface, {})),
+      x_before(other.x_before),
+      x_claim(std::move(other.x_claim)) {}
 
 Deaf& Deaf::operator=(Deaf&& other) noexcept {
   std::swap(x_interface, other.x_interface);
   std::swap(x_before, other.x_before);
+  std::swap(x_claim, other.x_claim);
   return *this;
 }
 

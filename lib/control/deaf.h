@@ -11,6 +11,7 @@
 #include <string>
 
 #include "base/result.h"
+#include "control/descriptor.h"
 
 namespace shunt::control {
 
@@ -18,7 +19,8 @@ class Deaf {
  public:
   /// Makes the kernel deaf on `interface`: an nftables table `netdev shunt_INTERFACE` whose ingress
   /// chain drops all, disable_ipv6=1, rp_filter=1, no ARP, neither transmit checksum offload nor
-  /// GRO; and sets it up. All or nothing. Errors as check(), and what the kernel refused.
+  /// GRO; and sets it up. All or nothing. Errors as check(), what the kernel refused, and that
+  /// another process has made it deaf: that one would undo for both.
   static Result<Deaf> make(const std::string& interface);
 
   /// Would it be possible? Refuses an interface that does not exist, is no Ethernet, or has an
@@ -39,12 +41,13 @@ class Deaf {
   };
 
  private:
-  Deaf(std::string interface, const Before& before)
-      : x_interface(std::move(interface)), x_before(before) {}
+  Deaf(std::string interface, const Before& before, Descriptor claim)
+      : x_interface(std::move(interface)), x_before(before), x_claim(std::move(claim)) {}
   void undo();
 
   std::string x_interface;  ///< empty: moved away
   Before x_before;
+  Descriptor x_claim;  ///< see claim_interface()
 };
 
 /// The nftables table of an interface: "shunt_" and the name, where what nft's identifiers do not

@@ -118,6 +118,19 @@ TEST_F(DeafTest, WhatACrashLeftIsNotTakenForAnotherInterface) {
   EXPECT_TRUE(has(state(), "rp_filter = 0")) << state();
 }
 
+TEST_F(DeafTest, RefusesWhatAnotherHasMadeDeaf) {
+  auto first = Deaf::make("p0");
+  ASSERT_TRUE(first) << first.error().message;
+  std::string deaf = state();
+  auto second = Deaf::make("p0");
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().message,
+            "the interface p0 is a port of another shuntd: end that one or name another interface");
+  EXPECT_EQ(state(), deaf);
+  { Deaf moved = std::move(*first); }
+  EXPECT_TRUE(Deaf::make("p0"));
+}
+
 TEST_F(DeafTest, RefusesWhatHasAnAddressAndNamesTheCommand) {
   ASSERT_TRUE(Deaf::check("p0"));
   ASSERT_TRUE(here("ip addr add 10.1.0.1/24 dev p0"));
