@@ -41,9 +41,11 @@ std::string port_stats(Engine& engine) {
   auto all = [&](auto member) {
     return sum(engine, [&](const W& c) -> const share::Counter& { return c.*member; });
   };
-  std::snprintf(line, sizeof line,
-                "  sessions: %llu IPv4, %llu IPv6   mailbox crossings: %llu   held: %llu\n",
-                all(&W::sessions_v4), all(&W::sessions_v6), all(&W::strays_in), all(&W::held));
+  std::snprintf(line, sizeof line, "  sessions: %llu IPv4, %llu IPv6   mailbox crossings: %llu\n",
+                all(&W::sessions_v4), all(&W::sessions_v6), all(&W::strays_in));
+  text += line;
+  std::snprintf(line, sizeof line, "  held: %llu   generated: %llu   absorbed: %llu\n",
+                all(&W::held), all(&W::generated), all(&W::absorbed));
   text += line;
   for (int reason = 0; reason < ipvs::kDropReasons; reason++) {
     unsigned long long dropped =
