@@ -18,6 +18,8 @@ constexpr uint16_t kDataRoom = RTE_MBUF_DEFAULT_BUF_SIZE;
 constexpr unsigned kLeastBuffers = 16383, kBuffersPerQueue = 4096;
 constexpr unsigned kBufferCache = 256;
 constexpr uint16_t kTwinDescriptors = 1024;
+/// Room of a mailbox between workers; there is one for each two of them.
+constexpr unsigned kFewWorkers = 8, kStraySlotsOfFew = 4096;
 
 uint32_t random_seed() {
   uint32_t seed = 0;
@@ -56,6 +58,10 @@ Engine::~Engine() {
     port.nic.reset();
     port.deaf.reset();
   }
+  // What is left is memory, which goes with the process. Giving it back to DPDK would set it all to
+  // zero, which for millions of sessions takes longer than the second that SIGTERM may take.
+  for (auto& worker : x_workers) (void)worker.release();
+  (void)x_board.release();
 }
 
 Result<void> Engine::make_pool() {
@@ -129,6 +135,8 @@ Result<void> Engine::make_workers() {
   share::Board::Size size;
   size.workers = x_conf.workers;
   size.socket = SOCKET_ID_ANY;
+  // With more workers than free CPUs, one may be away for milliseconds while others feed it.
+  if (x_conf.workers <= kFewWorkers) size.stray_slots = kStraySlotsOfFew;
   auto board = share::Board::create("shunt", size);
   if (!board) return board.error();
   x_board = std::move(*board);
