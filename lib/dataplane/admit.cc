@@ -47,19 +47,32 @@ bool clear_reply(Worker& worker, const net::Tuple<F>& reply) {
   return over;
 }
 
+/// The local port of a masqueraded session: the one that the client's own endpoint had before, if
+/// it is free. A server in TIME_WAIT accepts only sequence numbers and timestamps that have grown,
+/// as those of one client endpoint do, and another's by chance; after a refusal the client resets
+/// what the server remembers of this port, and its next SYN has to come from the same.
+template <class F>
+bool choose_local_port(Worker& worker, Session<F>& session, uint16_t before) {
+  if (before != 0) {
+    session.reply.destination_port = be16(before);
+    if (!worker.sessions<F>().lookup(session.reply)) return true;
+  }
+  auto choice = worker.local_ports<F>().choose(worker.sessions<F>(), session.reply);
+  if (choice && choice.evict != kNoSession) retire<F>(worker, choice.evict);
+  return static_cast<bool>(choice);
+}
+
 /// The reply tuple of a NAT session, local endpoint included where clients are hidden.
 template <class F>
-bool fill_reply(Worker& worker, Session<F>& session, ipvs::DropReason& reason) {
+bool fill_reply(Worker& worker, const Meta& m, Session<F>& session, ipvs::DropReason& reason) {
   const share::Route* way = worker.routes->lookup(Address(session.reply.source));
   if (way && way->masquerade && way->masquerade->family == F::family) {
     session.flags |= Session<F>::kMasqueraded;
     session.reply.destination = address_of<F>(*way->masquerade);
-    auto choice = worker.local_ports<F>().choose(worker.sessions<F>(), session.reply);
-    if (!choice) {
+    if (!choose_local_port<F>(worker, session, m.local_port)) {
       reason = ipvs::DropReason::kNoLocalPort;
       return false;
     }
-    if (choice.evict != kNoSession) retire<F>(worker, choice.evict);
   } else {
     session.reply.destination = session.request.source;
     session.reply.destination_port = session.request.source_port;
@@ -90,7 +103,7 @@ bool begin_session(Worker& worker, Meta& m, const ipvs::Server& server, ipvs::Dr
   session.method = server.method;
   session.state = m.parsed.protocol == net::kUdp ? ipvs::State::kUdp : ipvs::State::kNone;
   if (server.method == ipvs::ForwardMethod::kMasquerade) {
-    if (!fill_reply<F>(worker, session, reason)) return false;
+    if (!fill_reply<F>(worker, m, session, reason)) return false;
   } else {
     session.flags |= Session<F>::kNoOutput;
   }

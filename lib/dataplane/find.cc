@@ -59,6 +59,8 @@ unsigned find(Worker& worker, const Burst& burst, unsigned from, Burst& found, B
       if (session.deadline <= worker.now || (!hit.is_reply && begins_anew(m, session))) {
         // Packets found before this one still need the session: let them go first.
         if (contains_session(found, hit.session)) return i;
+        if (session.flags & Session<F>::kMasqueraded && !hit.is_reply)
+          m.local_port = session.reply.destination_port.host();
         retired.sessions[retired.n++] = hit.session;
         retire<F>(worker, hit.session);
         hit = Hit{};

@@ -49,6 +49,7 @@ struct Meta {
   bool identified = false;        ///< a fragment whose tuple has its packet's ports
   bool generated = false;         ///< made here, not received
   Why why = Why::kNotFlow;
+  uint16_t local_port = 0;  ///< host order, not 0: masqueraded its client's session that is over
 
   Meta() : v6{} {}
   template <class F>
