@@ -7,6 +7,7 @@ import socket
 import struct
 import subprocess
 import time
+from dataclasses import dataclass
 
 import lab
 from lab import Failure
@@ -17,6 +18,8 @@ SHUNTD, SHUNTADM, REPLAY = (
     os.path.join(BUILD, "app", name, name) for name in ("shuntd", "shuntadm", "shunt-replay")
 )
 SERVER = os.path.join(ROOT, "tests/e2e/server.py")
+# Of a port on a kernel's interface; the default framecnt loses packets.
+DEVICE = "net_af_packet{number},iface={device},blocksz=65536,framesz=2048,framecnt=4096"
 HUGE_PAGE_MB = 2
 EAL_MB = 512
 
@@ -58,19 +61,37 @@ def start_servers(network, ports=(8443,), listen_on_vip=()):
         )
 
 
-class Appliance:
-    """shuntd on a network's director. `conf` are more lines for its configuration file."""
+@dataclass
+class PortStats:
+    received: int
+    sent: int
+    to_kernel: int
+    from_kernel: int
+    crossings: int
+    held: int
+    generated: int
+    absorbed: int
+    dropped: dict  # reason -> packets
+    workers: list  # packets received by each
 
-    def __init__(self, network, conf="", rules=""):
+    def unaccounted(self):
+        """Packets that came in or were made and are said to be nowhere: 0 when no packet is on
+        its way."""
+        came = self.received + self.from_kernel + self.generated
+        return came - self.sent - self.to_kernel - self.absorbed - self.held - sum(self.dropped.values())
+
+
+class Appliance:
+    """shuntd on a network's director. `conf` are more lines for its configuration file; they win
+    over those here. With `console`, shuntd has one (-i), and say() speaks with it."""
+
+    def __init__(self, network, conf="", rules="", device=DEVICE, console=False):
         self.network, self.lab = network, network.lab
         self.socket = self.path("shunt.sock")
-        self.process = None
+        self.process, self.has_console = None, console
         lines = [f"eal = {eal_options(self.lab.prefix)}"]
         for number, port in enumerate(network.ports):
-            lines.append(
-                f"port = {port.twin} net_af_packet{number},iface={port.device},"
-                "blocksz=65536,framesz=2048,framecnt=4096"
-            )
+            lines.append(f"port = {port.twin} {device.format(number=number, device=port.device)}")
             lines.append(f"twin = {port.twin} {port.twin}")
         # The lab's machine has few cores, and they are not only ours.
         lines += ["workers = 1", "idle = yield", f"socket = {self.socket}", conf]
@@ -96,7 +117,9 @@ class Appliance:
             ready.settimeout(0.1)
             self.process = self.lab.start(
                 "director", SHUNTD, "--conf", self.path("shunt.conf"),
-                "--rules", self.path("services.rules"), environment={"NOTIFY_SOCKET": address},
+                "--rules", self.path("services.rules"), *(["-i"] if self.has_console else []),
+                environment={"NOTIFY_SOCKET": address},
+                stdin=subprocess.PIPE if self.has_console else subprocess.DEVNULL,
             )  # fmt: skip
             deadline = time.monotonic() + within
             while True:
@@ -127,6 +150,30 @@ class Appliance:
     def adm(self, *words, check=True):
         """shuntadm, and what it said."""
         return lab.run(SHUNTADM, "--socket", self.socket, *words, check=check)
+
+    def say(self, line):
+        """One line to the console, and what it answers."""
+        before, end = len(self.lab.log_of(self.process)), "cannot show 'end'"
+        self.process.stdin.write(f"{line}\nshow end\n".encode())
+        self.process.stdin.flush()
+        lab.wait_until(
+            lambda: end in self.lab.log_of(self.process)[before:], f"the console did not answer '{line}'"
+        )
+        return self.lab.log_of(self.process)[before:].split(end)[0]
+
+    def port_stats(self):
+        """`show port stats all`, as numbers."""
+        text = self.say("show port stats all")
+
+        def total(name):
+            return sum(int(n) for n in re.findall(rf"\b{name}: +(\d+)", text))
+
+        return PortStats(
+            total("RX-packets"), total("TX-packets"), total("to kernel"), total("from kernel"),
+            total("mailbox crossings"), total("held"), total("generated"), total("absorbed"),
+            {m[1]: int(m[2]) for m in re.finditer(r"^ +dropped (\S+) +(\d+)", text, re.M)},
+            [int(n) for n in re.findall(r"worker \d+: (\d+) packets", text)],
+        )  # fmt: skip
 
     def alive(self):
         return self.process.poll() is None

@@ -73,8 +73,9 @@ def twins_of(network):
     for port in network.ports:
         text += network.lab.ip("director", f"-br link show {port.twin}").split()[2] + "\n"
         text += network.lab.ip("director", f"-br addr show {port.twin}").split(maxsplit=2)[2]
-        text += network.lab.ip("director", f"route show dev {port.twin}")
-    return text
+        for family in ("-4", "-6"):
+            text += network.lab.ip("director", f"{family} route show dev {port.twin}")
+    return text.replace("linkdown", "")  # while nobody holds the TAP
 
 
 def balanced(cases, network):

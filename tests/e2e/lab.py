@@ -162,13 +162,13 @@ class Lab:
     def run(self, name, *command, **options):
         return run("ip", "netns", "exec", self.netns(name), *command, **options)
 
-    def start(self, name, *command, environment=None):
+    def start(self, name, *command, environment=None, stdin=subprocess.DEVNULL):
         """Starts a process that lives until end() or close(); its output is in log_of() it."""
         log = open(os.path.join(self.directory, f"{len(self.processes)}.log"), "wb")
         with log:
             process = subprocess.Popen(
                 ["ip", "netns", "exec", self.netns(name), *command],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                stdin=stdin, stdout=log, stderr=log,
                 env={**os.environ, **(environment or {})},
                 start_new_session=True,  # a Ctrl-C is for us; we end it in order
             )  # fmt: skip

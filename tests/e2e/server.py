@@ -29,15 +29,16 @@ class Http(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         client, port = self.client_address[:2]
         if self.path.startswith("/bytes/"):
-            size = int(self.path.split("/")[2])
-            body = (PATTERN * (size // len(PATTERN) + 1))[:size]
+            size, body = int(self.path.split("/")[2]), PATTERN
         else:
             body = f"{NAME} {plain(client)} {port}\n".encode()
+            size = len(body)
         self.send_response(200)
         if not self.close_connection:
-            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Content-Length", str(size))
         self.end_headers()
-        self.wfile.write(body)
+        for sent in range(0, size, len(body)):
+            self.wfile.write(body[: size - sent])
 
     def log_message(self, *_):
         pass
@@ -78,4 +79,5 @@ def main():
     threading.Event().wait()
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())
