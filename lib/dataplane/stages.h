@@ -12,8 +12,9 @@ void classify(Worker& worker, const Burst& burst, Burst& v4, Burst& v6, Burst& f
 
 /// Fragments become flows of v4 and v6 once their packet's ports are known.
 void identify(Worker& worker, const Burst& fragments, Burst& v4, Burst& v6);
-/// The same for one that waits: are its ports known now?
-bool try_identify(Worker& worker, rte_mbuf* packet);
+/// The same for one that waits: are its ports known now? Then it went on: to `flows`, which has
+/// room, or to the kernel.
+bool try_identify(Worker& worker, rte_mbuf* packet, Burst& flows);
 
 /// Sends packets that another worker owns to its mailbox; keeps ours.
 void send_to_owner(Worker& worker, rte_mbuf* packet, unsigned owner);

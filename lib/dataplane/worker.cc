@@ -179,11 +179,14 @@ unsigned Worker::receive_from_twins() {
     unsigned sent = rte_eth_tx_burst(port.nic, port.tx_queue, packets, static_cast<uint16_t>(n));
     counters.ports[i].from_kernel.add(n);
     counters.ports[i].tx_packets.add(sent);
-    counters.ports[i].tx_bytes.add(bytes);
+    // What is lost counts as received, so that the accounts balance with the drop.
+    counters.received.add(n - sent);
     for (unsigned k = sent; k < n; k++) {
+      bytes -= packets[k]->pkt_len;
       new (&meta(packets[k])) Meta();
       drop(packets[k], ipvs::DropReason::kPortFull);
     }
+    counters.ports[i].tx_bytes.add(bytes);
   }
   return total;
 }
@@ -216,9 +219,8 @@ void Worker::retry_fragments() {
     rte_mbuf* packet = x_fragments[i];
     Meta& m = meta(packet);
     Burst& flows = m.parsed.family == Family::kV4 ? v4 : v6;
-    if (flows.n < kBurst && try_identify(*this, packet))
-      flows.add(packet);
-    else if (m.held_until <= now)
+    if (flows.n < kBurst && try_identify(*this, packet, flows)) continue;
+    if (m.held_until <= now)
       drop(packet, ipvs::DropReason::kFragmentUnknown);
     else
       x_fragments[kept++] = packet;

@@ -167,6 +167,8 @@ void look_at_fragment(const uint8_t* frame, Parsed& parsed, Tuple<F>& tuple) {
   if (size_t{parsed.ip_end} - parsed.l4_offset < needed) return;
   parsed.has_ports = true;
   take_ports<F>(tuple, frame + parsed.l4_offset);
+  if (parsed.protocol == kTcp)
+    parsed.tcp_flags = header_at<TcpHeader>(frame, parsed.l4_offset).flags;
 }
 
 void parse_v4(const uint8_t* frame, size_t size, Parsed& parsed, Tuple<V4>& tuple) {

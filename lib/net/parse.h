@@ -46,7 +46,7 @@ struct Parsed {
   uint8_t l3_offset = 0;   ///< 14 (VLAN tags are kOther)
   uint16_t l4_offset = 0;  ///< transport header of the packet itself
   uint16_t ip_end = 0;     ///< l3_offset + total length: bytes after it are Ethernet padding
-  uint8_t tcp_flags = 0;   ///< TcpHeader::k*, only for kFlow with protocol TCP
+  uint8_t tcp_flags = 0;   ///< TcpHeader::k*, only for protocol TCP: kFlow, and has_ports
   bool has_ports = false;  ///< kFragment: it is the first and holds the whole TCP (20 bytes) or UDP
                            ///< (8 bytes) header: the ports, and the checksum that follows them
   // kIcmpError only:

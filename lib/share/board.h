@@ -67,7 +67,7 @@ struct WorkerCounters {
 
   std::array<Counter, ipvs::kDropReasons> dropped;
   std::array<PortCounters, kMaxPorts> ports;
-  Counter received;                  ///< packets taken from ports (not from twins)
+  Counter received;                  ///< packets taken from ports, and those lost of twins
   Counter forwarded;                 ///< packets given to ports that came from ports
   Counter kernel;                    ///< packets given to twins
   Counter generated;                 ///< ICMP errors made
