@@ -27,6 +27,22 @@ struct Cursor {
 /// How long a worker may take to answer; a stuck one is left out of the listing.
 constexpr auto kPatience = std::chrono::seconds(2);
 
+/// Waits for `dump` to come back. Others that come first were given up on: nobody writes them now.
+bool wait_for(share::WorkerDesk& desk, const share::SessionDump* dump) {
+  auto give_up = std::chrono::steady_clock::now() + kPatience;
+  for (;;) {
+    share::SessionDump* back = nullptr;
+    if (desk.reports->receive(&back, 1) == 1) {
+      if (back == dump) return true;
+      delete back;
+    } else if (std::chrono::steady_clock::now() > give_up) {
+      return false;
+    } else {
+      sched_yield();
+    }
+  }
+}
+
 }  // namespace
 
 control::Runtime Workers::runtime() {
@@ -62,17 +78,11 @@ std::vector<ipvs::SessionRecord> Workers::sessions(uint64_t& number, size_t most
     dump->cursor = cursor.at;
     dump->family = cursor.v6 ? Family::kV6 : Family::kV4;
     share::WorkerDesk& desk = *desks[cursor.worker];
-    share::SessionDump* back = nullptr;
     bool sent = desk.orders->send({share::Order::kDumpSessions, dump.get()});
-    auto give_up = std::chrono::steady_clock::now() + kPatience;
-    while (sent && desk.reports->receive(&back, 1) == 0) {
-      if (std::chrono::steady_clock::now() > give_up) break;
-      sched_yield();
-    }
-    if (!back) {
+    if (!sent || !wait_for(desk, dump.get())) {
       spdlog::warn("worker {} does not answer: its sessions are missing from the listing",
                    cursor.worker);
-      dump.release();  // the worker may still write it: it is never freed
+      if (sent) dump.release();  // the worker may still write it: wait_for frees it later
       cursor = {0, cursor.worker + 1, false};
       continue;
     }
@@ -87,7 +97,9 @@ std::vector<ipvs::SessionRecord> Workers::sessions(uint64_t& number, size_t most
 
 void Workers::publish() {
   x_waiting = !share::publish(x_configuration, x_engine.board());
-  if (!x_waiting) x_edits++;
+  if (x_waiting) return;
+  x_edits++;
+  x_mark = 0;  // a grace period that began before this change says nothing about it
 }
 
 void Workers::tick() {
@@ -105,8 +117,11 @@ void Workers::tick() {
   x_mark = 0;
   x_recycled_at = x_edits;
   x_configuration.recycle([this](uint32_t id) {
-    control::ServerFacts facts = server(id);
-    return facts.active == 0 && facts.inactive == 0;
+    // Not active + inactive: a session that changes from one to the other is in neither for a
+    // moment. Nobody begins sessions with these servers any more, so zero is final.
+    uint64_t sessions = 0;
+    for (auto& desk : x_engine.board().desks) sessions += desk->counters.servers[id].sessions.get();
+    return sessions == 0;
   });
 }
 

@@ -115,6 +115,7 @@ bool begin_session(Worker& worker, Meta& m, const ipvs::Server& server, ipvs::Dr
   }
   share::ServerCounters& counters = worker.counters.servers[server.id];
   counters.connections.add(1);
+  counters.sessions.add(1);
   (ipvs::is_active(session.state) ? counters.active : counters.inactive).add(1);
   (F::family == Family::kV4 ? worker.counters.sessions_v4 : worker.counters.sessions_v6).add(1);
   m.server_id = server.id;
@@ -137,8 +138,9 @@ void admit_one(Worker& worker, rte_mbuf* packet, Burst& found) {
     m.why = Why::kNotFirst;
     return worker.to_kernel(packet);
   }
-  ipvs::Pick pick =
-      service->scheduler->pick(*service, worker.scheduler_states[service->id], flow_of<F>(tuple));
+  ipvs::SchedulerState& state = worker.scheduler_states[service->id];
+  state.follow(*service);
+  ipvs::Pick pick = service->scheduler->pick(*service, state, flow_of<F>(tuple));
   m.slot = pick.slot;
   if (pick.index == ipvs::Pick::kNoPick) {
     m.why = Why::kNoServer;

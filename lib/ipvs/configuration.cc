@@ -152,7 +152,7 @@ Result<void> Configuration::add_service(const ServiceConfig& config) {
   if (!id)
     return refusal("no room for another service: " + std::to_string(kMaxServices) +
                    " are the most, removed ones with sessions included");
-  auto replaced = replace({*id, config, {}, nullptr});
+  auto replaced = replace({*id, config, {}, nullptr, ++x_state.epochs});
   if (!replaced) x_state.service_ids.release(*id);
   return replaced;
 }
@@ -162,6 +162,8 @@ Result<void> Configuration::edit_service(const ServiceConfig& config) {
   if (!service) return no_such_service();
   if (auto checked = check_scheduler(config); !checked) return checked;
   ConfiguredService next = *service;
+  // ip_vs_edit_service binds a scheduler anew only if it is another one.
+  if (next.config.scheduler != config.scheduler) next.epoch = ++x_state.epochs;
   next.config = config;
   return replace(std::move(next));
 }
@@ -240,6 +242,7 @@ Result<void> Configuration::replace(ConfiguredService next) {
 Result<void> Configuration::compile(ConfiguredService& service) const {
   auto compiled = std::make_shared<Service>();
   compiled->id = service.id;
+  compiled->epoch = service.epoch;
   compiled->key = service.config.key;
   compiled->flags = service.config.flags;
   compiled->scheduler = x_engine.find_scheduler(service.config.scheduler);
@@ -258,7 +261,11 @@ std::shared_ptr<const ServiceTable> Configuration::table() {
     std::vector<std::shared_ptr<const Service>> services;
     services.reserve(x_state.services.size());
     for (const auto& [key, service] : x_state.services) services.push_back(service.compiled);
-    x_table = std::make_shared<const ServiceTable>(std::move(services));
+    std::vector<ServiceTable::Leaver> leavers;
+    x_state.server_ids.each_released([&](const ServerName& name) {
+      leavers.push_back({name.first, name.second});
+    });
+    x_table = std::make_shared<const ServiceTable>(std::move(services), leavers);
   }
   return x_table;
 }

@@ -34,6 +34,7 @@ struct ConfiguredService {
   ServiceConfig config;
   std::vector<ConfiguredServer> servers;  ///< the kernel's order: added last comes first
   std::shared_ptr<const Service> compiled;
+  uint32_t epoch = 0;  ///< see Service::epoch
 };
 
 class Configuration {
@@ -73,6 +74,7 @@ class Configuration {
     Timeouts timeouts;
     Ids<ServiceKey> service_ids{kMaxServices};
     Ids<ServerName> server_ids{kMaxServers};
+    uint32_t epochs = 0;  ///< given out so far
   };
 
   Result<void> edit(const Command& command);

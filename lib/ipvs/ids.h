@@ -60,6 +60,12 @@ class Ids {
     }
   }
 
+  /// Every key that is gone while its id is reserved.
+  template <class Visit>
+  void each_released(Visit visit) const {
+    for (uint32_t id : x_released) visit(*x_slots[id].key);
+  }
+
   bool is_held(uint32_t id) const { return id < x_slots.size() && x_slots[id].held; }
   /// The key of an id, released ones included; null if it has none.
   const Key* key(uint32_t id) const {

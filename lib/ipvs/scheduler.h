@@ -28,6 +28,14 @@ uint32_t fold(const Ipv6& address);
 struct SchedulerState {
   uint32_t last_server = kNoServer;  ///< id picked last
   uint32_t followers = 0;            ///< servers after it in Service::servers at that time
+  uint32_t epoch = 0;                ///< of the service it belongs to
+
+  /// Another scheduler than before, or another service under the same id, begins with a new state.
+  void follow(const Service& service) {
+    if (epoch == service.epoch) return;
+    *this = {};
+    epoch = service.epoch;
+  }
 };
 
 /// A pick: the index into Service::servers, or kNoPick, and the table slot for --explain.

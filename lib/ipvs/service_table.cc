@@ -23,16 +23,17 @@ bool is_masqueraded(const Server& server) {
 
 }  // namespace
 
-ServiceTable::ServiceTable(std::vector<std::shared_ptr<const Service>> services)
+ServiceTable::ServiceTable(std::vector<std::shared_ptr<const Service>> services,
+                           const std::vector<Leaver>& leavers)
     : x_services(std::move(services)) {
   for (const auto& service : x_services)
     (service->key.family() == Family::kV4 ? x_has_v4 : x_has_v6) = true;
-  build(x_v4);
-  build(x_v6);
+  build(x_v4, leavers);
+  build(x_v6, leavers);
 }
 
 template <class F>
-void ServiceTable::build(Index<F>& index) {
+void ServiceTable::build(Index<F>& index, const std::vector<Leaver>& leavers) {
   if (!has_family(F::family)) return;
   size_t endpoints = 0, masqueraded = 0;
   for (const auto& service : x_services) {
@@ -42,6 +43,9 @@ void ServiceTable::build(Index<F>& index) {
       if (is_masqueraded<F>(server))
         masqueraded += service->key.fwmark ? std::size(kTransports) : 1;
   }
+  for (const Leaver& leaver : leavers)
+    if (leaver.server.address.family == F::family)
+      masqueraded += leaver.service.fwmark ? std::size(kTransports) : 1;
   index.services.reserve(endpoints);
   index.masqueraded.reserve(masqueraded);
 
@@ -54,17 +58,23 @@ void ServiceTable::build(Index<F>& index) {
       if (at.port == 0) index.any_port = true;
     }
     for (const Server& server : service->servers) {
-      if (!is_masqueraded<F>(server)) continue;
-      const Endpoint& at = server.endpoint;
-      if (at.port == 0) index.any_port_server = true;
-      if (!key.fwmark) {
-        index.masqueraded.add(key.protocol, address_of<F>(at), at.port, {});
-        continue;
-      }
-      for (uint8_t protocol : kTransports)
-        index.masqueraded.add(protocol, address_of<F>(at), at.port, {});
+      if (is_masqueraded<F>(server)) add_masqueraded<F>(index, key, server.endpoint);
     }
   }
+  for (const Leaver& leaver : leavers)
+    if (leaver.server.address.family == F::family)
+      add_masqueraded<F>(index, leaver.service, leaver.server);
+}
+
+template <class F>
+void ServiceTable::add_masqueraded(Index<F>& index, const ServiceKey& key, const Endpoint& at) {
+  if (at.port == 0) index.any_port_server = true;
+  if (!key.fwmark) {
+    index.masqueraded.add(key.protocol, address_of<F>(at), at.port, {});
+    return;
+  }
+  for (uint8_t protocol : kTransports)
+    index.masqueraded.add(protocol, address_of<F>(at), at.port, {});
 }
 
 template <class F>

@@ -36,6 +36,7 @@ struct Server {
 /// One virtual service, compiled.
 struct Service {
   uint32_t id = 0;
+  uint32_t epoch = 0;  ///< another one whenever its scheduler must begin anew
   ServiceKey key;
   uint32_t flags = 0;
   const Scheduler* scheduler = nullptr;
@@ -46,16 +47,23 @@ struct Service {
 /// All services, with the lookups a packet needs.
 class ServiceTable {
  public:
-  explicit ServiceTable(std::vector<std::shared_ptr<const Service>> services);
+  /// A server that is configured no more while it may have sessions.
+  struct Leaver {
+    ServiceKey service;
+    Endpoint server;
+  };
+
+  explicit ServiceTable(std::vector<std::shared_ptr<const Service>> services,
+                        const std::vector<Leaver>& leavers = {});
 
   /// The service at (protocol, address, port), else the one at port 0, which takes every port of
   /// its address (ip_vs_service_find, ip_vs_ctl.c), or null. Ports in wire order.
   template <class F>
   const Service* find(uint8_t protocol, const typename F::Address& address, be16 port) const;
 
-  /// Is (protocol, address, port) a server of a masquerading (NAT) service: may a packet from it be
-  /// a reply? A server at port 0 answers from every port; one of a mark service with every
-  /// protocol.
+  /// Is (protocol, address, port) a server of a masquerading (NAT) service, or was it one that may
+  /// still have sessions: may a packet from it be a reply? A server at port 0 answers from every
+  /// port; one of a mark service with every protocol.
   template <class F>
   bool is_masqueraded_server(uint8_t protocol, const typename F::Address& address, be16 port) const;
 
@@ -73,7 +81,9 @@ class ServiceTable {
   template <class F>
   const Index<F>& index() const;
   template <class F>
-  void build(Index<F>& index);
+  void build(Index<F>& index, const std::vector<Leaver>& leavers);
+  template <class F>
+  static void add_masqueraded(Index<F>& index, const ServiceKey& key, const Endpoint& at);
 
   std::vector<std::shared_ptr<const Service>> x_services;
   Index<net::V4> x_v4;

@@ -27,6 +27,7 @@ struct alignas(64) ServerCounters {
   Counter out_packets;
   Counter in_bytes;  ///< IP lengths
   Counter out_bytes;
+  Counter sessions;  ///< in the tables now; unlike active + inactive never short of one
 };
 static_assert(sizeof(ServerCounters) == 64);
 
