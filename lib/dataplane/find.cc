@@ -47,6 +47,9 @@ unsigned find(Worker& worker, const Burst& burst, unsigned from, Burst& found, B
   for (unsigned i = from; i < burst.n; i++)
     keys[i - from] = &meta(burst.packets[i]).template tuple<F>();
   sessions.lookup(keys, burst.n - from, hits);
+  // Sessions lie anywhere in memory: fetch them all at once instead of waiting for each.
+  for (unsigned i = 0; i < burst.n - from; i++)
+    if (hits[i]) sessions.prefetch(hits[i].session);
 
   Retired retired;
   for (unsigned i = from; i < burst.n; i++) {
