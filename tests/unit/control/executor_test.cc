@@ -102,7 +102,7 @@ TEST_F(ExecutorTest, SessionsComeInPages) {
   EXPECT_EQ(x_requests, 3);
   x_sessions = 2;
   std::string json = run("-L -c --json");
-  EXPECT_TRUE(json.starts_with("{\"sessions\":[{\"client_address\":")) << json;
+  EXPECT_TRUE(json.starts_with("{\"sessions\":[{\"protocol\":\"tcp\",")) << json;
   EXPECT_TRUE(json.ends_with("}]}\n")) << json;
   x_sessions = 0;
   EXPECT_EQ(run("-L -c --json"), "{\"sessions\":[]}\n");

@@ -125,19 +125,20 @@ TEST(Listing, LongTimesHaveMoreDigits) {
 
 TEST(Listing, JsonIsFlat) {
   EXPECT_EQ(services_json(one_service(7)),
-            R"({"servers":[{"active":12,"address":"10.1.0.1","connections":0,)"
-            R"("connections_per_second":0,"fwmark":0,"in_bytes":7,"in_bytes_per_second":0,)"
-            R"("in_packets":0,"in_packets_per_second":0,"inactive":3456789012,"lower_threshold":0,)"
-            R"("method":"masquerade","out_bytes":7,"out_bytes_per_second":0,"out_packets":0,)"
-            R"("out_packets_per_second":0,"persistent":0,"port":8080,"protocol":"tcp",)"
-            R"("upper_threshold":0,"virtual_address":"10.0.0.1","virtual_port":80,"weight":1}],)"
-            R"("services":[{"address":"10.0.0.1","connections":7,"connections_per_second":1,)"
-            R"("flags":0,"fwmark":0,"in_bytes":7,"in_bytes_per_second":4,"in_packets":7,)"
-            R"("in_packets_per_second":2,"netmask":4294967295,"out_bytes":7,)"
-            R"("out_bytes_per_second":5,"out_packets":7,"out_packets_per_second":3,)"
-            R"("persistence_engine":"","persistence_timeout":0,"port":80,"protocol":"tcp",)"
-            R"("scheduler":"rr"}]})"
+            R"({"services":[{"fwmark":0,"protocol":"tcp","address":"10.0.0.1","port":80,)"
+            R"("scheduler":"rr","flags":0,"persistence_timeout":0,"netmask":4294967295,)"
+            R"("persistence_engine":"","connections":7,"in_packets":7,"out_packets":7,)"
+            R"("in_bytes":7,"out_bytes":7,"connections_per_second":1,"in_packets_per_second":2,)"
+            R"("out_packets_per_second":3,"in_bytes_per_second":4,"out_bytes_per_second":5}],)"
+            R"("servers":[{"fwmark":0,"protocol":"tcp","virtual_address":"10.0.0.1",)"
+            R"("virtual_port":80,"address":"10.1.0.1","port":8080,"method":"masquerade",)"
+            R"("weight":1,"upper_threshold":0,"lower_threshold":0,"active":12,)"
+            R"("inactive":3456789012,"persistent":0,"connections":0,"in_packets":0,)"
+            R"("out_packets":0,"in_bytes":7,"out_bytes":7,"connections_per_second":0,)"
+            R"("in_packets_per_second":0,"out_packets_per_second":0,"in_bytes_per_second":0,)"
+            R"("out_bytes_per_second":0}]})"
             "\n");
+  EXPECT_EQ(services_json({}), "{\"services\":[],\"servers\":[]}\n");
 }
 
 TEST(Listing, SavesThresholdsWhichIpvsadmForgets) {
