@@ -191,7 +191,13 @@ class Inputs {
     pool = rte_pktmbuf_pool_create(("inputs" + std::to_string(pools++)).c_str(), 4095, 0,
                                    dataplane::kMetaSize, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
   }
-  ~Inputs() { rte_mempool_free(pool); }
+  ~Inputs() {
+    auto open = [](rte_mempool*, void*, rte_mempool_memhdr* chunk, unsigned) {
+      ASAN_UNPOISON_MEMORY_REGION(chunk->addr, chunk->len);
+    };
+    rte_mempool_mem_iter(pool, open, nullptr);
+    rte_mempool_free(pool);
+  }
 
   rte_mbuf* make(const Frame& frame, size_t split) {
     rte_mbuf* packet = fill(frame.data(), split);
