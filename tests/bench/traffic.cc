@@ -92,11 +92,10 @@ void Traffic::fill(rte_mbuf* const packets[], unsigned n) {
     uint64_t port = __builtin_bswap16(static_cast<uint16_t>(kFirstClientPort + number / kClients));
     Words words = frame.words[2];
     words.low |= port << (is_reply ? kDestinationShift : kSourceShift);
-    auto* to = rte_pktmbuf_mtod(packets[i], Words*);
-    to[0] = frame.words[0];
-    to[1] = frame.words[1];
-    to[2] = words;
-    to[3] = frame.words[3];
+    auto* to = rte_pktmbuf_mtod(packets[i], uint8_t*);
+    std::memcpy(to, &frame.words[0], 32);
+    std::memcpy(to + 32, &words, 16);
+    std::memcpy(to + 48, &frame.words[3], 16);
   }
   x_random_bits = bits;
   x_next = next;
