@@ -57,13 +57,8 @@ void classify(Worker& worker, const Burst& burst, Burst& v4, Burst& v6, Burst& f
       worker.drop(packet, ipvs::DropReason::kForeignMac);
       continue;
     }
-    net::Tuple<net::V4> tuple4;
-    net::Tuple<net::V6> tuple6;
-    m.parsed = net::parse(bytes(packet), packet->data_len, tuple4, tuple6);
-    if (m.parsed.family == Family::kV4)
-      m.v4 = tuple4;
-    else
-      m.v6 = tuple6;
+    // In place: what was just written piece by piece is slow to copy. Only one tuple is filled.
+    new (&m.parsed) net::Parsed(net::parse(bytes(packet), packet->data_len, m.v4, m.v6));
     switch (m.parsed.kind) {
       case net::Kind::kBad:
         worker.drop(packet, drop_reason(m.parsed.bad));

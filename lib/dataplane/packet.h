@@ -5,6 +5,7 @@
 
 #include <rte_mbuf.h>
 
+#include <cstddef>
 #include <cstdint>
 
 #include "dataplane/session.h"
@@ -27,31 +28,32 @@ enum class Why : uint8_t {
   kNoServer,   ///< the scheduler had no usable server
 };
 
+/// What every packet of a session needs comes first and, in IPv4, fits one cache line.
 struct Meta {
   net::Parsed parsed;
+  uint32_t session = kNoSession;
+  uint32_t hop = kNoHop;
+  uint32_t server_id = UINT32_MAX;
+  uint8_t port_in = 0, port_out = 0;
+  bool is_reply = false;
+  Why why = Why::kNotFlow;
   /// The flow, by parsed.family. For an ICMP error the embedded tuple reversed, so that it finds
   /// the session as a packet of the error's own direction would.
   union {
     net::Tuple<net::V4> v4;
     net::Tuple<net::V6> v6;
   };
-  Address hop_address;  ///< next hop while it has no id
-  uint32_t session = kNoSession;
-  uint32_t hop = kNoHop;
-  uint32_t service_id = UINT32_MAX;
-  uint32_t server_id = UINT32_MAX;
-  int32_t slot = -1;  ///< of the scheduler's table
-  Nanoseconds held_until = 0;
-  uint8_t port_in = 0, port_out = 0;
-  bool is_reply = false;
   bool looks_like_reply = false;  ///< steered to the owner that a reply would have
   bool tried_as_reply = false;    ///< and missed there
   bool identified = false;        ///< a fragment whose tuple has its packet's ports
   bool generated = false;         ///< made here, not received
-  Why why = Why::kNotFlow;
+  uint32_t service_id = UINT32_MAX;
+  int32_t slot = -1;  ///< of the scheduler's table
+  Nanoseconds held_until = 0;
+  Address hop_address;  ///< next hop while it has no id
   uint16_t local_port = 0;  ///< host order, not 0: masqueraded its client's session that is over
 
-  Meta() : v6{} {}
+  Meta() : v4{} {}
   template <class F>
   net::Tuple<F>& tuple() {
     if constexpr (F::family == Family::kV4)
@@ -65,9 +67,12 @@ struct Meta {
   }
 };
 
-/// The private area every mbuf pool of ours has.
+static_assert(offsetof(Meta, v4) + sizeof(net::Tuple<net::V4>) <= 64);
+
+/// The private area every mbuf pool of ours has: whole cache lines, so that frames begin one.
 inline constexpr uint16_t kMetaSize =
-    (sizeof(Meta) + RTE_MBUF_PRIV_ALIGN - 1) / RTE_MBUF_PRIV_ALIGN * RTE_MBUF_PRIV_ALIGN;
+    (sizeof(Meta) + RTE_CACHE_LINE_SIZE - 1) / RTE_CACHE_LINE_SIZE * RTE_CACHE_LINE_SIZE;
+static_assert(kMetaSize % RTE_MBUF_PRIV_ALIGN == 0);
 
 inline Meta& meta(rte_mbuf* packet) {
   return *static_cast<Meta*>(rte_mbuf_to_priv(packet));

@@ -79,6 +79,8 @@ unsigned Worker::receive_from_ports() {
     Burst burst;
     burst.n = rte_eth_rx_burst(ports[i].nic, ports[i].rx_queue, burst.packets, kReceive);
     if (burst.n == 0) continue;
+    for (unsigned k = 0; k < burst.n; k++)
+      __builtin_prefetch(rte_pktmbuf_mtod(burst.packets[k], const void*));
     uint64_t bytes = 0;
     for (unsigned k = 0; k < burst.n; k++) {
       new (&meta(burst.packets[k])) Meta();
@@ -329,18 +331,20 @@ void Worker::drop(rte_mbuf* packet, ipvs::DropReason reason) {
 void Worker::flush(WorkerPort& port, uint8_t index) {
   share::PortCounters& count = counters.ports[index];
   if (port.to_nic.n) {
-    uint64_t size[kBurst];
+    uint64_t bytes = 0;  // packets that were sent may be gone
     for (unsigned i = 0; i < port.to_nic.n; i++) {
-      size[i] = port.to_nic.packets[i]->pkt_len;
+      bytes += port.to_nic.packets[i]->pkt_len;
       if (fates) note(port.to_nic.packets[i], Fate::kForwarded, {});
     }
     unsigned sent = rte_eth_tx_burst(port.nic, port.tx_queue, port.to_nic.packets,
                                      static_cast<uint16_t>(port.to_nic.n));
-    for (unsigned i = 0; i < sent; i++) count.tx_bytes.add(size[i]);
+    for (unsigned i = sent; i < port.to_nic.n; i++) {
+      bytes -= port.to_nic.packets[i]->pkt_len;
+      drop(port.to_nic.packets[i], ipvs::DropReason::kPortFull);
+    }
+    count.tx_bytes.add(bytes);
     count.tx_packets.add(sent);
     counters.forwarded.add(sent);
-    for (unsigned i = sent; i < port.to_nic.n; i++)
-      drop(port.to_nic.packets[i], ipvs::DropReason::kPortFull);
     port.to_nic.n = 0;
   }
   if (port.to_twin.n) {
