@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
-#include <regex>
 #include <set>
 #include <sstream>
 
@@ -128,6 +127,30 @@ std::string unescape(const std::string& text) {
   return result;
 }
 
+/// What follows `prefix`, if it is there.
+std::optional<std::string> after(const std::string& text, const std::string& prefix) {
+  if (!text.starts_with(prefix)) return std::nullopt;
+  return text.substr(prefix.size());
+}
+
+std::string unescape_quotes(std::string text) {
+  for (size_t at = 0; (at = text.find("\\\"", at)) != text.npos; at++) text.erase(at, 1);
+  return text;
+}
+
+/// Lines of a rules file without "-x N" and "-y N".
+std::string without_thresholds(const std::string& rules) {
+  std::string result;
+  std::istringstream in(rules);
+  for (std::string line; std::getline(in, line); result += line + "\n") {
+    if (!line.starts_with("-a ")) continue;
+    for (const char* option : {" -x ", " -y "})
+      if (size_t at = line.find(option); at != line.npos)
+        line.erase(at, line.find(' ', at + 4) - at);
+  }
+  return result;
+}
+
 /// What the shell would have run.
 struct Invocation {
   Lines arguments;
@@ -148,38 +171,40 @@ class Session {
 
   /// None for what is not ours to replay.
   std::optional<Invocation> understand(const std::string& line) const {
-    static const std::regex printf_b("printf '%b' '([^']*)' \\| ipvsadm (.*)");
-    static const std::regex printf_s("printf '%s\\\\n' (.*) \\| ipvsadm (.*)");
-    static const std::regex echo("echo (.*) \\| ipvsadm ?(.*)");
-    static const std::regex plain("ipvsadm(-save)? ?([^|<;&]*)(?:<(\\S+))?( *\\|.*)?");
     Invocation invocation;
-    std::smatch match;
-    if (std::regex_match(line, match, printf_b)) {
-      // The recording shell's own quotes around %b's text left a backslash before these.
-      invocation.input = unescape(std::regex_replace(match.str(1), std::regex("\\\\\""), "\""));
-      invocation.arguments = shell_words(match[2]);
-    } else if (std::regex_match(line, match, printf_s)) {
-      for (const std::string& word : shell_words(match[1])) invocation.input += word + "\n";
-      invocation.arguments = shell_words(match[2]);
-    } else if (std::regex_match(line, match, echo)) {
-      invocation.input = match.str(1) + "\n";
-      invocation.arguments = shell_words(match[2]);
-    } else if (std::regex_match(line, match, plain)) {
-      invocation.arguments = shell_words(match[2]);
-      if (match[1].matched) invocation.arguments.insert(invocation.arguments.begin(), "-S");
-      if (match[3].matched) {
-        auto file = x_files.find(match[3]);
+    size_t bar = line.find(" | ");
+    std::string left = line.substr(0, bar);
+    std::string right = bar == line.npos ? "" : line.substr(bar + 3);
+    if (after(right, "ipvsadm")) {
+      if (auto text = after(left, "printf '%b' "))
+        // The shell that recorded has left a backslash before quotes.
+        invocation.input = unescape(unescape_quotes(shell_words(*text)[0]));
+      else if (auto lines = after(left, "printf '%s\\n' "))
+        for (const std::string& word : shell_words(*lines)) invocation.input += word + "\n";
+      else if (auto words = after(left, "echo "))
+        invocation.input = *words + "\n";
+      else
+        return std::nullopt;
+      invocation.arguments = shell_words(*after(right, "ipvsadm"));
+    } else if (auto rest = after(left, "ipvsadm")) {
+      bool save = rest->starts_with("-save ");
+      if (!save && !rest->empty() && (*rest)[0] != ' ') return std::nullopt;
+      if (save) rest = after(*rest, "-save");
+      size_t from = rest->find('<');
+      if (from != rest->npos) {
+        auto file = x_files.find(rest->substr(from + 1));
         invocation.input = file == x_files.end() ? "" : file->second;
+        rest->resize(from);
       }
-      std::smatch tail;
-      std::string rest = match[4];
-      if (std::regex_match(rest, tail, std::regex(" *\\| tee (\\S+)")))
-        invocation.save_as = tail[1];
-      else if (std::regex_match(rest, tail, std::regex(" *\\| cmp - (\\S+) && echo same")))
-        invocation.same_as = tail[1];
-      else if (std::regex_match(rest, tail, std::regex(" *\\| head -(\\d+)")))
-        invocation.head = std::stoul(tail[1]);
-      else if (!rest.empty())
+      invocation.arguments = shell_words(*rest);
+      if (save) invocation.arguments.insert(invocation.arguments.begin(), "-S");
+      if (auto file = after(right, "tee "))
+        invocation.save_as = *file;
+      else if (right == "cmp - /run/saved && echo same")
+        invocation.same_as = "/run/saved";
+      else if (auto count = after(right, "head -"))
+        invocation.head = std::stoul(*count);
+      else if (!right.empty())
         return std::nullopt;
     } else {
       return std::nullopt;
@@ -204,8 +229,7 @@ class Session {
     out = out_stream.str();
     err = err_stream.str();
     // ipvsadm forgets thresholds; keep ours out of the comparison, but in the saved file.
-    std::string forgetful =
-        std::regex_replace(out, std::regex("( -w \\d+)( -x \\d+)?( -y \\d+)?"), "$1");
+    std::string forgetful = without_thresholds(out);
     if (!invocation.same_as.empty()) {
       auto saved = x_files.find(invocation.same_as);
       out = saved != x_files.end() && saved->second == out ? "same\n" : "different\n";
