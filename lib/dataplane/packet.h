@@ -50,7 +50,7 @@ struct Meta {
   uint32_t service_id = UINT32_MAX;
   int32_t slot = -1;  ///< of the scheduler's table
   Nanoseconds held_until = 0;
-  Address hop_address;  ///< next hop while it has no id
+  Address hop_address;      ///< next hop while it has no id
   uint16_t local_port = 0;  ///< host order, not 0: masqueraded its client's session that is over
 
   Meta() : v4{} {}

@@ -1,6 +1,7 @@
 // Frames for flow tests, as a client or a server would send them: right lengths, right checksums.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <string>
@@ -20,15 +21,29 @@ inline Endpoint endpoint(const std::string& address, uint16_t port) {
   return {*parse_address(address), port};
 }
 
+/// A header as bytes.
+template <class Header>
+Frame bytes_of(const Header& header) {
+  const auto* bytes = reinterpret_cast<const uint8_t*>(&header);
+  return Frame(bytes, bytes + sizeof header);
+}
+
+inline Frame joined(const Frame& first, const Frame& second) {
+  Frame both(first.size() + second.size());
+  std::copy(first.begin(), first.end(), both.begin());
+  std::copy(second.begin(), second.end(), both.begin() + static_cast<long>(first.size()));
+  return both;
+}
+
 /// An Ethernet frame with an IP packet of either family around `transport`.
 inline Frame ip_frame(const Address& from, const Address& to, uint8_t protocol,
                       const Frame& transport, uint8_t ttl = 64, uint16_t id = 0x1234,
                       uint16_t fragment = net::Ipv4Header::kDontFragment) {
-  Frame frame(sizeof(net::EthernetHeader));
-  auto* ethernet = reinterpret_cast<net::EthernetHeader*>(frame.data());
-  ethernet->destination = kApplianceMac;
-  ethernet->source = kPeerMac;
-  ethernet->type = be16(from.is_v4() ? net::kEtherTypeIpv4 : net::kEtherTypeIpv6);
+  net::EthernetHeader ethernet{};
+  ethernet.destination = kApplianceMac;
+  ethernet.source = kPeerMac;
+  ethernet.type = be16(from.is_v4() ? net::kEtherTypeIpv4 : net::kEtherTypeIpv6);
+  Frame frame = bytes_of(ethernet);
   if (from.is_v4()) {
     net::Ipv4Header ip{};
     ip.version_ihl = 0x45;
@@ -40,8 +55,7 @@ inline Frame ip_frame(const Address& from, const Address& to, uint8_t protocol,
     ip.source = from.v4();
     ip.destination = to.v4();
     net::checksum_store(ip.checksum, net::checksum_finish(net::checksum_add(&ip, sizeof ip)));
-    const auto* bytes = reinterpret_cast<const uint8_t*>(&ip);
-    frame.insert(frame.end(), bytes, bytes + sizeof ip);
+    frame = joined(frame, bytes_of(ip));
   } else {
     net::Ipv6Header ip{};
     ip.version_class_flow = be32(6u << 28);
@@ -50,11 +64,9 @@ inline Frame ip_frame(const Address& from, const Address& to, uint8_t protocol,
     ip.hop_limit = ttl;
     ip.source = from.v6();
     ip.destination = to.v6();
-    const auto* bytes = reinterpret_cast<const uint8_t*>(&ip);
-    frame.insert(frame.end(), bytes, bytes + sizeof ip);
+    frame = joined(frame, bytes_of(ip));
   }
-  frame.insert(frame.end(), transport.begin(), transport.end());
-  return frame;
+  return joined(frame, transport);
 }
 
 /// The transport checksum of `transport` between two addresses, as it is stored.
@@ -66,35 +78,36 @@ inline uint16_t transport_checksum(const Address& from, const Address& to, uint8
   return net::checksum_finish(net::checksum_add(transport.data(), transport.size(), sum));
 }
 
+/// A transport header and its data, with the checksum they have between two addresses.
+template <class Header>
+Frame segment(Header header, const std::string& data, const Address& from, const Address& to,
+              uint8_t protocol) {
+  header.checksum = be16(0);
+  Frame payload(data.begin(), data.end());
+  Frame whole = joined(bytes_of(header), payload);
+  net::checksum_store(header.checksum, transport_checksum(from, to, protocol, whole));
+  return joined(bytes_of(header), payload);
+}
+
 inline Frame tcp_frame(const Endpoint& from, const Endpoint& to, uint8_t flags,
                        const std::string& data = "", uint8_t ttl = 64) {
-  Frame segment(sizeof(net::TcpHeader));
-  auto* tcp = reinterpret_cast<net::TcpHeader*>(segment.data());
-  *tcp = {};
-  tcp->source_port = be16(from.port);
-  tcp->destination_port = be16(to.port);
-  tcp->sequence = be32(1000);
-  tcp->data_offset = 0x50;
-  tcp->flags = flags;
-  tcp->window = be16(65535);
-  tcp->checksum = be16(0);
-  segment.insert(segment.end(), data.begin(), data.end());
-  net::checksum_store(reinterpret_cast<net::TcpHeader*>(segment.data())->checksum,
-                      transport_checksum(from.address, to.address, net::kTcp, segment));
-  return ip_frame(from.address, to.address, net::kTcp, segment, ttl);
+  net::TcpHeader tcp{};
+  tcp.source_port = be16(from.port);
+  tcp.destination_port = be16(to.port);
+  tcp.sequence = be32(1000);
+  tcp.data_offset = 0x50;
+  tcp.flags = flags;
+  tcp.window = be16(65535);
+  return ip_frame(from.address, to.address, net::kTcp,
+                  segment(tcp, data, from.address, to.address, net::kTcp), ttl);
 }
 
 inline Frame udp_datagram(const Endpoint& from, const Endpoint& to, const std::string& data) {
-  Frame datagram(sizeof(net::UdpHeader));
-  auto* udp = reinterpret_cast<net::UdpHeader*>(datagram.data());
-  udp->source_port = be16(from.port);
-  udp->destination_port = be16(to.port);
-  udp->length = be16(static_cast<uint16_t>(8 + data.size()));
-  udp->checksum = be16(0);
-  datagram.insert(datagram.end(), data.begin(), data.end());
-  net::checksum_store(reinterpret_cast<net::UdpHeader*>(datagram.data())->checksum,
-                      transport_checksum(from.address, to.address, net::kUdp, datagram));
-  return datagram;
+  net::UdpHeader udp{};
+  udp.source_port = be16(from.port);
+  udp.destination_port = be16(to.port);
+  udp.length = be16(static_cast<uint16_t>(8 + data.size()));
+  return segment(udp, data, from.address, to.address, net::kUdp);
 }
 
 inline Frame udp_frame(const Endpoint& from, const Endpoint& to, const std::string& data) {
