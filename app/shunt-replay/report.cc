@@ -169,6 +169,7 @@ std::string to_json(Rig& rig, ipvs::Configuration& configuration, const Summary&
               {"generated", c.generated.get()},
               {"absorbed", c.absorbed.get()},
               {"held_at_end", c.held.get()},
+              {"buffers_leaked", rig.buffers_leaked()},
               {"dropped", dropped},
               {"sessions", sessions_now(c)},
               {"services", services_json(rig, *configuration.table())},

@@ -164,6 +164,10 @@ void Rig::drain(rte_ring* ring, const Sink& sink) {
   }
 }
 
+unsigned Rig::buffers_leaked() const {
+  return rte_mempool_in_use_count(x_pool) - static_cast<unsigned>(counters().held.get());
+}
+
 std::vector<ipvs::SessionRecord> Rig::sessions() {
   std::vector<ipvs::SessionRecord> all;
   for (Family family : {Family::kV4, Family::kV6}) {

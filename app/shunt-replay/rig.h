@@ -39,6 +39,8 @@ class Rig {
   dataplane::Worker& worker() { return *x_worker; }
   const share::WorkerCounters& counters() const { return x_worker->counters; }
   std::vector<ipvs::SessionRecord> sessions();
+  /// Packet buffers that neither wait in the worker nor came back: 0, or there is a leak.
+  unsigned buffers_leaked() const;
 
   /// Called with every frame that leaves, to the NIC or to Linux.
   using Sink = std::function<void(const uint8_t* bytes, uint32_t size)>;
