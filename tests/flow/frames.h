@@ -139,8 +139,8 @@ inline Frame icmp_error_frame(const Address& router, const Address& to, uint8_t 
   message[1] = code;
   size_t from = sizeof(net::EthernetHeader);
   size_t size = std::min(quoted, about.size() - from);
-  message.insert(message.end(), about.begin() + static_cast<long>(from),
-                 about.begin() + static_cast<long>(from + size));
+  message = joined(message, Frame(about.begin() + static_cast<long>(from),
+                                  about.begin() + static_cast<long>(from + size)));
   uint16_t sum = router.is_v4()
                      ? net::checksum_finish(net::checksum_add(message.data(), message.size()))
                      : transport_checksum(router, to, net::kIcmpv6, message);
