@@ -122,8 +122,6 @@ def check_counts(result, foretold):
     went = sum(result[k] for k in ("packets_out", "packets_kernel", "absorbed", "held_at_end"))
     went += sum(result["dropped"].values())
     out = [] if came == went else [f"{came} packets came or were made, {went} are accounted for"]
-    if result["buffers_leaked"]:
-        out.append(f"{result['buffers_leaked']} packet buffers did not come back")
     lanes = collections.Counter(f.lane for f in foretold)
     reasons = collections.Counter(f.reason for f in foretold if f.lane == "drop")
     margin = lanes["uncertain"]
@@ -252,6 +250,8 @@ def check(binary, path):
     foretold, model = foretell(capture, services)
     margin = sum(f.lane == "uncertain" for f in foretold)
     out += check_counts(result, foretold)
+    if result["buffers_leaked"]:
+        out.append(f"{result['buffers_leaked']} packet buffers did not come back")
     if not margin:
         out += check_sessions(result, model)
         out += check_frames(capture, foretold, pcap.parse(raw).packets)

@@ -228,7 +228,7 @@ TEST(Parse, Version6) {
       {26, "UDP of 7 bytes", v6(kUdp, Bytes(7)).frame(), Kind::kBad, Bad::kShortTransport},
       {27, "jumbogram", with(v6(kHop, options(kTcp) + segment).frame(), 19, 0), Kind::kBad,
        Bad::kIpLength},
-      {28, "a jumbogram's header alone", v6(kHop, {}).frame(), Kind::kOther},
+      {28, "a jumbogram's header alone", v6(kHop, {}).frame(), Kind::kBad, Bad::kExtensions},
       {29, "TCP cut short behind an extension", v6(kHop, options(kTcp) + Bytes(19)).frame(),
        Kind::kBad, Bad::kShortTransport},
   });
