@@ -126,8 +126,14 @@ TEST_F(ConsoleTest, EditsLinesOfATerminal) {
   EXPECT_EQ(write(master, "\x1b", 1), 1);  // half a key holds up nobody
   turn();
   EXPECT_EQ(write(master, "x\x7f\x15", 3), 3);
-  EXPECT_EQ(write(master, "\x04", 1), 1);
-  wait_until([&] { return x_quits > 0; });
+  // Again and again: while the editor changes the terminal's mode, a key may be lost.
+  int looks = 0;
+  wait_until([&] {
+    if (x_quits == 0 && looks++ % 50 == 0) {
+      EXPECT_EQ(write(master, "\x15\x04", 2), 2);
+    }
+    return x_quits > 0;
+  });
   dup2(saved_input, STDIN_FILENO);
   dup2(saved_output, STDOUT_FILENO);
   close(saved_input);
