@@ -84,11 +84,12 @@ Json services_json(const Rig& rig, const ipvs::ServiceTable& table) {
     Json servers = Json::array();
     for (auto it = service->servers.rbegin(); it != service->servers.rend(); ++it) {
       const share::ServerCounters& c = rig.counters().servers[it->id];
+      const ipvs::ServerLoad& load = rig.counters().loads[it->id];
       servers.push_back({{"address", to_string(it->endpoint.address)},
                          {"port", it->endpoint.port},
                          {"weight", it->weight},
-                         {"active", c.active.get()},
-                         {"inactive", c.inactive.get()},
+                         {"active", load.active.get()},
+                         {"inactive", load.inactive.get()},
                          {"connections", c.connections.get()},
                          {"in_packets", c.in_packets.get()},
                          {"out_packets", c.out_packets.get()},

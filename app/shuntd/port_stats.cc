@@ -21,7 +21,7 @@ std::string port_stats(Engine& engine) {
   for (size_t i = 0; i < engine.ports().size(); i++) {
     const EnginePort& port = engine.ports()[i];
     auto of = [&](auto member) {
-      return sum(engine, [&](const share::WorkerCounters& c) -> const share::Counter& {
+      return sum(engine, [&](const share::WorkerCounters& c) -> const Counter& {
         return c.ports[i].*member;
       });
     };
@@ -39,7 +39,7 @@ std::string port_stats(Engine& engine) {
   }
   using W = share::WorkerCounters;
   auto all = [&](auto member) {
-    return sum(engine, [&](const W& c) -> const share::Counter& { return c.*member; });
+    return sum(engine, [&](const W& c) -> const Counter& { return c.*member; });
   };
   std::snprintf(line, sizeof line, "  sessions: %llu IPv4, %llu IPv6   mailbox crossings: %llu\n",
                 all(&W::sessions_v4), all(&W::sessions_v6), all(&W::strays_in));
@@ -49,7 +49,7 @@ std::string port_stats(Engine& engine) {
   text += line;
   for (int reason = 0; reason < ipvs::kDropReasons; reason++) {
     unsigned long long dropped =
-        sum(engine, [&](const W& c) -> const share::Counter& { return c.dropped[reason]; });
+        sum(engine, [&](const W& c) -> const Counter& { return c.dropped[reason]; });
     if (dropped == 0) continue;
     const ipvs::DropReasonRow& row = ipvs::kDropReasonTable[reason];
     std::snprintf(line, sizeof line, "  dropped %-18s %12llu  %.*s\n",

@@ -55,10 +55,11 @@ control::Runtime Workers::runtime() {
 
 control::ServerFacts Workers::server(uint32_t id) const {
   control::ServerFacts facts;
+  ipvs::Loads::Sum load = x_engine.board().loads.of(id);
+  facts.active = load.active;
+  facts.inactive = load.inactive;
   for (auto& desk : x_engine.board().desks) {
     const share::ServerCounters& c = desk->counters.servers[id];
-    facts.active += c.active.get();
-    facts.inactive += c.inactive.get();
     facts.totals.connections += c.connections.get();
     facts.totals.in_packets += c.in_packets.get();
     facts.totals.out_packets += c.out_packets.get();
@@ -119,9 +120,7 @@ void Workers::tick() {
   x_configuration.recycle([this](uint32_t id) {
     // Not active + inactive: a session that changes from one to the other is in neither for a
     // moment. Nobody begins sessions with these servers any more, so zero is final.
-    uint64_t sessions = 0;
-    for (auto& desk : x_engine.board().desks) sessions += desk->counters.servers[id].sessions.get();
-    return sessions == 0;
+    return x_engine.board().loads.sessions(id) == 0;
   });
 }
 

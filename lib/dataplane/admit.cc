@@ -113,10 +113,10 @@ bool begin_session(Worker& worker, Meta& m, const ipvs::Server& server, ipvs::Dr
     reason = ipvs::DropReason::kTableFull;
     return false;
   }
-  share::ServerCounters& counters = worker.counters.servers[server.id];
-  counters.connections.add(1);
-  counters.sessions.add(1);
-  (ipvs::is_active(session.state) ? counters.active : counters.inactive).add(1);
+  worker.counters.servers[server.id].connections.add(1);
+  ipvs::ServerLoad& load = worker.counters.loads[server.id];
+  load.sessions.add(1);
+  (ipvs::is_active(session.state) ? load.active : load.inactive).add(1);
   (F::family == Family::kV4 ? worker.counters.sessions_v4 : worker.counters.sessions_v6).add(1);
   m.server_id = server.id;
   m.is_reply = false;
@@ -140,7 +140,8 @@ void admit_one(Worker& worker, rte_mbuf* packet, Burst& found) {
   }
   ipvs::SchedulerState& state = worker.scheduler_states[service->id];
   state.follow(*service);
-  ipvs::Pick pick = service->scheduler->pick(*service, state, flow_of<F>(tuple));
+  ipvs::Pick pick = service->scheduler->pick(*service, state, flow_of<F>(tuple),
+                                             {worker.board.loads, worker.now});
   m.slot = pick.slot;
   if (pick.index == ipvs::Pick::kNoPick) {
     m.why = Why::kNoServer;

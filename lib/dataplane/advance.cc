@@ -11,9 +11,9 @@ void change_state(Worker& worker, Session<F>& session, ipvs::State next) {
   if (next == session.state) return;
   bool was_active = ipvs::is_active(session.state), active = ipvs::is_active(next);
   if (was_active != active) {
-    share::ServerCounters& server = worker.counters.servers[session.server_id];
-    (was_active ? server.active : server.inactive).subtract(1);
-    (active ? server.active : server.inactive).add(1);
+    ipvs::ServerLoad& load = worker.counters.loads[session.server_id];
+    (was_active ? load.active : load.inactive).subtract(1);
+    (active ? load.active : load.inactive).add(1);
   }
   session.state = next;
 }

@@ -80,9 +80,9 @@ template <class F>
 void retire(Worker& worker, uint32_t number) {
   auto& sessions = worker.sessions<F>();
   const Session<F>& session = sessions.at(number);
-  share::ServerCounters& server = worker.counters.servers[session.server_id];
-  (ipvs::is_active(session.state) ? server.active : server.inactive).subtract(1);
-  server.sessions.subtract(1);
+  ipvs::ServerLoad& load = worker.counters.loads[session.server_id];
+  (ipvs::is_active(session.state) ? load.active : load.inactive).subtract(1);
+  load.sessions.subtract(1);
   (F::family == Family::kV4 ? worker.counters.sessions_v4 : worker.counters.sessions_v6)
       .subtract(1);
   sessions.erase(&number, 1);

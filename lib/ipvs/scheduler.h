@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "ipvs/load.h"
 #include "ipvs/service_table.h"
 
 namespace shunt::ipvs {
@@ -38,6 +39,12 @@ struct SchedulerState {
   }
 };
 
+/// What else a pick may look at.
+struct Now {
+  const Loads& loads;
+  uint64_t nanoseconds = 0;  ///< the worker's clock
+};
+
 /// A pick: the index into Service::servers, or kNoPick, and the table slot for --explain.
 struct Pick {
   static constexpr int32_t kNoPick = -1;
@@ -49,7 +56,7 @@ struct Scheduler {
   std::string_view name;
   /// Fills Service::table; errors name the reason (too many servers for the table).
   Result<void> (*build)(Service& service);
-  Pick (*pick)(const Service& service, SchedulerState& state, const Flow& flow);
+  Pick (*pick)(const Service& service, SchedulerState& state, const Flow& flow, const Now& now);
 };
 
 /// By IPVS's name ("rr", "mh"); null if there is none.

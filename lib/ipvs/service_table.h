@@ -30,7 +30,6 @@ struct Server {
   int32_t weight = 1;
   int32_t last_weight =
       1;  ///< latest non-zero weight; 0 if it was added with weight 0 (mh's table)
-  bool usable() const { return weight > 0; }
 };
 
 /// One virtual service, compiled.

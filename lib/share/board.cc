@@ -22,8 +22,15 @@ ConfiguredServers::~ConfiguredServers() {
   munmap(x_marks, sizeof(std::atomic<uint8_t>) * ipvs::kMaxServers);
 }
 
-WorkerCounters::WorkerCounters() : servers(map_zero_rows<ServerCounters>()) {}
+AllLimits::AllLimits() : x_rows(map_zero_rows<ipvs::ServerLimits>()) {}
+AllLimits::~AllLimits() {
+  munmap(x_rows, sizeof(ipvs::ServerLimits) * ipvs::kMaxServers);
+}
+
+WorkerCounters::WorkerCounters()
+    : servers(map_zero_rows<ServerCounters>()), loads(map_zero_rows<ipvs::ServerLoad>()) {}
 WorkerCounters::~WorkerCounters() {
+  munmap(loads, sizeof(ipvs::ServerLoad) * ipvs::kMaxServers);
   munmap(servers, sizeof(ServerCounters) * ipvs::kMaxServers);
 }
 
@@ -55,6 +62,7 @@ Result<std::unique_ptr<Board>> Board::create(const std::string& name, const Size
       if (!strays) return strays.error();
       desk->strays.push_back(std::move(*strays));
     }
+    board->loads.add_worker(desk->counters.loads);
     board->desks.push_back(std::move(desk));
   }
   return board;

@@ -10,6 +10,7 @@
 
 #include "base/result.h"
 #include "ipvs/drop_reason.h"
+#include "ipvs/load.h"
 #include "ipvs/service_table.h"
 #include "ipvs/session_record.h"
 #include "share/counters.h"
@@ -22,7 +23,7 @@ struct rte_mbuf;
 
 namespace shunt::share {
 
-inline constexpr unsigned kMaxWorkers = 64;
+inline constexpr unsigned kMaxWorkers = ipvs::Loads::kMostWorkers;
 inline constexpr unsigned kMaxPorts = 16;
 
 /// Timeouts by state, in seconds (writer: control; `--set`).
@@ -54,6 +55,19 @@ class ConfiguredServers {
   std::atomic<uint8_t>* x_marks;  // kMaxServers, zero pages until touched
 };
 
+/// The limits of every server id (writers: see ipvs::ServerLimits).
+class AllLimits {
+ public:
+  AllLimits();
+  ~AllLimits();
+  AllLimits(const AllLimits&) = delete;
+  AllLimits& operator=(const AllLimits&) = delete;
+  ipvs::ServerLimits* rows() { return x_rows; }
+
+ private:
+  ipvs::ServerLimits* x_rows;  // kMaxServers, zero pages until touched
+};
+
 /// What a worker moved through one port (writer: that worker).
 struct alignas(64) PortCounters {
   Counter rx_packets, rx_bytes, tx_packets, tx_bytes;
@@ -78,6 +92,7 @@ struct WorkerCounters {
   Counter sessions_v4, sessions_v6;  ///< sessions in the tables now
   Counter turns, idle_turns;
   ServerCounters* servers;  ///< kMaxServers rows, zero pages until touched
+  ipvs::ServerLoad* loads;  ///< likewise
 };
 
 /// A worker asks control for a next hop.
@@ -131,6 +146,8 @@ class Board {
   ConfiguredServers configured;            // writer: control
   std::unique_ptr<NextHops> next_hops;     // writer: control
   std::vector<std::unique_ptr<WorkerDesk>> desks;
+  AllLimits limits;
+  ipvs::Loads loads{limits.rows()};  ///< of all desks
   uint32_t owner_seed = 0;  ///< of the hash that finds a flow's owner; set before workers start
 
  private:

@@ -140,7 +140,7 @@ unsigned Scene::turn() {
 Result<void> Scene::check() const {
   const share::WorkerCounters& counters = x_board->desks[0]->counters;
   uint64_t active = 0;
-  for (uint32_t id = 0; id < ipvs::kMaxServers; id++) active += counters.servers[id].active.get();
+  for (uint32_t id = 0; id < ipvs::kMaxServers; id++) active += counters.loads[id].active.get();
   if (counters.forwarded.get() != counters.received.get())
     return Error{"of " + std::to_string(counters.received.get()) + " packets only " +
                  std::to_string(counters.forwarded.get()) + " were forwarded"};

@@ -285,7 +285,7 @@ TEST_P(Mutations, AreAllAccountedFor) {
     EXPECT_EQ(rig.sessions(), 0u);
     for (uint32_t server = 0; server < 16; server++)
       EXPECT_EQ(rig.sum([&](const share::WorkerCounters& c) {
-        const share::ServerCounters& s = c.servers[server];
+        const ipvs::ServerLoad& s = c.loads[server];
         return s.active.get() + s.inactive.get() + s.sessions.get();
       }),
                 0u)

@@ -172,7 +172,7 @@ TEST(Expiry, ASessionEndsAtItsTimeout) {
   rig.now += 60'000'000'001;
   EXPECT_TRUE(rig.pass(tcp_frame(kServer, kClient, kSyn | kAck)).empty());
   EXPECT_EQ(rig.sessions(), 0u);
-  const share::ServerCounters& server = rig.board->desks[0]->counters.servers[0];
+  const ipvs::ServerLoad& server = rig.board->desks[0]->counters.loads[0];
   EXPECT_EQ(server.active.get() + server.inactive.get(), 0u);
   EXPECT_EQ(rig.to_kernel().size(), 1u);
 }

@@ -161,7 +161,7 @@ class Rig {
     uint64_t in = sum([](const auto& c) { return c.received.get() + c.generated.get(); });
     uint64_t gone = sum([](const auto& c) {
       uint64_t n = c.forwarded.get() + c.kernel.get() + c.absorbed.get() + c.held.get();
-      for (const share::Counter& dropped : c.dropped) n += dropped.get();
+      for (const Counter& dropped : c.dropped) n += dropped.get();
       return n;
     });
     EXPECT_EQ(in, gone);

@@ -70,7 +70,7 @@ void fill(std::vector<uint16_t>& table, std::vector<Claim> all) {
   }
 }
 
-Pick pick(const Service& service, SchedulerState&, const Flow& flow) {
+Pick pick(const Service& service, SchedulerState&, const Flow& flow, const Now& now) {
   const auto& table = service.table;
   if (table.empty()) return {};
   const auto size = static_cast<uint32_t>(table.size());
@@ -78,7 +78,7 @@ Pick pick(const Service& service, SchedulerState&, const Flow& flow) {
   auto slot_at = [&](uint32_t offset) {
     return mh_hash(flow.client, port, offset, kMhOffsetKey) % size;
   };
-  auto usable = [](const Server& server) { return server.usable(); };
+  auto usable = [&](const Server& server) { return now.loads.is_usable(server); };
 
   const uint32_t first = slot_at(0);
   uint32_t slot = first;

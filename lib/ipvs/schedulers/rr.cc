@@ -35,14 +35,14 @@ Result<void> build(Service& service) {
   return {};
 }
 
-Pick pick(const Service& service, SchedulerState& state, const Flow&) {
+Pick pick(const Service& service, SchedulerState& state, const Flow&, const Now& now) {
   const auto& servers = service.servers;
   const auto size = static_cast<uint32_t>(servers.size());
   if (size == 0) state = {};  // an empty list leaves the kernel's cursor at its head
   uint32_t index = next_index(servers, state);
   for (uint32_t seen = 0; seen < size; seen++, index++) {
     if (index >= size) index = 0;
-    if (!servers[index].usable()) continue;
+    if (!now.loads.is_usable(servers[index])) continue;
     state.last_server = servers[index].id;
     state.followers = size - 1 - index;
     return {.index = static_cast<int32_t>(index)};

@@ -16,9 +16,8 @@ inline const ipvs::Engine& everything() {
     auto [it, added] = schedulers.try_emplace(std::string(name));
     if (added)
       it->second = {it->first, [](ipvs::Service&) -> Result<void> { return {}; },
-                    [](const ipvs::Service&, ipvs::SchedulerState&, const ipvs::Flow&) {
-                      return ipvs::Pick{};
-                    }};
+                    [](const ipvs::Service&, ipvs::SchedulerState&, const ipvs::Flow&,
+                       const ipvs::Now&) { return ipvs::Pick{}; }};
     return &it->second;
   };
   static const ipvs::Engine engine = {

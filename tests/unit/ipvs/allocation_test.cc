@@ -55,8 +55,8 @@ TEST(Allocation, NoneInLookupsAndPicks) {
                 hits += table.find<net::V4>(net::kTcp, address, be16(i)) != nullptr;
                 hits += table.is_masqueraded_server<net::V4>(net::kTcp, address, be16(i));
                 Flow flow = {.client = i, .client_port = i};
-                hits += kMaglevHash.pick(service, state, flow).index != Pick::kNoPick;
-                hits += kRoundRobin.pick(service, state, flow).index != Pick::kNoPick;
+                hits += kMaglevHash.pick(service, state, flow, idle()).index != Pick::kNoPick;
+                hits += kRoundRobin.pick(service, state, flow, idle()).index != Pick::kNoPick;
               }
             }),
             0);

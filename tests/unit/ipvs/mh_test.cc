@@ -46,7 +46,7 @@ Flow from(const char* client, uint16_t port = 0) {
 
 Pick pick(const Service& service, const Flow& flow) {
   SchedulerState state;
-  return kMaglevHash.pick(service, state, flow);
+  return kMaglevHash.pick(service, state, flow, idle());
 }
 
 TEST(MaglevHash, HashesAsLinuxDoes) {

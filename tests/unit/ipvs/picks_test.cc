@@ -132,7 +132,7 @@ int compare(const std::filesystem::path& path) {
                  .virtual_port = 80};
     for (size_t i = 0; i < services.size(); i++, compared++) {
       SchedulerState state;
-      Pick pick = services[i].scheduler->pick(services[i], state, flow);
+      Pick pick = services[i].scheduler->pick(services[i], state, flow, idle());
       EXPECT_EQ(std::to_string(picked(services[i], pick)), cells.at(2 + i))
           << path.filename() << " column " << recording.columns[i].name << ": " << line;
     }

@@ -38,7 +38,7 @@ std::string play(Service& service, const std::string& script) {
       set_weight(service, std::stoi(word), std::stoi(word.substr(equals + 1)));
     } else {
       EXPECT_TRUE(kRoundRobin.build(service));
-      word = std::to_string(picked(service, kRoundRobin.pick(service, state, {})));
+      word = std::to_string(picked(service, kRoundRobin.pick(service, state, {}, idle())));
     }
     played += (played.empty() ? "" : " ") + word;
   }
@@ -141,7 +141,7 @@ TEST(RoundRobin, PicksAsACursorInAListAfterAnyOneEdit) {
       set_weight(service, id, weight);
       list.set_weight(id, weight);
     }
-    pick = picked(service, kRoundRobin.pick(service, state, {}));
+    pick = picked(service, kRoundRobin.pick(service, state, {}, idle()));
     ASSERT_EQ(pick, list.pick()) << "round " << round;
     picks += pick != 0;
   }
@@ -156,7 +156,7 @@ TEST(RoundRobin, SurvivesTheLossOfMoreServersThanItRemembers) {
 TEST(RoundRobin, HasNoPickWithoutServers) {
   Service service = with_servers(0);
   SchedulerState state;
-  Pick pick = kRoundRobin.pick(service, state, {});
+  Pick pick = kRoundRobin.pick(service, state, {}, idle());
   EXPECT_EQ(pick.index, Pick::kNoPick);
   EXPECT_EQ(pick.slot, -1);
 }

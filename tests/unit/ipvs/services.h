@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "ipvs/scheduler.h"
 #include "ipvs/service_table.h"
@@ -46,6 +47,28 @@ inline void set_weight(Service& service, uint32_t id, int32_t weight) {
 /// The id of the picked server, 0 for none.
 inline uint32_t picked(const Service& service, const Pick& pick) {
   return pick.index == Pick::kNoPick ? 0 : service.servers[pick.index].id;
+}
+
+/// What servers have to do, as a test sets it: ids below kServers, one worker.
+class TestLoads {
+ public:
+  static constexpr uint32_t kServers = 1u << 14;
+
+  TestLoads() { x_loads.add_worker(x_rows.data()); }
+  ServerLoad& operator[](uint32_t id) { return x_rows[id]; }
+  ServerLimits& limits(uint32_t id) { return x_limits[id]; }
+  Now now(uint64_t nanoseconds = 0) const { return {x_loads, nanoseconds}; }
+
+ private:
+  std::vector<ServerLoad> x_rows{kServers};
+  std::vector<ServerLimits> x_limits{kServers};
+  Loads x_loads{x_limits.data()};
+};
+
+/// Nobody has anything to do.
+inline Now idle() {
+  static const TestLoads loads;
+  return loads.now();
 }
 
 }  // namespace shunt::ipvs
