@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <bit>
 #include <boost/program_options.hpp>
 #include <cstdio>
 #include <iostream>
@@ -129,7 +130,7 @@ bool read_options(int argc, char** argv, Options& options) {
   po::options_description known("shunt-bench: JSON rates of direct routing, NAT and macswap");
   auto add = known.add_options();
   add("sessions", po::value(&options.sessions)->multitoken(),
-      "numbers of sessions, 1..1048576 (1 65536 1048576)");
+      "numbers of sessions, powers of two up to 1048576 (1 65536 1048576)");
   add("rounds", po::value(&options.rounds), "of each path (10)");
   add("milliseconds", po::value(&options.milliseconds), "of CPU time of each round (100)");
   add("huge", po::bool_switch(&options.huge), "hugepages; without them figures mean little");
@@ -141,8 +142,8 @@ bool read_options(int argc, char** argv, Options& options) {
   if (given.count("help")) std::cout << known;
   if (options.sessions.empty()) options.sessions = {1, 65536, kMostSessions};
   for (uint32_t sessions : options.sessions)
-    if (sessions == 0 || sessions > kMostSessions || options.rounds == 0)
-      throw po::error("--sessions is 1 to 1048576, --rounds at least 1");
+    if (!std::has_single_bit(sessions) || sessions > kMostSessions || options.rounds == 0)
+      throw po::error("--sessions is a power of two up to 1048576, --rounds at least 1");
   return given.count("help") == 0;
 }
 

@@ -2,6 +2,7 @@
 
 #include <rte_ethdev.h>
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 
@@ -17,6 +18,12 @@ static_assert(std::endian::native == std::endian::little);
 /// Ports stand at bytes 34 and 36: in the third 16 bytes at bytes 2 and 4.
 constexpr unsigned kSourceShift = 16, kDestinationShift = 32;
 constexpr uint16_t kFirstClientPort = 32768;
+static_assert(kFirstClientPort % kClientPorts == 0);
+
+/// Where the client's port stands in the third 16 bytes of a frame.
+constexpr unsigned client_port_shift(bool is_reply) {
+  return is_reply ? kDestinationShift : kSourceShift;
+}
 
 struct Headers {
   net::EthernetHeader ethernet;
@@ -25,8 +32,8 @@ struct Headers {
 };
 static_assert(sizeof(Headers) == 54);
 
-/// A frame with the client's port left zero.
-void write_template(void* frame, bool is_reply, unsigned client, uint8_t flags) {
+/// The headers of a frame, with the client's first port.
+Headers headers(bool is_reply, unsigned client, uint8_t flags) {
   Headers h{};
   h.ethernet.destination = kPortMac;
   h.ethernet.source = kPeerMac;
@@ -39,11 +46,23 @@ void write_template(void* frame, bool is_reply, unsigned client, uint8_t flags) 
   h.ip.source = is_reply ? server_address(client % kServers) : client_address(client);
   h.ip.destination = is_reply ? client_address(client) : virtual_address(client % kServers);
   net::checksum_store(h.ip.checksum, net::checksum_finish(net::checksum_add(&h.ip, sizeof h.ip)));
-  (is_reply ? h.tcp.source_port : h.tcp.destination_port) =
-      be16(is_reply ? kServerPort : kVirtualPort);
+  be16 client_port(kFirstClientPort);
+  h.tcp.source_port = is_reply ? be16(kServerPort) : client_port;
+  h.tcp.destination_port = is_reply ? client_port : be16(kVirtualPort);
   h.tcp.data_offset = 0x50;
   h.tcp.flags = flags;
-  std::memcpy(frame, &h, sizeof h);
+  return h;
+}
+
+/// The first 48 bytes of a frame: all that differs, or is changed on the way and looked at again.
+/// What follows (TCP's window and checksum, padding) stays what it was in that buffer.
+template <class Words>
+void write(rte_mbuf* packet, const Words& first, const Words& second, uint64_t low, uint64_t high) {
+  auto* to = rte_pktmbuf_mtod(packet, uint8_t*);
+  std::memcpy(to, &first, 16);
+  std::memcpy(to + 16, &second, 16);
+  std::memcpy(to + 32, &low, 8);
+  std::memcpy(to + 40, &high, 8);
 }
 
 }  // namespace
@@ -62,48 +81,57 @@ Traffic::~Traffic() {
 
 void Traffic::make(What what) {
   constexpr uint8_t kSyn = net::TcpHeader::kSyn, kAck = net::TcpHeader::kAck;
-  std::memset(x_frames, 0, sizeof x_frames);
+  const uint32_t clients = std::min(x_sessions, kClients);
+  const uint64_t ports = be16(static_cast<uint16_t>(x_sessions / clients - 1)).raw();
   uint8_t flags = what == What::kOpen ? kSyn : what == What::kAnswer ? kSyn | kAck : kAck;
-  for (unsigned client = 0; client < kClients; client++)
-    for (bool is_reply : {false, true})
-      write_template(&x_frames[is_reply][client], is_reply || what == What::kAnswer, client, flags);
+  for (bool is_reply : {false, true}) {
+    for (unsigned client = 0; client < kClients; client++) {
+      Template& made = x_templates[is_reply][client];
+      Headers written = headers(is_reply, client, flags);
+      std::memcpy(made.words, &written, sizeof made.words);
+      made.port_mask = ports << client_port_shift(is_reply);
+    }
+  }
   x_random = what == What::kRequests || what == What::kBothWays;
-  x_replies = what == What::kBothWays ? UINT32_MAX : 0;
-  // In turn, answers take the templates of replies.
-  if (what == What::kAnswer) x_replies = 1;
+  x_replies = what == What::kAnswer;
+  x_choice_mask = (clients - 1) * sizeof(Template);
+  if (what == What::kBothWays) x_choice_mask += sizeof x_templates[0];
   x_next = 0;
 }
 
-void Traffic::fill(rte_mbuf* const packets[], unsigned n) {
+void Traffic::fill_at_random(rte_mbuf* const packets[], unsigned n) {
+  const auto* templates = reinterpret_cast<const uint8_t*>(x_templates);
   uint64_t bits = x_random_bits;
-  uint32_t next = x_next;
   for (unsigned i = 0; i < n; i++) {
-    uint32_t number, is_reply;
-    if (x_random) {
-      bits = bits * 6364136223846793005 + 1442695040888963407;
-      number = static_cast<uint32_t>((bits >> 32) * x_sessions >> 32);
-      is_reply = static_cast<uint32_t>(bits >> 31) & x_replies & 1;
-    } else {
-      number = next;
-      next = next + 1 == x_sessions ? 0 : next + 1;
-      is_reply = x_replies;
-    }
-    const Frame& frame = x_frames[is_reply][number % kClients];
-    uint64_t port = __builtin_bswap16(static_cast<uint16_t>(kFirstClientPort + number / kClients));
-    Words words = frame.words[2];
-    words.low |= port << (is_reply ? kDestinationShift : kSourceShift);
-    auto* to = rte_pktmbuf_mtod(packets[i], uint8_t*);
-    std::memcpy(to, &frame.words[0], 32);
-    std::memcpy(to + 32, &words, 16);
-    std::memcpy(to + 48, &frame.words[3], 16);
+    bits = bits * 6364136223846793005 + 1442695040888963407;
+    uint64_t folded = bits ^ bits >> 32;  // the low bits of such a sequence repeat soon
+    // The highest bits choose the template; others, where the port stands, the port.
+    const auto& from =
+        *reinterpret_cast<const Template*>(templates + (folded >> 52 & x_choice_mask));
+    write(packets[i], from.words[0], from.words[1], from.words[2].low | (folded & from.port_mask),
+          from.words[2].high);
   }
   x_random_bits = bits;
-  x_next = next;
+}
+
+void Traffic::fill_in_turn(rte_mbuf* const packets[], unsigned n) {
+  const uint32_t clients = std::min(x_sessions, kClients);
+  for (unsigned i = 0; i < n; i++) {
+    const Template& from = x_templates[x_replies][x_next % clients];
+    uint64_t port = be16(static_cast<uint16_t>(x_next / clients)).raw();
+    write(packets[i], from.words[0], from.words[1],
+          from.words[2].low | port << client_port_shift(x_replies), from.words[2].high);
+    x_next = (x_next + 1) % x_sessions;
+  }
 }
 
 uint16_t Traffic::on_receive(uint16_t, uint16_t, rte_mbuf* packets[], uint16_t n, uint16_t,
                              void* traffic) {
-  static_cast<Traffic*>(traffic)->fill(packets, n);
+  auto& self = *static_cast<Traffic*>(traffic);
+  if (self.x_random)
+    self.fill_at_random(packets, n);
+  else
+    self.fill_in_turn(packets, n);
   return n;
 }
 

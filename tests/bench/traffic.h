@@ -2,12 +2,14 @@
 // that a port receives.
 //
 // It is a receive callback of the port, so whatever polls the port (the worker, macswap) gets the
-// same frames at the same price: four 16-byte loads and stores from 64 templates that stay in the
-// first-level cache, and one multiplication for the random choice. No list of packets is read,
-// because reading it would cost cache that belongs to the sessions.
+// same frames at the same price. A price it is, and one that macswap pays too, so it must be small
+// beside macswap's own: 48 bytes of each frame, all that anyone looks at, are copied from one of 64
+// templates that stay in the first-level cache, and the random choice is one multiplication and
+// some masks. No list of packets is read, because reading it would cost cache that belongs to the
+// sessions.
 //
-// A session's number gives everything: client = number % 32 (its address, and its service and
-// server, of which there are 16), client port = 32768 + number / 32.
+// A session's number gives everything: its low bits the client (an address, and its service and
+// server, of which there are 16), the other bits the client's port.
 #pragma once
 
 #include <rte_mbuf.h>
@@ -20,7 +22,8 @@ namespace shunt::bench {
 
 inline constexpr uint16_t kFrameSize = 64;  ///< bytes, as testpmd counts them
 inline constexpr unsigned kClients = 32, kServers = 16;
-inline constexpr uint32_t kMostSessions = kClients * 32768;
+inline constexpr unsigned kClientPorts = 32768;
+inline constexpr uint32_t kMostSessions = kClients * kClientPorts;
 inline constexpr uint16_t kVirtualPort = 80, kServerPort = 8080;
 inline constexpr MacAddress kPortMac{{0x02, 0x5b, 0, 0, 0, 1}};
 inline constexpr MacAddress kPeerMac{{0x02, 0, 0, 0, 0, 0xfe}};
@@ -45,8 +48,8 @@ class Traffic {
     kBothWays,   ///< the same, each from the client or the server with equal chance
   };
 
-  /// `sessions` is 1..kMostSessions; `port` an ethdev id whose queue 0 gets these frames from now
-  /// on. The traffic must stay where it is while the port is polled.
+  /// `sessions` is a power of two up to kMostSessions; `port` an ethdev id whose queue 0 gets these
+  /// frames from now on. The traffic must stay where it is while the port is polled.
   Traffic(uint16_t port, uint32_t sessions);
   ~Traffic();
   Traffic(const Traffic&) = delete;
@@ -58,11 +61,15 @@ class Traffic {
   struct alignas(16) Words {
     uint64_t low, high;
   };
-  struct alignas(64) Frame {
-    Words words[4];
+  /// One of each client and direction.
+  struct alignas(64) Template {
+    Words words[3];          ///< the frame up to its TCP window, with the first client port
+    uint64_t port_mask = 0;  ///< the bits of words[2].low in which the client's port varies
   };
+  static_assert(sizeof(Template) == 64);
 
-  void fill(rte_mbuf* const packets[], unsigned n);
+  void fill_at_random(rte_mbuf* const packets[], unsigned n);
+  void fill_in_turn(rte_mbuf* const packets[], unsigned n);
   static uint16_t on_receive(uint16_t port, uint16_t queue, rte_mbuf* packets[], uint16_t n,
                              uint16_t most, void* traffic);
 
@@ -70,10 +77,11 @@ class Traffic {
   uint32_t x_sessions;
   const void* x_callback;
   bool x_random = false;
-  uint32_t x_next = 0;  ///< number of the next session in turn
+  bool x_replies = false;  ///< in turn: all are
+  uint32_t x_next = 0;     ///< number of the next session in turn
   uint64_t x_random_bits = 0x9e3779b97f4a7c15;
-  uint32_t x_replies = 0;  ///< all ones where replies are mixed in, else zero
-  Frame x_frames[2][kClients];
+  uint64_t x_choice_mask = 0;  ///< at random: the bits of an offset in x_templates that vary
+  Template x_templates[2][kClients];
 };
 
 }  // namespace shunt::bench
