@@ -114,7 +114,7 @@ Json connections_json(Rig& rig) {
   Json connections = Json::array();
   for (const ipvs::SessionRecord& r : all)
     connections.push_back({{"protocol", protocol_name(r.protocol)},
-                           {"state", ipvs::name(r.state)},
+                           {"state", ipvs::state_text(r)},
                            {"expires", r.seconds_left},
                            {"client", to_string(r.client)},
                            {"virtual", to_string(r.virtual_endpoint)},

@@ -39,7 +39,16 @@ std::string place_text(const Endpoint& endpoint, uint8_t protocol, const Names* 
 }
 
 const char* protocol_title(uint8_t protocol) {
-  return protocol == net::kTcp ? "TCP" : protocol == net::kUdp ? "UDP" : "SCTP";
+  switch (protocol) {
+    case net::kTcp:
+      return "TCP";
+    case net::kUdp:
+      return "UDP";
+    case net::kSctp:
+      return "SCTP";
+    default:
+      return "IP";  // the template of a mark service
+  }
 }
 
 const char* method_title(ForwardMethod method) {
@@ -375,10 +384,16 @@ std::string sessions_text(const std::vector<SessionRecord>& sessions, const Comm
     auto place = [&](const Endpoint& endpoint) {
       return place_text(endpoint, session.protocol, names);
     };
-    append(text, "%-3s %02u:%02u  %-11s %-18s %-18s %s\n", protocol_title(session.protocol),
+    append(text, "%-3s %02u:%02u  %-11s %-18s %-18s ", protocol_title(session.protocol),
            session.seconds_left / 60, session.seconds_left % 60,
-           std::string(name(session.state)).c_str(), place(session.client).c_str(),
-           place(session.virtual_endpoint).c_str(), place(session.server).c_str());
+           std::string(state_text(session)).c_str(), place(session.client).c_str(),
+           place(session.virtual_endpoint).c_str());
+    std::string server = place(session.server);
+    if (command.has(Option::kPersistentConn) && session.engine != PersistenceEngine::kNone) {
+      append(text, "%-16s %-18s ", server.c_str(), std::string(name(session.engine)).c_str());
+      server = session.engine_data.text();
+    }
+    text += server + "\n";
   }
   return text;
 }

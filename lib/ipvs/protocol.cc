@@ -69,6 +69,10 @@ class Row {
     begin(name) += text(json(value));
     return *this;
   }
+  Row& flag(std::string_view name, bool value) {
+    begin(name) += value ? "true" : "false";
+    return *this;
+  }
   Row& add(std::string_view name, const char* value) { return add(name, std::string_view(value)); }
   Row& add(const std::string& prefix, const Endpoint& endpoint) {
     begin(prefix + "address") += '"' + to_string(endpoint.address) + '"';
@@ -200,28 +204,45 @@ ServiceListing get_service(const json& row) {
 void append(std::string& to, const SessionRecord& session) {
   Row(to)
       .add("protocol", protocol_word(session.protocol))
-      .add("state", name(session.state))
+      .add("state", state_text(session))
+      .flag("is_template", session.is_template)
+      .add("fwmark", session.fwmark)
       .add("method", kMethods[static_cast<int>(session.method)])
       .add("seconds_left", session.seconds_left)
       .add("client_", session.client)
       .add("virtual_", session.virtual_endpoint)
-      .add("server_", session.server);
+      .add("server_", session.server)
+      .add("persistence_engine", name(session.engine))
+      .add("persistence_data", session.engine_data.text());
 }
 
 SessionRecord get_session(const json& row) {
   SessionRecord session;
   session.protocol = protocol_number(row.at("protocol").get<std::string>());
   auto state = row.at("state").get<std::string>();
-  int number = 0;
-  while (number < kStates && name(static_cast<State>(number)) != state) number++;
-  if (number == kStates) throw Malformed{"unknown state '" + state + "'"};
-  session.state = static_cast<State>(number);
+  session.is_template = row.at("is_template").get<bool>();
+  if (session.is_template) {
+    if (state != "NONE" && state != "ASSURED")
+      throw Malformed{"unknown state '" + state + "' of a template"};
+    session.is_assured = state == "ASSURED";
+  } else {
+    int number = 0;
+    while (number < kStates && name(static_cast<State>(number)) != state) number++;
+    if (number == kStates) throw Malformed{"unknown state '" + state + "'"};
+    session.state = static_cast<State>(number);
+  }
+  session.fwmark = row.at("fwmark").get<uint32_t>();
   session.method =
       static_cast<ForwardMethod>(index_of(kMethods, row.at("method").get<std::string>()));
   session.seconds_left = row.at("seconds_left").get<uint32_t>();
   session.client = get_endpoint(row, "client_");
   session.virtual_endpoint = get_endpoint(row, "virtual_");
   session.server = get_endpoint(row, "server_");
+  auto engine = row.at("persistence_engine").get<std::string>();
+  if (engine != name(PersistenceEngine::kNone) && engine != name(PersistenceEngine::kSip))
+    throw Malformed{"unknown persistence engine '" + engine + "'"};
+  session.engine = engine.empty() ? PersistenceEngine::kNone : PersistenceEngine::kSip;
+  session.engine_data = PersistenceData(row.at("persistence_data").get<std::string>());
   return session;
 }
 

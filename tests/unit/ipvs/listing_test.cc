@@ -88,13 +88,13 @@ TEST(Listing, Rates) {
 
 TEST(Listing, Sessions) {
   std::vector<SessionRecord> sessions(3);
-  sessions[0] = {net::kUdp,
-                 State::kUdp,
-                 ForwardMethod::kMasquerade,
-                 299,
-                 endpoint("10.0.0.1", 40000),
-                 endpoint("10.0.0.1", 53),
-                 endpoint("10.1.0.1", 53)};
+  sessions[0].protocol = net::kUdp;
+  sessions[0].state = State::kUdp;
+  sessions[0].method = ForwardMethod::kMasquerade;
+  sessions[0].seconds_left = 299;
+  sessions[0].client = endpoint("10.0.0.1", 40000);
+  sessions[0].virtual_endpoint = endpoint("10.0.0.1", 53);
+  sessions[0].server = endpoint("10.1.0.1", 53);
   sessions[1] = sessions[0];
   sessions[1].client = endpoint("2001:db8::1", 8080);
   sessions[1].virtual_endpoint = endpoint("2001:db8::1", 53);
@@ -113,6 +113,62 @@ TEST(Listing, Sessions) {
             "UDP 04:59  UDP         10.0.0.1:40000     10.0.0.1:53        10.1.0.1:53\n"
             "UDP 04:59  UDP         [2001:db8::1]:8080 [2001:db8::1]:53   [2001:db8::2]:53\n"
             "TCP 00:09  CLOSE       10.0.0.1:40001     10.0.0.1:80        10.1.0.1:8080\n");
+}
+
+/// The persistence templates of a recorded `ipvsadm -Lnc --persistent-conn`.
+std::vector<SessionRecord> templates() {
+  std::vector<SessionRecord> sessions(4);
+  for (SessionRecord& session : sessions) {
+    session.is_template = true;
+    session.seconds_left = 298;
+    session.client = endpoint("203.0.113.1", 0);
+    session.server = endpoint("10.1.0.1", 0);
+  }
+  sessions[0].fwmark = 9;
+  sessions[0].virtual_endpoint = mark_endpoint(9, Family::kV4);
+  sessions[1].fwmark = 10;
+  sessions[1].client = endpoint("2001:db8:cafe::1", 0);
+  sessions[1].virtual_endpoint = mark_endpoint(10, Family::kV6);
+  sessions[1].server = endpoint("2001:db8:1::1", 0);
+  sessions[2].protocol = net::kTcp;
+  sessions[2].is_assured = true;
+  sessions[2].virtual_endpoint = endpoint("198.51.100.1", 80);
+  sessions[2].server.port = 8080;
+  sessions[3].protocol = net::kUdp;
+  sessions[3].virtual_endpoint = endpoint("198.51.100.1", 5060);
+  sessions[3].server.port = 5060;
+  sessions[3].engine = PersistenceEngine::kSip;
+  sessions[3].engine_data = PersistenceData("a84b4c76e66710@pc33.example.org");
+  return sessions;
+}
+
+TEST(Listing, Templates) {
+  Command plain = list({"-n", "-c"}), with_engine = list({"-n", "-c", "--persistent-conn"});
+  EXPECT_EQ(sessions_text(templates(), plain, numeric_names()),
+            "IP  04:58  NONE        203.0.113.1:0      0.0.0.9:0          10.1.0.1:0\n"
+            "IP  04:58  NONE        [2001:db8:cafe::1]:0 [0:a::]:0          [2001:db8:1::1]:0\n"
+            "TCP 04:58  ASSURED     203.0.113.1:0      198.51.100.1:80    10.1.0.1:8080\n"
+            "UDP 04:58  NONE        203.0.113.1:0      198.51.100.1:5060  10.1.0.1:5060\n");
+  std::string text = sessions_head(with_engine) +
+                     sessions_text({templates()[2], templates()[3]}, with_engine, numeric_names());
+  EXPECT_EQ(text,
+            "IPVS connection entries\n"
+            "pro expire state       source             virtual            destination        "
+            "pe name          pe_data\n"
+            "TCP 04:58  ASSURED     203.0.113.1:0      198.51.100.1:80    10.1.0.1:8080\n"
+            "UDP 04:58  NONE        203.0.113.1:0      198.51.100.1:5060  10.1.0.1:5060    "
+            "sip                a84b4c76e66710@pc33.example.org\n");
+}
+
+TEST(Listing, TemplatesTravel) {
+  Reply reply;
+  reply.sessions = templates();
+  auto back = decode_reply(encode(reply)).value().sessions.value();
+  Command command = list({"-n", "-c", "--persistent-conn"});
+  EXPECT_EQ(sessions_text(back, command, numeric_names()),
+            sessions_text(templates(), command, numeric_names()));
+  EXPECT_EQ(back[1].fwmark, 10u);
+  EXPECT_EQ(sessions_json(back), sessions_json(templates()));
 }
 
 TEST(Listing, LongTimesHaveMoreDigits) {

@@ -33,10 +33,16 @@ Reply full_reply() {
   mark.config.key.endpoint.address = Ipv6{};
   reply.services = {service, mark};
   reply.sessions.emplace();
-  for (int state = 0; state < kStates; state++)
-    reply.sessions->push_back({net::kTcp, static_cast<State>(state), ForwardMethod::kDirectRoute,
-                               77, endpoint("10.0.0.9", 1), endpoint("10.0.0.1", 2),
-                               endpoint("10.1.0.1", 3)});
+  SessionRecord session;
+  session.protocol = net::kTcp;
+  session.seconds_left = 77;
+  session.client = endpoint("10.0.0.9", 1);
+  session.virtual_endpoint = endpoint("10.0.0.1", 2);
+  session.server = endpoint("10.1.0.1", 3);
+  for (int state = 0; state < kStates; state++) {
+    session.state = static_cast<State>(state);
+    reply.sessions->push_back(session);
+  }
   reply.cursor = UINT64_MAX;
   reply.timeouts.emplace();
   reply.timeouts->seconds[static_cast<int>(State::kUdp)] = 5;
