@@ -116,6 +116,7 @@ class Pass {
 
 int run(const Options& options) {
   ipvs::Configuration configuration;
+  configuration.set_knobs(options.knobs);
   if (auto loaded = load(configuration, options.rules); !loaded) return complain(loaded.error());
   auto reader = CaptureReader::open(options.read);
   if (!reader) return complain(reader.error());

@@ -14,7 +14,7 @@ namespace {
 
 po::options_description description(Options& o, std::string& mac,
                                     std::vector<std::string>& neighbours,
-                                    std::vector<std::string>& at) {
+                                    std::vector<std::string>& at, std::vector<std::string>& knobs) {
   po::options_description all(
       "shunt-replay [EAL options] -- --rules FILE --read IN.pcap [options]");
   auto add = all.add_options();
@@ -32,6 +32,7 @@ po::options_description description(Options& o, std::string& mac,
   add("mac", po::value(&mac), "only unicast frames to this address are ours");
   add("mtu", po::value(&o.mtu), "bytes of the longest IP packet that leaves (1500)");
   add("sessions", po::value(&o.sessions), "room for so many sessions (65536)");
+  add("sysctl", po::value(&knobs)->composing(), "NAME=VALUE: a knob of /proc/sys/net/ipv4/vs");
   add("seed", po::value(&o.seed), "of every random choice (0)");
   return all;
 }
@@ -74,7 +75,7 @@ Result<void> check(const Options& o) {
 Result<Options> parse_options(int argc, char** argv) {
   Options o;
   std::string mac;
-  std::vector<std::string> neighbours, at;
+  std::vector<std::string> neighbours, at, knobs;
   std::vector<std::string> own;
   char** split = std::find_if(argv + 1, argv + argc,
                               [](const char* word) { return std::strcmp(word, "--") == 0; });
@@ -83,7 +84,7 @@ Result<Options> parse_options(int argc, char** argv) {
   own.assign(has_split ? split + 1 : argv + 1, argv + argc);
   try {
     po::variables_map map;
-    auto all = description(o, mac, neighbours, at);
+    auto all = description(o, mac, neighbours, at, knobs);
     // No guessing of shortened names: an option means what it says in full.
     int style = po::command_line_style::default_style & ~po::command_line_style::allow_guessing;
     po::store(po::command_line_parser(own).options(all).positional({}).style(style).run(), map);
@@ -95,6 +96,11 @@ Result<Options> parse_options(int argc, char** argv) {
     if (auto result = read_neighbour(o, text); !result) return result.error();
   for (const std::string& text : at)
     if (auto result = read_at(o, text); !result) return result.error();
+  for (const std::string& text : knobs) {
+    auto setting = ipvs::parse_knob_setting(text);
+    if (!setting) return Error{"--sysctl " + text + ": " + setting.error().message, 2};
+    o.knobs.set(setting->knob, setting->value);
+  }
   std::stable_sort(o.at.begin(), o.at.end(),
                    [](const auto& a, const auto& b) { return a.seconds < b.seconds; });
   if (!mac.empty()) {
@@ -108,9 +114,9 @@ Result<Options> parse_options(int argc, char** argv) {
 std::string usage() {
   Options o;
   std::string mac;
-  std::vector<std::string> neighbours, at;
+  std::vector<std::string> neighbours, at, knobs;
   std::ostringstream text;
-  text << description(o, mac, neighbours, at);
+  text << description(o, mac, neighbours, at, knobs);
   return text.str();
 }
 

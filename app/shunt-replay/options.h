@@ -9,6 +9,7 @@
 
 #include "base/address.h"
 #include "base/result.h"
+#include "ipvs/knobs.h"
 
 namespace shunt::replay {
 
@@ -25,6 +26,7 @@ struct Options {
     std::string file;
   };
   std::vector<At> at;  ///< sorted by time
+  ipvs::Knobs knobs;
 };
 
 /// Errors carry status 2.

@@ -93,6 +93,7 @@ Result<int> run(const control::Conf& conf) {
   if (!mirror) return mirror.error();
 
   ipvs::Configuration configuration;
+  configuration.set_knobs(conf.knobs);
   Workers workers(**engine, configuration);
   control::Executor executor(configuration, workers.runtime());
   share::publish(configuration, (*engine)->board());

@@ -45,6 +45,7 @@ po::options_description keys() {
       ("masquerade-source", text("ADDR"), "that address (what the kernel would choose)")       //
       ("masquerade-ports", text("FIRST-LAST"), "its local ports (10000-32767)")                //
       ("kernel-rate", text("N"), "packets a second to the kernel, 0: no limit (20000)")        //
+      ("sysctl", text("NAME=VALUE"), "a knob of /proc/sys/net/ipv4/vs; once for each")         //
       ("eal", text("OPTIONS"), "options for DPDK's EAL");
   return table;
 }
@@ -176,6 +177,11 @@ Result<void> apply(Conf& conf, const std::string& key, const std::string& value)
   if (key == "kernel-rate") return set_number(conf.kernel_rate, 0, UINT32_MAX);
   if (key == "masquerade-source") return add_masquerade_source(conf, value);
   if (key == "eal") conf.eal = words(value);
+  if (key == "sysctl") {
+    auto setting = ipvs::parse_knob_setting(value);
+    if (!setting) return wrong(setting.error().message);
+    conf.knobs.set(setting->knob, setting->value);
+  }
   if (key == "workers") {
     if (value != "auto") return set_number(conf.workers, 1, 128);
     conf.workers = std::max(1u, available_cpus() - 1);

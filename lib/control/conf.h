@@ -11,6 +11,7 @@
 
 #include "base/address.h"
 #include "base/result.h"
+#include "ipvs/knobs.h"
 
 namespace shunt::control {
 
@@ -56,6 +57,7 @@ struct Conf {
   std::vector<std::string> masquerade;      ///< names of ports
   std::vector<Address> masquerade_sources;  ///< at most one of each family
   PortRange masquerade_ports{10000, 32767};
+  ipvs::Knobs knobs;              ///< sysctl = NAME=VALUE, once for each
   uint64_t kernel_rate = 20'000;  ///< packets a second handed to the kernel; 0: no limit
   std::vector<std::string> eal;   ///< EAL's options, the program's name not included
 };

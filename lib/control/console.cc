@@ -20,7 +20,7 @@ constexpr size_t kMaxLine = 64 * 1024;
 
 constexpr const char* kHelp =
     "show port stats all   packets and bytes of every port\n"
-    "show config           services and servers, as a rules file\n"
+    "show config           services, servers and changed knobs, as a rules file\n"
     "ipvsadm ARGUMENTS     any command of ipvsadm; its name may be left out, e.g. -L -n --stats\n"
     "ipvsadm -h            what ipvsadm knows\n"
     "help                  this text\n"
@@ -63,12 +63,14 @@ void Console::execute(const std::string& line) {
 }
 
 void Console::show(const std::string& what) {
-  if (what == "port stats all")
+  if (what == "port stats all") {
     x_out << x_actions.port_stats();
-  else if (what == "config")
+  } else if (what == "config") {
     execute("-S -n");
-  else
+    x_out << knob_rules(x_executor.knobs());
+  } else {
     x_out << "cannot show '" << what << "'; 'help' lists what there is\n";
+  }
 }
 
 Result<void> Console::read_from(sd_event* loop, int fd) {

@@ -30,7 +30,7 @@ Executor::Executor(Configuration& configuration, Runtime runtime)
 
 std::string Executor::answer(std::string_view line) {
   auto request = ipvs::decode_request(line);
-  if (!request) return encode(Reply{{error_at(0, request.error())}, {}, {}, {}, {}});
+  if (!request) return encode(Reply{{error_at(0, request.error())}, {}, {}, {}, {}, {}});
   return encode(execute(*request));
 }
 
@@ -70,6 +70,10 @@ Result<void> Executor::execute(const Command& command, uint64_t cursor, Reply& r
     return applied;
   }
   if (auto built = x_configuration.check_built(command); !built) return built;
+  if (command.verb == Verb::kShowKnobs) {
+    reply.knobs = x_configuration.knobs();
+    return {};
+  }
   if (command.verb != Verb::kList && command.verb != Verb::kSave)
     return Error{"'" + std::string(name(command.verb)) + "' is not for the daemon", 2};
   if (command.has(Option::kConnection)) {
@@ -110,6 +114,7 @@ void Executor::book(const Command& command) {
         x_accounts.zero_all();
       return;
     case Verb::kSetTimeouts:
+    case Verb::kSetKnob:
       break;
     default:
       if (const auto* service = x_configuration.find(key))

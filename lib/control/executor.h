@@ -42,6 +42,7 @@ class Executor {
   /// To be called every Estimator::kPeriod seconds.
   void tick() { x_accounts.tick(); }
 
+  const ipvs::Knobs& knobs() const { return x_configuration.knobs(); }
   /// All services with their counters, in the configuration's order.
   ipvs::Listing services() const;
 

@@ -57,6 +57,9 @@ const char* verb_text(Verb verb) {
       return "-h";
     case Verb::kVersion:
       return "-v";
+    case Verb::kShowKnobs:
+    case Verb::kSetKnob:
+      return "--sysctl";
   }
   return "";
 }
@@ -91,6 +94,10 @@ std::vector<std::string> to_arguments(const Command& command) {
 
   if (command.verb == Verb::kStartDaemon || command.verb == Verb::kStopDaemon)
     words.push_back(daemon.master ? "master" : "backup");
+  if (command.knob) {
+    words.emplace_back(row(*command.knob).name);
+    if (command.verb == Verb::kSetKnob) words.back() += "=" + std::to_string(command.knob_value);
+  }
   if (command.verb == Verb::kSetTimeouts)
     for (uint32_t seconds : command.timeouts) words.push_back(std::to_string(seconds));
   if (command.has(Option::kService))

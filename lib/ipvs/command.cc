@@ -77,6 +77,7 @@ const poptOption kPoptTable[] = {
     FLAG("tun-remcsum", 0, kTunRemcsumLong),
     FLAG("json", 0, kJsonLong),
     FLAG("atomic", 0, kAtomicLong),
+    {"sysctl", 0, POPT_ARG_STRING | POPT_ARGFLAG_OPTIONAL, nullptr, kSysctlLong, nullptr, nullptr},
     {nullptr, 0, 0, nullptr, 0, nullptr, nullptr},
 };
 #undef FLAG

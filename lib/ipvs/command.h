@@ -7,10 +7,12 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
+#include "ipvs/knobs.h"
 #include "ipvs/names.h"
 #include "ipvs/options.h"
 #include "ipvs/service.h"
@@ -36,6 +38,8 @@ struct Command {
   ServerConfig server;                 ///< meaningful if Option::kServer was given
   std::array<uint32_t, 3> timeouts{};  ///< --set: tcp, tcpfin, udp in seconds; 0 keeps
   SyncDaemonConfig daemon;
+  std::optional<Knob> knob;  ///< --sysctl; none: all are to be shown
+  int32_t knob_value = 0;    ///< of kSetKnob
   bool has(Option option) const { return given.has(option); }
   friend bool operator==(const Command&, const Command&) = default;
 };

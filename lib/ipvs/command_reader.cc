@@ -72,6 +72,8 @@ Result<void> CommandReader::read_verb(int option, const std::string& word) {
       x_command.daemon.master = word == "master";
       return set(start ? Verb::kStartDaemon : Verb::kStopDaemon);
     }
+    case kSysctlLong:
+      return read_knob(word);
     default:
       return hint(x_program);
   }
@@ -314,6 +316,22 @@ Result<void> CommandReader::read_group(const std::string& word) {
                        " mcast-group `" + word + "'");
   x_command.daemon.group = *group;
   return {};
+}
+
+Result<void> CommandReader::read_knob(const std::string& word) {
+  if (word.find('=') != word.npos) {
+    auto setting = parse_knob_setting(word);
+    if (!setting) return setting.error();
+    x_command.knob = setting->knob;
+    x_command.knob_value = setting->value;
+    return set(Verb::kSetKnob);
+  }
+  if (!word.empty()) {
+    auto knob = parse_knob(word);
+    if (!knob) return knob.error();
+    x_command.knob = *knob;
+  }
+  return set(Verb::kShowKnobs);
 }
 
 Result<void> CommandReader::finish_service() {

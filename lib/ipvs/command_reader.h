@@ -46,6 +46,7 @@ enum LongOption {
   kTunRemcsumLong,
   kJsonLong,
   kAtomicLong,
+  kSysctlLong,
 };
 
 /// One command being read; each method takes one step of it.
@@ -81,6 +82,7 @@ class CommandReader {
   Result<void> read_netmask(const std::string& word);
   Result<void> read_server(const std::string& word);
   Result<void> read_group(const std::string& word);
+  Result<void> read_knob(const std::string& word);
   Result<void> finish_service();
   Result<void> finish_server();
   /// Which options belong to which tunnel type.

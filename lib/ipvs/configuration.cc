@@ -61,6 +61,7 @@ bool Configuration::is_edit(Verb verb) {
     case Verb::kEditServer:
     case Verb::kDeleteServer:
     case Verb::kSetTimeouts:
+    case Verb::kSetKnob:
     case Verb::kZero:
       return true;
     default:
@@ -128,6 +129,9 @@ Result<void> Configuration::edit(const Command& command) {
           x_state.timeouts.seconds[static_cast<size_t>(kSet[i])] = command.timeouts[i];
       return {};
     }
+    case Verb::kSetKnob:
+      x_state.knobs.set(*command.knob, command.knob_value);
+      return {};
     case Verb::kZero:
       if (command.has(Option::kService) && !find(service.key)) return no_such_service();
       return {};

@@ -18,6 +18,7 @@
 #include "ipvs/command.h"
 #include "ipvs/engine.h"
 #include "ipvs/ids.h"
+#include "ipvs/knobs.h"
 #include "ipvs/protocol_state.h"
 #include "ipvs/service_table.h"
 
@@ -56,6 +57,9 @@ class Configuration {
   const std::map<ServiceKey, ConfiguredService>& services() const { return x_state.services; }
   const ConfiguredService* find(const ServiceKey& key) const;
   const Timeouts& timeouts() const { return x_state.timeouts; }
+  const Knobs& knobs() const { return x_state.knobs; }
+  /// Of a start's own settings (conf, command line); --sysctl comes by apply().
+  void set_knobs(const Knobs& knobs) { x_state.knobs = knobs; }
 
   /// Is there a server with this id now? (Its sessions go on; those of others are dropped.)
   bool is_configured(uint32_t server_id) const { return x_state.server_ids.is_held(server_id); }
@@ -72,6 +76,7 @@ class Configuration {
   struct Contents {
     std::map<ServiceKey, ConfiguredService> services;
     Timeouts timeouts;
+    Knobs knobs;
     Ids<ServiceKey> service_ids{kMaxServices};
     Ids<ServerName> server_ids{kMaxServers};
     uint32_t epochs = 0;  ///< given out so far

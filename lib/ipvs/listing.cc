@@ -405,4 +405,13 @@ std::string timeouts_text(const Timeouts& timeouts) {
   return text;
 }
 
+std::string knobs_text(const Knobs& knobs, const Command& command) {
+  std::string text;
+  for (int i = 0; i < kKnobs; i++) {
+    auto knob = static_cast<Knob>(i);
+    if (!command.knob || *command.knob == knob) text += knob_text(knob, knobs.of(knob)) + "\n";
+  }
+  return text;
+}
+
 }  // namespace shunt::ipvs

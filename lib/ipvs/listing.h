@@ -54,6 +54,8 @@ std::string sessions_text(const std::vector<SessionRecord>& sessions, const Comm
                           const Names& names);
 /// -L --timeout.
 std::string timeouts_text(const Timeouts& timeouts);
+/// --sysctl: all knobs, or the one `command` names.
+std::string knobs_text(const Knobs& knobs, const Command& command);
 
 /// Sorts as ipvsadm does: services by mark, family, protocol, address, port; servers by address and
 /// port. Addresses are compared by the sign of their 32-bit difference, which is no order across

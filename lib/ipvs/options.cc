@@ -45,6 +45,8 @@ constexpr std::array<VerbRow, kVerbs> kVerbTable = {{
     {"zero", kNothing, OptionSet(kService), kNothing},
     {"help", kNothing, kNothing, kNothing},
     {"version", kNothing, kNothing, kNothing},
+    {"sysctl", kNothing, OptionSet(kNumeric, kJson), kNothing},
+    {"sysctl", kNothing, kNothing, kNothing},
 }};
 
 // In the order of Option.

@@ -28,8 +28,10 @@ enum class Verb : uint8_t {
   kZero,
   kHelp,
   kVersion,
+  kShowKnobs,  ///< --sysctl [NAME], ours
+  kSetKnob,    ///< --sysctl NAME=VALUE, ours
 };
-inline constexpr int kVerbs = static_cast<int>(Verb::kVersion) + 1;
+inline constexpr int kVerbs = static_cast<int>(Verb::kSetKnob) + 1;
 
 enum class Option : uint8_t {
   kNumeric,

@@ -261,6 +261,21 @@ Timeouts get_timeouts(const json& row) {
   return timeouts;
 }
 
+void append(std::string& to, const Knobs& knobs, std::optional<Knob> only) {
+  Row object(to);
+  for (int i = 0; i < kKnobs; i++) {
+    auto knob = static_cast<Knob>(i);
+    if (!only || *only == knob) object.add(row(knob).name, knobs.of(knob));
+  }
+}
+
+Knobs get_knobs(const json& object) {
+  Knobs knobs;
+  for (int i = 0; i < kKnobs; i++)
+    knobs.set(static_cast<Knob>(i), object.at(kKnobTable[i].name).get<int32_t>());
+  return knobs;
+}
+
 void append(std::string& to_line, const Reply& reply) {
   Row row(to_line);
   append_array(row.begin("errors"), reply.errors, [](std::string& to, const CommandError& error) {
@@ -282,6 +297,7 @@ void append(std::string& to_line, const Reply& reply) {
                  [](std::string& to, const SessionRecord& session) { append(to, session); });
   if (reply.cursor) row.add("cursor", *reply.cursor);
   if (reply.timeouts) append(row.begin("timeouts"), *reply.timeouts);
+  if (reply.knobs) append(row.begin("knobs"), *reply.knobs, std::nullopt);
 }
 
 /// Runs `read` on the line's object; what it throws becomes a sentence.
@@ -342,6 +358,7 @@ Result<Reply> decode_reply(std::string_view line) {
     }
     if (object.contains("cursor")) reply.cursor = object.at("cursor").get<uint64_t>();
     if (object.contains("timeouts")) reply.timeouts = get_timeouts(object.at("timeouts"));
+    if (object.contains("knobs")) reply.knobs = get_knobs(object.at("knobs"));
     return reply;
   });
 }
@@ -376,6 +393,12 @@ std::string sessions_json(const std::vector<SessionRecord>& sessions) {
 std::string timeouts_json(const Timeouts& timeouts) {
   std::string line;
   append(line, timeouts);
+  return line + "\n";
+}
+
+std::string knobs_json(const Knobs& knobs, std::optional<Knob> knob) {
+  std::string line;
+  append(line, knobs, knob);
   return line + "\n";
 }
 

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "ipvs/knobs.h"
 #include "ipvs/listing.h"
 #include "ipvs/session_record.h"
 
@@ -45,6 +46,7 @@ struct Reply {
   std::optional<std::vector<SessionRecord>> sessions;
   std::optional<uint64_t> cursor;  ///< there are more sessions
   std::optional<Timeouts> timeouts;
+  std::optional<Knobs> knobs;
 };
 
 /// One line without its newline. A decoding error says what is wrong with the line.
@@ -58,5 +60,7 @@ std::string services_json(const Listing& listing);
 /// The flat objects of an array of sessions, joined by commas.
 std::string sessions_json(const std::vector<SessionRecord>& sessions);
 std::string timeouts_json(const Timeouts& timeouts);
+/// Of all knobs, or of one.
+std::string knobs_json(const Knobs& knobs, std::optional<Knob> knob);
 
 }  // namespace shunt::ipvs

@@ -30,8 +30,8 @@ Result<void> apply(Configuration& configuration, std::vector<Command> commands,
       if (auto built = configuration.check_built(*command); !built)
         return at_line(number, built.error().message);
       return at_line(number, "'" + std::string(name(command->verb)) +
-                                 "' is no rule: only commands that change services, servers or "
-                                 "timeouts belong here");
+                                 "' is no rule: only commands that change services, servers, "
+                                 "timeouts or knobs belong here");
     }
     commands.push_back(std::move(*command));
     lines.push_back(number);

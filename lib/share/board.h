@@ -10,6 +10,7 @@
 
 #include "base/result.h"
 #include "ipvs/drop_reason.h"
+#include "ipvs/knobs.h"
 #include "ipvs/load.h"
 #include "ipvs/service_table.h"
 #include "ipvs/session_record.h"
@@ -39,6 +40,22 @@ class SharedTimeouts {
 
  private:
   std::array<std::atomic<uint32_t>, ipvs::kStates> x_seconds{};
+};
+
+/// The kernel's knobs (writer: control; `--sysctl`).
+class SharedKnobs {
+ public:
+  SharedKnobs() { set(ipvs::Knobs{}); }
+  void set(const ipvs::Knobs& knobs) {
+    for (int i = 0; i < ipvs::kKnobs; i++)
+      x_values[i].store(knobs.of(static_cast<ipvs::Knob>(i)), std::memory_order_relaxed);
+  }
+  int32_t of(ipvs::Knob knob) const {
+    return x_values[static_cast<int>(knob)].load(std::memory_order_relaxed);
+  }
+
+ private:
+  std::array<std::atomic<int32_t>, ipvs::kKnobs> x_values{};
 };
 
 /// Which server ids are configured now (writer: control). A session whose server is not, drops.
@@ -143,6 +160,7 @@ class Board {
   Published<ipvs::ServiceTable> services;  // writer: control
   Published<Routes> routes;                // writer: control
   SharedTimeouts timeouts;                 // writer: control
+  SharedKnobs knobs;                       // writer: control
   ConfiguredServers configured;            // writer: control
   std::unique_ptr<NextHops> next_hops;     // writer: control
   std::vector<std::unique_ptr<WorkerDesk>> desks;

@@ -17,6 +17,7 @@ bool publish(ipvs::Configuration& configuration, Board& board) {
   for (const auto& service : next->services())
     for (const ipvs::Server& server : service->servers) board.configured.set(server.id, true);
   board.timeouts.set(configuration.timeouts());
+  board.knobs.set(configuration.knobs());
   if (next.get() != before) board.services.publish(std::move(next), board.quiescence);
   return true;
 }

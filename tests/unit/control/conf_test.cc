@@ -70,6 +70,8 @@ masquerade-source = 2001:db8::1
 masquerade-ports = 1024-9999
 kernel-rate = 0
 eal = -l 0-4  --no-huge
+sysctl = conn_reuse_mode=0
+sysctl = net.ipv4.vs.drop_packet = 3
 )");
   ASSERT_TRUE(conf) << conf.error().message;
   EXPECT_EQ(conf->rules, "/etc/shunt/services.rules");
@@ -90,6 +92,20 @@ eal = -l 0-4  --no-huge
   EXPECT_EQ(conf->masquerade_ports, (PortRange{1024, 9999}));
   EXPECT_EQ(conf->kernel_rate, 0u);
   EXPECT_EQ(conf->eal, (std::vector<std::string>{"-l", "0-4", "--no-huge"}));
+  EXPECT_EQ(ipvs::knob_rules(conf->knobs), "--sysctl conn_reuse_mode=0\n--sysctl drop_packet=3\n");
+}
+
+TEST_F(ConfTest, KnobsOfTheCommandLineComeBeforeTheFile) {
+  auto conf = file("port = p0 eth1\nsysctl = drop_entry=1\nsysctl = sloppy_tcp=1\n",
+                   {"--sysctl", "drop_entry=3"});
+  ASSERT_TRUE(conf) << conf.error().message;
+  EXPECT_EQ(ipvs::knob_rules(conf->knobs), "--sysctl drop_entry=3\n--sysctl sloppy_tcp=1\n");
+  auto bad = file("port = p0 eth1\nsysctl = sync_ports=1\n");
+  ASSERT_FALSE(bad);
+  EXPECT_EQ(bad.error().message, x_path +
+                                     ":2: 'sync_ports' means nothing here: there is no connection "
+                                     "synchronization yet");
+  EXPECT_EQ(bad.error().status, 2);
 }
 
 TEST_F(ConfTest, CommandLineComesBeforeTheFile) {

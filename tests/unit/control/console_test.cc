@@ -57,6 +57,8 @@ TEST_F(ConsoleTest, SpeaksIpvsadm) {
   EXPECT_EQ(say("  show   config "),
             "-A -t 10.0.0.1:80 -s rr\n-a -t 10.0.0.1:80 -r 10.1.0.1:80 -m -w 1\n");
   EXPECT_EQ(say("ipvsadm"), say("-L -n"));
+  EXPECT_EQ(say("--sysctl sloppy_tcp=1"), "");
+  EXPECT_NE(say("show config").find("-w 1\n--sysctl sloppy_tcp=1\n"), std::string::npos);
   EXPECT_NE(say("-Ln").find("10.1.0.1:80"), std::string::npos);
   EXPECT_EQ(say("-Lx"), "-Lx: missing argument\n");
   EXPECT_EQ(say("-R"), "");

@@ -155,6 +155,36 @@ TEST_F(ExecutorTest, NotBuiltYet) {
   EXPECT_EQ(x_published, 0);
 }
 
+TEST_F(ExecutorTest, TurnsKnobs) {
+  std::string all = run("--sysctl");
+  EXPECT_TRUE(all.starts_with("net.ipv4.vs.am_droprate = 10\nnet.ipv4.vs.amemthresh = 1024\n"))
+      << all;
+  EXPECT_EQ(std::count(all.begin(), all.end(), '\n'), ipvs::kKnobs);
+  EXPECT_EQ(x_published, 0);
+  EXPECT_EQ(run("--sysctl conn_reuse_mode=0"), "");
+  EXPECT_EQ(run("--sysctl net.ipv4.vs.sloppy_tcp=1"), "");
+  EXPECT_EQ(x_published, 2);
+  EXPECT_EQ(run("--sysctl conn_reuse_mode"), "net.ipv4.vs.conn_reuse_mode = 0\n");
+  EXPECT_EQ(run("--sysctl conn_reuse_mode --json"), "{\"conn_reuse_mode\":0}\n");
+  EXPECT_TRUE(run("--sysctl --json").starts_with("{\"am_droprate\":10,\"amemthresh\":1024,"));
+  EXPECT_EQ(run("--sysctl drop_entry=4"),
+            "ERR '4' is no value of drop_entry, which is a number from 0 to 3\n");
+  EXPECT_EQ(x_status, 255);
+  EXPECT_EQ(run("--sysctl sync_ports"),
+            "ERR 'sync_ports' means nothing here: there is no connection synchronization yet\n");
+  EXPECT_EQ(x_status, 255);
+  EXPECT_EQ(run("--sysctl drop_entry=3 -n"),
+            "ERR Illegal 'numeric' option with the 'sysctl' command\n");
+  EXPECT_EQ(x_status, 2);
+  EXPECT_EQ(run("-R", "--sysctl drop_entry=3\n--sysctl drop_entry\n"),
+            "net.ipv4.vs.drop_entry = 3\n");
+  auto rules = x_executor.load_rules("--sysctl drop_entry=1\n", "f", ipvs::numeric_names());
+  EXPECT_TRUE(rules);
+  EXPECT_EQ(run("--sysctl drop_entry"), "net.ipv4.vs.drop_entry = 1\n");
+  EXPECT_TRUE(x_executor.load_rules("", "f", ipvs::numeric_names()));
+  EXPECT_EQ(run("--sysctl drop_entry"), "net.ipv4.vs.drop_entry = 1\n") << "as timeouts stay";
+}
+
 TEST_F(ExecutorTest, LoadsRules) {
   run("-A -t 10.0.0.9:80 -s rr");
   auto bad = x_executor.load_rules("-A -t 10.0.0.1:80 -s rr\nx\n", "f", ipvs::numeric_names());

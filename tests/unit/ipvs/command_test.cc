@@ -259,6 +259,10 @@ const char* const kGoodLines[] = {
     "--start-daemon backup --mcast-interface lo --syncid 3 --mcast-group 224.0.0.9",
     "--stop-daemon master",
     "-L --json",
+    "--sysctl",
+    "--sysctl --json",
+    "--sysctl drop_entry",
+    "--sysctl net.ipv4.vs.amemthresh=-5",
 };
 
 TEST(Command, WordsOfACommandGiveTheCommand) {

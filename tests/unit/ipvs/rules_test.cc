@@ -41,8 +41,8 @@ TEST(Rules, AnErrorNamesItsLineAndChangesNothing) {
   EXPECT_EQ(load(configuration, good + "hello"),
             "services.rules:3: not a command of ipvsadm: hello");
   EXPECT_EQ(load(configuration, good + "-L"),
-            "services.rules:3: 'list' is no rule: only commands that change services, servers or "
-            "timeouts belong here");
+            "services.rules:3: 'list' is no rule: only commands that change services, servers, "
+            "timeouts or knobs belong here");
   EXPECT_EQ(load(configuration, good + "--start-daemon master"),
             "services.rules:3: not built yet: --start-daemon");
   EXPECT_EQ(load(configuration, good + "-A -f 1 -s rr -6 -t"),
