@@ -9,6 +9,8 @@
 #include <sstream>
 
 #include "capture.h"
+#include "control/executor.h"
+#include "ipvs/ipvsadm.h"
 #include "ipvs/rules.h"
 #include "options.h"
 #include "report.h"
@@ -22,29 +24,61 @@ int complain(const Error& error) {
   return error.status;
 }
 
-/// Applies the commands of a file, all or none.
-Result<void> load(ipvs::Configuration& configuration, const std::string& path) {
+Result<std::string> text_of(const std::string& path) {
   std::ifstream file(path);
   std::ostringstream text;
   text << file.rdbuf();
   if (!file) return Error{"cannot read " + path + ": " + std::strerror(errno), 2};
-  return ipvs::apply_rules(configuration, text.str(), path, ipvs::system_names());
+  return text.str();
 }
 
-/// Applies the command files that are due.
-Result<void> apply_due(const Options& options, size_t& next, double seconds,
-                       ipvs::Configuration& configuration, Rig& rig, Names& names) {
-  bool changed = false;
-  for (; next < options.at.size() && options.at[next].seconds <= seconds; next++) {
-    if (auto done = load(configuration, options.at[next].file); !done) return done.error();
-    changed = true;
-  }
-  if (changed) {
-    rig.publish(configuration);
-    names.learn(*configuration.table());
-  }
-  return {};
+/// Applies the first rules, all or none.
+Result<void> load(ipvs::Configuration& configuration, const std::string& path) {
+  auto text = text_of(path);
+  if (!text) return text.error();
+  return ipvs::apply_rules(configuration, *text, path, ipvs::system_names());
 }
+
+/// The daemon's executor over the rig, and the command files that come due.
+struct Control {
+  Control(ipvs::Configuration& configuration, Rig& rig)
+      : configuration(configuration), executor(configuration, rig.runtime(configuration)) {}
+
+  /// Carries out commands and makes the result the worker's; no commands: what is configured.
+  Result<void> apply(const std::string& text, const std::string& path) {
+    if (auto done = executor.apply_rules(text, path, ipvs::system_names()); !done)
+      return done.error();
+    names.learn(*configuration.table());
+    return {};
+  }
+
+  Result<void> apply_due(const Options& options, size_t& next, double seconds) {
+    for (; next < options.at.size() && options.at[next].seconds <= seconds; next++) {
+      auto text = text_of(options.at[next].file);
+      if (!text) return text.error();
+      if (auto done = apply(*text, options.at[next].file); !done) return done.error();
+    }
+    return {};
+  }
+
+  /// What `shuntadm WORDS` would print.
+  Result<std::string> listing(const std::string& words) {
+    std::istringstream in;
+    std::ostringstream out, err;
+    auto ask = [this](const ipvs::Request& request) -> Result<ipvs::Reply> {
+      return executor.execute(request);
+    };
+    auto names = ipvs::numeric_names();
+    int status = ipvs::run_ipvsadm(ipvs::split_line(words, "shuntadm"), "shuntadm", names, ask,
+                                   {in, out, err});
+    if (status != 0) return Error{"--list " + words + ": " + err.str(), status};
+    return out.str();
+  }
+
+  ipvs::Configuration& configuration;
+  control::Executor executor;
+  Names names;
+};
 
 struct Outputs {
   std::optional<CaptureWriter> nic, kernel;
@@ -71,8 +105,8 @@ struct Outputs {
 /// One pass over the capture. `clock` never goes back; the pass begins at `start`.
 class Pass {
  public:
-  Pass(const Options& options, ipvs::Configuration& configuration, Rig& rig, Names& names)
-      : x_options(options), x_configuration(configuration), x_rig(rig), x_names(names) {}
+  Pass(const Options& options, Control& control, Rig& rig)
+      : x_options(options), x_control(control), x_rig(rig) {}
 
   Result<void> run(CaptureReader& reader, uint64_t& shown_time) {
     Record record;
@@ -84,8 +118,7 @@ class Pass {
       uint64_t elapsed = latest - *first;
       if (x_packets == 0) x_begin = *first;
       uint64_t now = x_shift + elapsed;
-      if (auto done = apply_due(x_options, x_next_at, static_cast<double>(now) / 1e9,
-                                x_configuration, x_rig, x_names);
+      if (auto done = x_control.apply_due(x_options, x_next_at, static_cast<double>(now) / 1e9);
           !done)
         return done.error();
       shown_time = record.nanoseconds + x_shift;
@@ -101,13 +134,12 @@ class Pass {
   void print(double seconds) const {
     for (const dataplane::Fate& fate : x_rig.fates())
       std::printf("#%llu %.6f %s\n", static_cast<unsigned long long>(x_packets), seconds,
-                  explain(fate, x_names).c_str());
+                  explain(fate, x_control.names).c_str());
   }
 
   const Options& x_options;
-  ipvs::Configuration& x_configuration;
+  Control& x_control;
   Rig& x_rig;
-  Names& x_names;
   uint64_t x_begin = 0;  ///< the clock starts at the capture's own time
   uint64_t x_shift = 0;  ///< of this pass against the first one
   uint64_t x_packets = 0;
@@ -134,10 +166,9 @@ int run(const Options& options) {
   (*rig)->to_nic = sink(outputs->nic);
   (*rig)->to_kernel = sink(outputs->kernel);
 
-  Names names;
-  (*rig)->publish(configuration);
-  names.learn(*configuration.table());
-  Pass pass(options, configuration, **rig, names);
+  Control control(configuration, **rig);
+  if (auto applied = control.apply("", options.rules); !applied) return complain(applied.error());
+  Pass pass(options, control, **rig);
   Summary summary;
   auto started = std::chrono::steady_clock::now();
   for (uint64_t i = 0; i < options.loop; i++) {
@@ -151,6 +182,11 @@ int run(const Options& options) {
   summary.seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   summary.truncated = reader->truncated();
+  for (const std::string& words : options.list) {
+    auto listing = control.listing(words);
+    if (!listing) return complain(listing.error());
+    summary.listings.push_back(std::move(*listing));
+  }
   std::fputs(options.json ? (to_json(**rig, configuration, summary) + "\n").c_str()
                           : to_text(**rig, summary).c_str(),
              stdout);

@@ -27,6 +27,7 @@ struct Options {
   };
   std::vector<At> at;  ///< sorted by time
   ipvs::Knobs knobs;
+  std::vector<std::string> list;  ///< commands of shuntadm to answer at the end
 };
 
 /// Errors carry status 2.

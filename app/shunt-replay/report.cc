@@ -175,6 +175,7 @@ std::string to_json(Rig& rig, ipvs::Configuration& configuration, const Summary&
               {"sessions", sessions_now(c)},
               {"services", services_json(rig, *configuration.table())},
               {"connections", connections_json(rig)},
+              {"listings", summary.listings},
               {"truncated", summary.truncated},
               {"timing", {{"seconds", summary.seconds}}}};
   return all.dump(2);
@@ -195,6 +196,7 @@ std::string to_text(Rig& rig, const Summary& summary) {
     if (uint64_t n = c.dropped[i].get())
       row("dropped " + std::string(ipvs::kDropReasonTable[i].name), n);
   row("sessions", sessions_now(c));
+  for (const std::string& listing : summary.listings) text << listing;
   if (summary.truncated) text << "the capture's last record was cut short\n";
   return text.str();
 }

@@ -34,7 +34,8 @@ std::string explain(const dataplane::Fate& fate, const Names& names);
 
 struct Summary {
   bool truncated = false;
-  double seconds = 0;  ///< of wall clock
+  std::vector<std::string> listings;  ///< answers to --list
+  double seconds = 0;                 ///< of wall clock
 };
 
 std::string to_json(Rig& rig, ipvs::Configuration& configuration, const Summary& summary);

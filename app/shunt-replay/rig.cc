@@ -103,6 +103,23 @@ Rig::~Rig() {
   if (x_worker) x_worker->release();
 }
 
+control::Runtime Rig::runtime(ipvs::Configuration& configuration) {
+  control::Runtime runtime;
+  runtime.server = [this](uint32_t id) {
+    const share::ServerCounters& c = counters().servers[id];
+    return control::ServerFacts{c.active.get(),
+                                c.inactive.get(),
+                                {c.connections.get(), c.in_packets.get(), c.out_packets.get(),
+                                 c.in_bytes.get(), c.out_bytes.get()}};
+  };
+  runtime.sessions = [this](uint64_t& cursor, size_t) {
+    cursor = 0;
+    return sessions();
+  };
+  runtime.publish = [this, &configuration](auto, const auto&) { publish(configuration); };
+  return runtime;
+}
+
 void Rig::publish(ipvs::Configuration& configuration) {
   share::publish(configuration, *x_board);
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "control/executor.h"
 #include "dataplane/ring_port.h"
 #include "dataplane/worker.h"
 #include "ipvs/configuration.h"
@@ -28,6 +29,8 @@ class Rig {
   static Result<std::unique_ptr<Rig>> create(const Options& options);
   ~Rig();
 
+  /// What the daemon's executor asks of the running appliance. Must not outlive the rig.
+  control::Runtime runtime(ipvs::Configuration& configuration);
   /// Makes what `configuration` says now the worker's.
   void publish(ipvs::Configuration& configuration);
 

@@ -128,11 +128,23 @@ void Executor::book(const Command& command) {
 Result<void> Executor::load_rules(const std::string& text, const std::string& file,
                                   const ipvs::Names& names) {
   if (auto applied = replace_rules(x_configuration, text, file, names); !applied) return applied;
+  settle();
+  return {};
+}
+
+Result<void> Executor::apply_rules(const std::string& text, const std::string& file,
+                                   const ipvs::Names& names) {
+  if (auto applied = ipvs::apply_rules(x_configuration, text, file, names); !applied)
+    return applied;
+  settle();
+  return {};
+}
+
+void Executor::settle() {
   x_accounts.keep_only(x_configuration);
   for (const auto& [key, service] : x_configuration.services()) x_accounts.follow(service);
   x_changed = true;
   publish();
-  return {};
 }
 
 void Executor::publish() {

@@ -38,6 +38,9 @@ class Executor {
   /// Makes the rules file's text the whole configuration, or changes nothing (rules.h).
   Result<void> load_rules(const std::string& text, const std::string& file,
                           const ipvs::Names& names);
+  /// Carries out the text's lines on top of what is configured, or changes nothing (rules.h).
+  Result<void> apply_rules(const std::string& text, const std::string& file,
+                           const ipvs::Names& names);
 
   /// To be called every Estimator::kPeriod seconds.
   void tick() { x_accounts.tick(); }
@@ -52,6 +55,8 @@ class Executor {
   /// Books what a successful edit has changed.
   void book(const ipvs::Command& command);
   void publish();
+  /// Books and publishes whatever a rules file has made of the configuration.
+  void settle();
 
   ipvs::Configuration& x_configuration;
   Runtime x_runtime;
