@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "control/board_facts.h"
 #include "dataplane/stages.h"
 #include "share/publish.h"
 
@@ -105,13 +106,7 @@ Rig::~Rig() {
 
 control::Runtime Rig::runtime(ipvs::Configuration& configuration) {
   control::Runtime runtime;
-  runtime.server = [this](uint32_t id) {
-    const share::ServerCounters& c = counters().servers[id];
-    return control::ServerFacts{c.active.get(),
-                                c.inactive.get(),
-                                {c.connections.get(), c.in_packets.get(), c.out_packets.get(),
-                                 c.in_bytes.get(), c.out_bytes.get()}};
-  };
+  runtime.server = [this](uint32_t id) { return control::server_facts(*x_board, id); };
   runtime.sessions = [this](uint64_t& cursor, size_t) {
     cursor = 0;
     return sessions();

@@ -5,6 +5,7 @@
 
 #include <chrono>
 
+#include "control/board_facts.h"
 #include "share/publish.h"
 
 namespace shunt::daemon {
@@ -47,26 +48,10 @@ bool wait_for(share::WorkerDesk& desk, const share::SessionDump* dump) {
 
 control::Runtime Workers::runtime() {
   control::Runtime runtime;
-  runtime.server = [this](uint32_t id) { return server(id); };
+  runtime.server = [this](uint32_t id) { return control::server_facts(x_engine.board(), id); };
   runtime.sessions = [this](uint64_t& cursor, size_t most) { return sessions(cursor, most); };
   runtime.publish = [this](auto, const ipvs::Timeouts&) { publish(); };
   return runtime;
-}
-
-control::ServerFacts Workers::server(uint32_t id) const {
-  control::ServerFacts facts;
-  ipvs::Loads::Sum load = x_engine.board().loads.of(id);
-  facts.active = load.active;
-  facts.inactive = load.inactive;
-  for (auto& desk : x_engine.board().desks) {
-    const share::ServerCounters& c = desk->counters.servers[id];
-    facts.totals.connections += c.connections.get();
-    facts.totals.in_packets += c.in_packets.get();
-    facts.totals.out_packets += c.out_packets.get();
-    facts.totals.in_bytes += c.in_bytes.get();
-    facts.totals.out_bytes += c.out_bytes.get();
-  }
-  return facts;
 }
 
 std::vector<ipvs::SessionRecord> Workers::sessions(uint64_t& number, size_t most) {

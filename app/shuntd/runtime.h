@@ -19,7 +19,6 @@ class Workers {
   void tick();
 
  private:
-  control::ServerFacts server(uint32_t id) const;
   std::vector<ipvs::SessionRecord> sessions(uint64_t& cursor, size_t most);
   void publish();
 

@@ -107,7 +107,7 @@ ipvs::ServiceListing Accounts::listing(const ipvs::ConfiguredService& service) c
     if (server == account.servers.end()) continue;
     ServerFacts facts = x_read(configured.id);
     total = plus(total, minus(facts.totals, server->second.joined));
-    listing.servers.push_back({configured.config, facts.active, facts.inactive, 0,
+    listing.servers.push_back({configured.config, facts.active, facts.inactive, facts.persistent,
                                minus(facts.totals, server->second.base),
                                server->second.estimator.rates()});
   }

@@ -18,7 +18,7 @@ namespace shunt::control {
 
 /// What the workers have counted for a server id, summed over them.
 struct ServerFacts {
-  uint64_t active = 0, inactive = 0;
+  uint64_t active = 0, inactive = 0, persistent = 0;
   ipvs::Counters totals;
 };
 

@@ -73,7 +73,7 @@ TEST_F(ExecutorTest, PublishesChangesOnly) {
 TEST_F(ExecutorTest, ShowsWhatWorkersCount) {
   run("-A -t 10.0.0.1:80 -s rr");
   run("-a -t 10.0.0.1:80 -r 10.1.0.1 -m");
-  x_facts[0] = {2, 3, {100, 200, 300, 400, 500}};
+  x_facts[0] = {2, 3, 0, {100, 200, 300, 400, 500}};
   EXPECT_EQ(run("-L -n -t 10.0.0.1:80"),
             "Prot LocalAddress:Port Scheduler Flags\n"
             "  -> RemoteAddress:Port           Forward Weight ActiveConn InActConn\n"
