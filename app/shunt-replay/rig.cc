@@ -1,9 +1,6 @@
 #include "rig.h"
 
-#include <rte_eal.h>
-#include <rte_errno.h>
 #include <rte_mbuf.h>
-#include <sched.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -11,6 +8,7 @@
 
 #include "control/board_facts.h"
 #include "dataplane/stages.h"
+#include "share/eal.h"
 #include "share/publish.h"
 
 namespace shunt::replay {
@@ -42,24 +40,11 @@ Result<void> start_eal(const Options& options) {
   // EAL keeps its files in XDG_RUNTIME_DIR; an unprivileged user may have none.
   if (const char* dir = getenv("XDG_RUNTIME_DIR"); geteuid() != 0 && (!dir || access(dir, W_OK)))
     setenv("XDG_RUNTIME_DIR", "/tmp", 1);
-  int cpu = sched_getcpu();
-  std::vector<std::string> words = {"shunt-replay",
-                                    "--no-pci",
-                                    "--no-huge",
-                                    "--no-shconf",
-                                    "--no-telemetry",
-                                    "--iova-mode=va",
-                                    "-m",
-                                    "1024",
-                                    "--log-level=lib.eal:error",
-                                    "--lcores=0@" + std::to_string(cpu < 0 ? 0 : cpu),
-                                    "--file-prefix=shunt-replay-" + std::to_string(getpid())};
+  std::vector<std::string> words = share::words_of_lone_program("shunt-replay");
+  words.insert(words.end(), {"--no-huge", "--no-shconf", "-m", "1024"});
   words.insert(words.end(), options.eal.begin(), options.eal.end());
-  std::vector<char*> argv;
-  for (std::string& word : words) argv.push_back(word.data());
-  if (rte_eal_init(static_cast<int>(argv.size()), argv.data()) < 0)
-    return Error{std::string("DPDK's EAL does not start: ") + rte_strerror(rte_errno) +
-                 "; are the options before -- EAL options?"};
+  if (auto started = share::start_eal(std::move(words)); !started)
+    return Error{started.error().message + "; are the options before -- EAL options?"};
   return {};
 }
 

@@ -1,5 +1,3 @@
-#include <rte_eal.h>
-#include <rte_errno.h>
 #include <sched.h>
 #include <spdlog/spdlog.h>
 
@@ -7,6 +5,7 @@
 #include <fstream>
 
 #include "engine.h"
+#include "share/eal.h"
 
 namespace shunt::daemon {
 
@@ -89,11 +88,8 @@ Result<void> start_eal(const control::Conf& conf) {
   }
   if (!pci && !has_option(own, {"--no-pci"})) words.push_back("--no-pci");
   words.insert(words.end(), own.begin(), own.end());
-  std::vector<char*> argv;
-  for (std::string& word : words) argv.push_back(word.data());
-  if (rte_eal_init(static_cast<int>(argv.size()), argv.data()) < 0)
-    return Error{std::string("DPDK's EAL does not start: ") + rte_strerror(rte_errno) +
-                 "; see its lines above, and `eal =` in " + conf.conf};
+  if (auto started = share::start_eal(std::move(words)); !started)
+    return Error{started.error().message + "; see its lines above, and `eal =` in " + conf.conf};
   return {};
 }
 

@@ -5,23 +5,10 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-#include "net/headers.h"
+#include <cstring>
 
 namespace shunt::ipvs {
 namespace {
-
-const char* protocol_name(uint8_t protocol) {
-  switch (protocol) {
-    case net::kTcp:
-      return "tcp";
-    case net::kUdp:
-      return "udp";
-    case net::kSctp:
-      return "sctp";
-    default:
-      return nullptr;
-  }
-}
 
 std::optional<Ipv4> look_up_address(const std::string& host) {
   // No top-level domain is a number: what ends in a digit after a dot is a mistyped address, and no
@@ -66,6 +53,12 @@ std::optional<std::string> look_up_service(uint16_t port, uint8_t protocol) {
 }
 
 }  // namespace
+
+const char* protocol_name(uint8_t protocol) {
+  for (const ProtocolName& row : kProtocolNames)
+    if (row.protocol == protocol) return row.name;
+  return nullptr;
+}
 
 Names system_names() {
   return {look_up_address, look_up_port, look_up_host, look_up_service};

@@ -1,7 +1,7 @@
-// Names of hosts and ports, both ways, behind four functions.
+// Names of hosts and ports, both ways, behind four functions; and of protocols.
 //
 // The client looks names up (it may wait for DNS); the daemon never does: it parses and lists with
-// numeric_names(). Callers: parse_command(), the listings.
+// numeric_names(). Callers: parse_command(), the listings; of protocols, the socket's protocol too.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +10,7 @@
 #include <string>
 
 #include "base/address.h"
+#include "net/headers.h"
 
 namespace shunt::ipvs {
 
@@ -21,6 +22,16 @@ struct Names {
   std::function<std::optional<std::string>(const Ipv4& address)> host;
   std::function<std::optional<std::string>(uint16_t port, uint8_t protocol)> service;
 };
+
+struct ProtocolName {
+  uint8_t protocol;
+  const char* name;
+};
+/// The protocols of services, as /etc/protocols writes them.
+inline constexpr ProtocolName kProtocolNames[] = {
+    {net::kTcp, "tcp"}, {net::kUdp, "udp"}, {net::kSctp, "sctp"}};
+/// Null for all others.
+const char* protocol_name(uint8_t protocol);
 
 /// Ask the system's resolver; may block.
 Names system_names();

@@ -4,7 +4,7 @@
 #include <concepts>
 #include <nlohmann/json.hpp>
 
-#include "net/headers.h"
+#include "ipvs/names.h"
 
 namespace shunt::ipvs {
 namespace {
@@ -27,22 +27,14 @@ size_t index_of(const char* const (&words)[N], const std::string& word) {
 }
 
 std::string protocol_word(uint8_t protocol) {
-  switch (protocol) {
-    case net::kTcp:
-      return "tcp";
-    case net::kUdp:
-      return "udp";
-    case net::kSctp:
-      return "sctp";
-    default:
-      return std::to_string(protocol);
-  }
+  const char* name = protocol_name(protocol);
+  return name ? name : std::to_string(protocol);
 }
 
 uint8_t protocol_number(const std::string& word) {
-  for (uint8_t protocol : {net::kTcp, net::kUdp, net::kSctp})
-    if (word == protocol_word(protocol)) return protocol;
-  if (word == "0") return 0;
+  for (const ProtocolName& row : kProtocolNames)
+    if (word == row.name) return row.protocol;
+  if (word == "0") return 0;  // of a mark service
   throw Malformed{"unknown protocol '" + word + "'"};
 }
 

@@ -3,10 +3,7 @@
 // Prints JSON: of each path and number of sessions the rates of every round in packets per second
 // of this thread's CPU time, worker and macswap taking turns. scripts/bench makes a table of it.
 // Exit status: 0, 1 what was measured did not work, 2 usage.
-#include <rte_eal.h>
-#include <sched.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <bit>
 #include <boost/program_options.hpp>
@@ -16,6 +13,7 @@
 
 #include "macswap.h"
 #include "scene.h"
+#include "share/eal.h"
 
 namespace shunt::bench {
 namespace {
@@ -68,24 +66,16 @@ Result<nlohmann::json> measure(const Ports& ports, Path path, uint32_t sessions,
 }
 
 Result<void> start_eal(bool huge) {
-  int cpu = sched_getcpu();
-  std::vector<std::string> words = {"shunt-bench",
-                                    "--no-pci",
-                                    "--no-telemetry",
-                                    "--iova-mode=va",
-                                    "--log-level=lib.eal:error",
-                                    "--lcores=0@" + std::to_string(cpu < 0 ? 0 : cpu),
-                                    "--file-prefix=shunt-bench-" + std::to_string(getpid())};
+  std::vector<std::string> words = share::words_of_lone_program("shunt-bench");
   if (huge)
     words.push_back("--in-memory");
   else
     words.insert(words.end(), {"--no-huge", "--no-shconf", "-m", "1024"});
-  std::vector<char*> argv;
-  for (std::string& word : words) argv.push_back(word.data());
-  if (rte_eal_init(static_cast<int>(argv.size()), argv.data()) < 0)
-    return Error{huge ? "DPDK does not start with hugepages; reserve some with `sysctl -w "
-                        "vm.nr_hugepages=640`, or go without --huge"
-                      : "DPDK does not start without hugepages; see its message above"};
+  if (auto started = share::start_eal(std::move(words)); !started)
+    return Error{started.error().message +
+                 (huge ? "; reserve hugepages with `sysctl -w vm.nr_hugepages=640`, or go without "
+                         "--huge"
+                       : "")};
   return {};
 }
 

@@ -4,31 +4,21 @@
 
 #include <gtest/gtest.h>
 #include <rte_eal.h>
-#include <unistd.h>
 
 #include <string>
 #include <vector>
+
+#include "share/eal.h"
 
 namespace shunt {
 
 class EalEnvironment : public testing::Environment {
  public:
   void SetUp() override {
-    std::vector<std::string> words = {"test",
-                                      "--no-pci",
-                                      "--no-huge",
-                                      "--no-shconf",
-                                      "-m",
-                                      "256",
-                                      "--no-telemetry",
-                                      "--iova-mode=va",
-                                      "--log-level=lib.eal:error",
-                                      "--file-prefix=shunt-test-" + std::to_string(getpid()),
-                                      "-l",
-                                      "0"};
-    std::vector<char*> argv;
-    for (auto& word : words) argv.push_back(word.data());
-    ASSERT_GE(rte_eal_init(static_cast<int>(argv.size()), argv.data()), 0);
+    std::vector<std::string> words = share::words_of_lone_program("shunt-test");
+    words.insert(words.end(), {"--no-huge", "--no-shconf", "-m", "256"});
+    auto started = share::start_eal(std::move(words));
+    ASSERT_TRUE(started) << started.error().message;
   }
   void TearDown() override { rte_eal_cleanup(); }
 };
