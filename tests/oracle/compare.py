@@ -1,0 +1,227 @@
+"""The two sides of one scenario, compared: every packet, then the listings, states and counters.
+
+A Difference says in words what differs, and in fields what deviations.py needs to know it again.
+"""
+
+import re
+from dataclasses import dataclass, field
+
+import packet
+
+# Linux picks these at random for the ICMP errors it makes itself.
+RANDOM_IN_GENERATED = {"ip.id", "ip.checksum", "ip6.flow_label"}
+COUNTERS = ("connections", "in_packets", "out_packets", "in_bytes", "out_bytes")
+
+
+@dataclass
+class Difference:
+    kind: str  # refused, lane, frame, listing, connection, counter, save
+    text: str
+    step: int = -1  # of the scenario; -1: at its end
+    facts: dict = field(default_factory=dict)
+
+    def __str__(self):
+        where = f"step {self.step + 1}: " if self.step >= 0 else ""
+        return f"{self.kind}: {where}{self.text}"
+
+
+def compare(scenario, real, ours):
+    """The list of Differences."""
+    out = _refusals(scenario, real)
+    if "failed" in ours:
+        return [*out, Difference("refused", f"IPVS goes on, shunt-replay: {ours['failed']}")]
+    for index, (step, theirs, mine) in enumerate(zip(scenario["steps"], real["steps"], ours["steps"])):
+        if step["kind"] != "edit" and theirs is not None:
+            out += _packets(index, theirs, mine)
+    out += _accounting(ours["json"])
+    out += _rows("listing", listing(real["list"]), listing(ours["list"]))
+    out += _rows("connection", connections(real["connections"]), connections(ours["connections"]))
+    if "stats" in real:
+        out += _counters(counters(real["stats"]), counters(ours["stats"]), _hop_limits(real))
+    if (wanted := sorted_save(real["save"])) != (got := sorted_save(ours["save"])):
+        lines = [f"- {x}" for x in wanted if x not in got] + [f"+ {x}" for x in got if x not in wanted]
+        out.append(Difference("save", "; ".join(lines) or "the order of lines"))
+    for name in "list", "save":
+        # The same rows, but other text: heads, blanks, order.
+        if not out and real[name] != ours[name]:
+            out.append(Difference(name, f"other text: {real[name]!r} and {ours[name]!r}"))
+    return out
+
+
+def _refusals(scenario, real):
+    out = []
+    if real["rules"]:
+        out.append(Difference("refused", f"IPVS refuses the rules: {real['rules'].strip()}"))
+    for index, (step, did) in enumerate(zip(scenario["steps"], real["steps"])):
+        if step["kind"] == "edit" and did["edit"]:
+            out.append(Difference("refused", f"IPVS refuses {step['command']}: {did['edit'].strip()}", index))
+    return out
+
+
+# ---- packets
+
+
+def lane_of(theirs):
+    """What became of a packet on the real side: local, routed, nothing or out."""
+    if theirs["local"]:
+        return "local"
+    if theirs["wire"] == "s" and len(theirs["out"]) == 1:
+        # Linux forwards what no session knows: the same packet, one hop further.
+        sent, came = bytes.fromhex(theirs["in"]), bytes.fromhex(theirs["out"][0][1])
+        if theirs["out"][0][0] == "c" and _hop_less(sent) == came[14:]:
+            return "routed"
+    return "out" if theirs["out"] else "nothing"
+
+
+def _hop_less(frame):
+    """The packet in the frame after one more router."""
+    data = bytearray(frame[14:])
+    if data[0] >> 4 == 6:
+        data[7] -= 1
+        return bytes(data)
+    data[8] -= 1
+    data[10:12] = b"\0\0"
+    data[10:12] = packet.checksum(bytes(data[: (data[0] & 15) * 4])).to_bytes(2, "big")
+    return bytes(data)
+
+
+def _packets(index, theirs, mine):
+    lane = lane_of(theirs)
+    sent = bytes.fromhex(theirs["in"])
+    about = packet.summary(sent)
+    facts = {"lane": lane, "in": packet.dissect(sent), "side": theirs["wire"]}
+    wanted = [bytes.fromhex(frame) for _, frame in theirs["out"]] if lane == "out" else []
+    got = [bytes.fromhex(frame) for frame in mine["out"]]
+    facts |= {"wanted": wanted, "got": got, "kernel": len(mine["kernel"])}
+
+    def say(sentence):
+        return [Difference("lane", f"{about}: {sentence}", index, facts)]
+
+    def names(frames):
+        return ", ".join(packet.summary(f) for f in frames) or "nothing"
+
+    if lane in ("local", "routed"):
+        words = "is the local stack's" if lane == "local" else "is routed by Linux, not by IPVS"
+        if got or len(mine["kernel"]) != 1:
+            return say(f"{words}, Shunt sends {names(got)} and {len(mine['kernel'])} to the kernel")
+        if bytes.fromhex(mine["kernel"][0]) != sent:
+            return say("goes to the kernel changed")
+        return []
+    if mine["kernel"]:
+        return say(f"IPVS sends {names(wanted)}, Shunt leaves it to the kernel")
+    if len(wanted) != len(got):
+        return say(f"IPVS sends {names(wanted)}, Shunt {names(got)}")
+    out = []
+    for a, b in zip(wanted, got):
+        wrong = _fields(a, b)
+        if wrong:
+            text = f"{about}: " + "; ".join(wrong.values())
+            out.append(Difference("frame", text, index, {**facts, "fields": list(wrong)}))
+    return out
+
+
+def _fields(wanted, got):
+    """{field: sentence} of those in which two frames differ."""
+    if wanted == got:
+        return {}
+    a, b = packet.dissect(wanted), packet.dissect(got)
+    generated = any(key.startswith("inner.") for key in a) and a.get("ip.source") == b.get("ip.source")
+    out = {}
+    for name in dict.fromkeys([*a, *b]):
+        if a.get(name) == b.get(name) or generated and name in RANDOM_IN_GENERATED:
+            continue
+        values = [str(x.get(name, "absent"))[:60] for x in (a, b)]
+        out[name] = f"{name} is {values[0]} with IPVS, {values[1]} with Shunt"
+    return out
+
+
+def _accounting(result):
+    came = result["packets_in"] + result["generated"]
+    went = sum(result[k] for k in ("packets_out", "packets_kernel", "absorbed", "held_at_end"))
+    went += sum(result["dropped"].values())
+    out = []
+    if came != went:
+        out.append(Difference("counter", f"{came} packets came or were made, {went} are accounted for"))
+    if result["buffers_leaked"]:
+        out.append(Difference("counter", f"{result['buffers_leaked']} packet buffers are lost"))
+    return out
+
+
+# ---- listings: {row: value}
+
+
+def listing(text):
+    """ipvsadm -L -n: {service: flags}, {(service, server): method, weight, active, inactive}."""
+    rows, service = {}, None
+    for line in text.splitlines()[3:]:
+        words = line.split()
+        if words[0] == "->":
+            rows[(service, words[1])] = " ".join(words[2:])
+        else:
+            service = " ".join(words[:2])
+            rows[(service, "")] = " ".join(words[2:])
+    return rows
+
+
+def counters(text):
+    """ipvsadm -L -n --stats --exact: {(service, server or ""): five numbers}."""
+    rows, service = {}, None
+    for line in text.splitlines()[3:]:
+        words = line.split()
+        if words[0] != "->":
+            service = " ".join(words[:2])
+        name = (service, words[1] if words[0] == "->" else "")
+        rows[name] = dict(zip(COUNTERS, map(int, words[2:])))
+    return rows
+
+
+def connections(text):
+    """ipvsadm -L -n -c: {(protocol, client, virtual, server): state}. Templates have port 0."""
+    rows = {}
+    for line in text.splitlines()[2:]:
+        protocol, _, state, client, virtual, server = line.split()[:6]
+        name = (protocol, client, virtual, server)
+        while name in rows:
+            name += ("again",)
+        rows[name] = state
+    return rows
+
+
+def sorted_save(text):
+    """Lines of ipvsadm -S without trailing blanks, in their order."""
+    return [re.sub(r"\s+", " ", line).strip() for line in text.splitlines()]
+
+
+def _hop_limits(real):
+    """How many time exceeded messages the director itself sent."""
+    return sum(
+        f"{kind:02x}" == frame[at : at + 2]
+        for did in real["steps"]
+        for _, frame in (did or {}).get("out", ())
+        for kind, at in ((11, 2 * 34) if frame[24:28] == "0800" else (3, 2 * 54),)
+        if frame[2 * (23 if kind == 11 else 20) :][:2] in ("01", "3a")
+    )
+
+
+def _counters(wanted, got, hop_limits):
+    out = []
+    for name in dict.fromkeys([*wanted, *got]):
+        a, b = wanted.get(name, {}), got.get(name, {})
+        columns = [c for c in COUNTERS if a.get(c) != b.get(c)]
+        if columns:
+            parts = [f"{c} {a.get(c)} with IPVS, {b.get(c)} with Shunt" for c in columns]
+            text = f"{' '.join(n for n in name if n)}: " + "; ".join(parts)
+            facts = {"row": name, "wanted": a, "got": b, "columns": columns, "hop_limits": hop_limits}
+            out.append(Difference("counter", text, -1, facts))
+    return out
+
+
+def _rows(kind, wanted, got):
+    out = []
+    for name in dict.fromkeys([*wanted, *got]):
+        a, b = wanted.get(name), got.get(name)
+        if a != b:
+            text = " ".join(n for n in name if n)
+            says = f"{text}: {'absent' if a is None else a} with IPVS, {'absent' if b is None else b} with Shunt"
+            out.append(Difference(kind, says, -1, {"row": name, "wanted": a, "got": b}))
+    return out

@@ -1,0 +1,158 @@
+"""A real IPVS director in a network namespace of its own (runs in the guest).
+
+Its two wires are TAP devices that this process holds. Writing a frame to one runs it through the
+kernel's stack there and then, so what a frame has caused can be read when the write returns; no
+clock is involved. Raw sockets tell what IPVS left to the local stack.
+"""
+
+import ctypes
+import fcntl
+import os
+import select
+import socket
+import struct
+import subprocess
+
+import world
+
+CLONE_NEWNET = 0x40000000
+TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 2, 0x1000
+libc = ctypes.CDLL(None, use_errno=True)
+
+SYSCTLS = {
+    "ipv4/ip_forward": 1,
+    "ipv6/conf/all/forwarding": 1,
+    "ipv4/icmp_ratemask": 0,
+    "ipv4/icmp_ratelimit": 0,
+    "ipv6/icmp/ratelimit": 0,
+}
+SYSCTLS |= {f"ipv4/conf/{d}/{n}": 0 for d in ("all", "c", "s") for n in ("rp_filter", "send_redirects")}
+
+
+def _check(result):
+    if result != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+def run(arguments, text=None):
+    """(exit status, standard output, standard error) of a program."""
+    done = subprocess.run(arguments, input=text, capture_output=True, text=True)
+    return done.returncode, done.stdout, done.stderr
+
+
+class Ipvsadm:
+    """One `ipvsadm -R` that carries out a line when it is told to: starting a program takes the
+    guest longer than a hundred packets. What it lists comes when it ends."""
+
+    # The kernel refuses this line, and ipvsadm goes on: the complaint says that it came so far.
+    MARK, COMPLAINT = b"--stop-daemon master\n", "No daemon is running\n"
+
+    def __init__(self):
+        self._process = subprocess.Popen(
+            ["ipvsadm", "-R"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+
+    def do(self, line):
+        """What it complains about, "" if nothing."""
+        self._process.stdin.write(line.encode() + b"\n" + self.MARK)
+        self._process.stdin.flush()
+        said = ""
+        while True:
+            complaint = self._process.stderr.readline().decode()
+            if complaint == self.COMPLAINT:
+                return said
+            if not complaint:
+                return said + "ipvsadm ended\n"
+            said += complaint
+
+    def end(self, *listings):
+        """Ends it after these lines; all that they print."""
+        out, _ = self._process.communicate("".join(f"{x}\n" for x in listings).encode())
+        return out.decode()
+
+
+def _addresses():
+    lines = ["link set lo up"]
+    for wire in "cs":
+        lines += [f"link set {wire} address {world.DIRECTOR_MAC}", f"link set {wire} up"]
+    lines += [
+        "addr add 192.0.2.1/24 dev c",
+        "addr add 2001:db8:c::1/64 dev c nodad",
+        "addr add 10.1.255.254/16 dev s",
+        "addr add 2001:db8:1::fe/64 dev s nodad",
+        "route add 203.0.113.0/24 dev c",
+        "route add 2001:db8:cafe::/64 dev c",
+    ]
+    for number in range(1, world.VIPS + 1):
+        lines.append(f"addr add {world.address(4, 'vip', number)}/32 dev lo")
+        lines.append(f"addr add {world.address(6, 'vip', number)}/128 dev lo nodad")
+    for wire, address in world.people():
+        lines.append(f"neigh add {address} lladdr {world.mac_of(address)} dev {wire} nud permanent")
+    return "\n".join(lines) + "\n"
+
+
+def _is_noise(frame):
+    """ARP, neighbour discovery and multicast listening, which IPv6 does by itself."""
+    if frame[12:14] != b"\x86\xdd":
+        return frame[12:14] != b"\x08\x00"
+    return frame[20] == 0 or frame[20] == 58 and frame[54] >= 130
+
+
+class Director:
+    """Enters a new namespace; enter() comes back to it later."""
+
+    def __init__(self):
+        _check(libc.unshare(CLONE_NEWNET))
+        self._namespace = os.open("/proc/self/ns/net", os.O_RDONLY)
+        self._taps = {wire: self._tap(wire) for wire in "cs"}
+        status, _, said = run(["ip", "-batch", "-"], _addresses())
+        if status:
+            raise OSError(said)
+        for name, value in SYSCTLS.items():
+            with open(f"/proc/sys/net/{name}", "w", encoding="ascii") as file:
+                file.write(str(value))
+        self._raw = {}
+        for family in socket.AF_INET, socket.AF_INET6:
+            for protocol in 1, 6, 17, 58, 132:
+                raw = socket.socket(family, socket.SOCK_RAW, protocol)
+                raw.setblocking(False)
+                self._raw[raw.fileno()] = raw
+        self._watch = select.epoll()
+        for descriptor in [*self._taps.values(), *self._raw]:
+            self._watch.register(descriptor, select.EPOLLIN)
+        self._wire_of = {tap: wire for wire, tap in self._taps.items()}
+        self._gather()
+
+    def _tap(self, name):
+        tap = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
+        fcntl.ioctl(tap, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TAP | IFF_NO_PI))
+        return tap
+
+    def enter(self):
+        _check(libc.setns(self._namespace, CLONE_NEWNET))
+
+    def send(self, wire, frame):
+        """Puts a frame on a wire; ([(wire, frame that came out)], copies for the local stack)."""
+        os.write(self._taps[wire], frame)
+        return self._gather()
+
+    def _gather(self):
+        out, local = [], 0
+        while ready := self._watch.poll(0):
+            for descriptor, _ in ready:
+                if raw := self._raw.get(descriptor):
+                    raw.recv(65535)
+                    local += 1
+                    continue
+                frame = os.read(descriptor, 65535)
+                if not _is_noise(frame):
+                    out.append((self._wire_of[descriptor], frame))
+        return out, local
+
+    def close(self):
+        self._watch.close()
+        for raw in self._raw.values():
+            raw.close()
+        for tap in self._taps.values():
+            os.close(tap)
+        os.close(self._namespace)

@@ -1,0 +1,190 @@
+"""The kinds of edit that happen under traffic. Each is a function (writer, service, method): it
+writes commands that concern the service and servers of the method, with traffic between them where
+one command prepares the next."""
+
+import model
+
+WEIGHTS = (1, 1, 1, 2, 2, 3, 5, 10, 50, 300)
+HASHES = {"mh": ("", "mh-port", "mh-fallback", "mh-port,mh-fallback"),
+          "sh": ("", "sh-port", "sh-fallback", "sh-port,sh-fallback")}  # fmt: skip
+
+
+def flags_for(rng, scheduler):
+    return rng.choice(HASHES.get(scheduler, ("",)))
+
+
+def new_server(writer, service, method):
+    """A server that the service does not have and had not; None if there are no more."""
+    taken = {(s.address, s.port) for s in service.servers + service.removed}
+    free = [
+        (address, port)
+        for address in writer.addresses(service.family, "server")
+        for port in ((service.port,) if method == "route" else (service.port, 8080, 8081))
+        if (address, port) not in taken
+    ]
+    if not free:
+        return None
+    address, port = writer.rng.choice(free)
+    server = model.Server(address, port, method, writer.rng.choice(WEIGHTS))
+    if "thresholds" in writer.can.options and writer.rng.random() < 0.2:
+        _set_thresholds(writer.rng, server)
+    return server
+
+
+def _set_thresholds(rng, server):
+    server.upper = rng.randint(1, 6)
+    server.lower = rng.randint(0, server.upper)
+
+
+def one_of(writer, service, method):
+    """A server of the method, made if there is none."""
+    servers = service.of_method(method)
+    if not servers:
+        add_server(writer, service, method)
+        servers = service.of_method(method)
+    return writer.rng.choice(servers) if servers else None
+
+
+def add_server(writer, service, method):
+    server = new_server(writer, service, method)
+    if server:
+        writer.edit(service.add_server(server))
+
+
+def remove_server(writer, service, method):
+    if server := one_of(writer, service, method):
+        writer.edit(service.delete_server(server))
+
+
+def readd_server(writer, service, method):
+    if server := one_of(writer, service, method):
+        writer.edit(service.delete_server(server))
+        writer.traffic(service)
+        service.removed.remove(server)
+        server.weight = writer.rng.choice((server.weight, writer.rng.choice(WEIGHTS)))
+        writer.edit(service.add_server(server))
+
+
+def weight(writer, service, method):
+    if server := one_of(writer, service, method):
+        server.weight = writer.rng.choice([w for w in WEIGHTS if w != server.weight])
+        writer.edit(service.edit_server(server))
+
+
+def quiesce(writer, service, method):
+    if server := one_of(writer, service, method):
+        before, server.weight = server.weight, 0
+        writer.edit(service.edit_server(server))
+        if writer.rng.random() < 0.6:
+            writer.traffic(service)
+            server.weight = before or 1
+            writer.edit(service.edit_server(server))
+
+
+def change_method(writer, service, method):
+    """A server that was of another method is of this one now."""
+    others = [s for s in service.servers if s.method != method and s.port == service.port]
+    if not others:
+        other = "route" if method == "masq" else "masq"
+        server = new_server(writer, service, other)
+        if server is None or server.port != service.port:
+            free = new_server(writer, service, "route")
+            if free is None:
+                return
+            server = model.Server(free.address, free.port, other, free.weight)
+        writer.edit(service.add_server(server))
+        writer.traffic(service)
+        others = [server]
+    server = writer.rng.choice(others)
+    server.method = method
+    writer.edit(service.edit_server(server))
+
+
+def change_scheduler(writer, service, method):
+    """Away to another scheduler, and back."""
+    one_of(writer, service, method)
+    mine, flags = service.scheduler, service.flags
+    others = [s for s in writer.can.schedulers if s != mine]
+    if others:
+        service.scheduler = writer.rng.choice(others)
+        service.flags = flags_for(writer.rng, service.scheduler)
+        writer.edit(service.edit())
+        writer.traffic(service)
+        service.scheduler, service.flags = mine, flags
+    writer.edit(service.edit())
+
+
+def change_flags(writer, service, method):
+    """Other scheduler flags, or none for schedulers without: an edit that changes nothing."""
+    one_of(writer, service, method)
+    service.flags = flags_for(writer.rng, service.scheduler)
+    writer.edit(service.edit())
+
+
+def delete_service(writer, service, method):
+    """Away and, after packets that find nothing, there again with its servers."""
+    one_of(writer, service, method)
+    writer.edit(service.delete())
+    writer.traffic(service)
+    writer.edit(service.add())
+    servers, service.servers = service.servers, []
+    if writer.rng.random() < 0.5:  # with others
+        service.removed += servers
+        servers = [new_server(writer, service, s.method) for s in servers]
+    for server in filter(None, servers):
+        if (server.address, server.port) not in {(s.address, s.port) for s in service.servers}:
+            writer.edit(service.add_server(server))
+
+
+def thresholds(writer, service, method):
+    if server := one_of(writer, service, method):
+        _set_thresholds(writer.rng, server)
+        writer.edit(service.edit_server(server))
+        if writer.rng.random() < 0.4:
+            writer.traffic(service)
+            server.upper = server.lower = 0
+            writer.edit(service.edit_server(server))
+
+
+def persistence(writer, service, method):
+    """Switches it on, or off."""
+    one_of(writer, service, method)
+    if service.one_packet:
+        service.one_packet = False
+    service.persistence = "" if service.persistence else persistence_words(writer.rng, service)
+    writer.edit(service.edit())
+
+
+def persistence_words(rng, service):
+    text = f"-p {rng.choice((60, 360, 3000))}"
+    if rng.random() < 0.4:
+        masks = (28, 64, 112, 124) if service.family == 6 else ("255.255.255.248", "255.255.255.0")
+        text += f" -M {rng.choice(masks)}"
+    return text
+
+
+def one_packet(writer, service, method):
+    one_of(writer, service, method)
+    service.one_packet = not service.one_packet
+    if service.one_packet:
+        service.persistence = ""
+    writer.edit(service.edit())
+
+
+KINDS = {
+    "add server": add_server,
+    "remove server": remove_server,
+    "re-add server": readd_server,
+    "weight": weight,
+    "weight 0": quiesce,
+    "method": change_method,
+    "scheduler": change_scheduler,
+    "flags": change_flags,
+    "delete service": delete_service,
+}
+OPTIONAL = {"thresholds": thresholds, "persistence": persistence, "one-packet": one_packet}
+
+
+def kinds(can):
+    """{name: function} of the edits that Shunt can do."""
+    return {**KINDS, **{name: f for name, f in OPTIONAL.items() if name in can.options}}

@@ -1,0 +1,194 @@
+"""Random scenarios: rules, and steps of traffic with edits in flight.
+
+scenario(seed, number, can) depends on nothing else. The cells of the coverage table (coverage.py)
+are dealt like cards: each scenario has services of some schedulers and protocols, and makes on them
+the edits that are due, so that every cell comes up within scenarios_for_all(can) numbers.
+"""
+
+import random
+
+import coverage
+import edits
+import model
+import world
+
+SERVICES = 5  # of one scenario
+EDITS_PER_SERVICE = 6
+LEAST_PACKETS, LEAST_EDITS, LEAST_SERVICES = 200, 5, 3
+
+POLITE = {"c": ("A", "PA", "FA", "A"), "s": ("SA", "A", "PA", "FA")}
+RUDE = {"c": ("S", "A", "FA", "R", "RA", "SA", "F", "", "PA"), "s": ("SA", "A", "FA", "R", "S", "RA", "")}
+
+
+def services_of(seed, number, can):
+    """[(scheduler, protocol, [(method, kind of edit)])] of a scenario: its hand of cards."""
+    pairs = [(s, p) for s in can.schedulers for p in can.protocols]
+    random.Random(f"{seed} pairs").shuffle(pairs)
+    hand = []
+    for place in range(number * SERVICES, (number + 1) * SERVICES):
+        turn, index = divmod(place, len(pairs))
+        scheduler, protocol = pairs[index]
+        cells = coverage.edits_of(can, protocol)
+        random.Random(f"{seed} {scheduler} {protocol}").shuffle(cells)
+        start = turn * EDITS_PER_SERVICE
+        due = [cells[(start + i) % len(cells)] for i in range(EDITS_PER_SERVICE)]
+        hand.append((scheduler, protocol, due))
+    return hand
+
+
+def scenarios_for_all(can):
+    """How many scenarios in a row deal every cell."""
+    pairs = len(can.schedulers) * len(can.protocols)
+    most = max(len(coverage.edits_of(can, p)) for p in can.protocols)
+    turns = -(-most // EDITS_PER_SERVICE)
+    return -(-pairs * turns // SERVICES)
+
+
+class Writer:
+    """Writes one scenario."""
+
+    def __init__(self, seed, number, can):
+        self.rng = random.Random(f"{seed}/{number}")
+        self.can = can
+        self.flows, self.rules, self.steps = [], [], []
+        self.services, self.flows_of = [], {}
+        self._port = self.rng.randint(1024, 20000)
+
+    # ---- who there is
+
+    def addresses(self, family, kind):
+        most = {"server": world.SERVERS, "client": world.CLIENTS, "vip": world.VIPS}[kind]
+        return [world.address(family, kind, n) for n in range(1, most + 1)]
+
+    def service(self, scheduler, protocol):
+        """A new one, with servers of each method, on an address of a random family."""
+        taken = {(s.protocol, s.vip, s.port) for s in self.services}
+        while True:
+            family = self.rng.choice((4, 6))
+            if len(self.services) < 2:
+                family = (4, 6)[len(self.services)]
+            vip, port = self.rng.choice(self.addresses(family, "vip")), self.rng.choice((80, 443, 53))
+            if (protocol, vip, port) not in taken:
+                break
+        made = model.Service(protocol, vip, port, scheduler, edits.flags_for(self.rng, scheduler))
+        if "persistence" in self.can.options and self.rng.random() < 0.15:
+            made.persistence = edits.persistence_words(self.rng, made)
+        elif "one-packet" in self.can.options and protocol == "udp" and self.rng.random() < 0.1:
+            made.one_packet = True
+        self.services.append(made)
+        self.flows_of[made.name] = []
+        self.rules.append(made.add())
+        for _ in range(self.rng.randint(1, 4)):
+            if server := edits.new_server(self, made, self.rng.choice(self.can.methods)):
+                self.rules.append(made.add_server(server))
+        return made
+
+    # ---- what happens
+
+    def edit(self, command):
+        self.steps.append({"kind": "edit", "command": command})
+
+    def traffic(self, service, packets=None):
+        for _ in range(packets or self.rng.randint(2, 6)):
+            self._packet(service)
+
+    def _new_flow(self, service):
+        self._port += self.rng.randint(1, 3)
+        client = self.rng.choice(self.addresses(service.family, "client"))
+        # Each has a port of its own: two sessions of one client endpoint may collide behind a
+        # server they share, which docs/differences.md tells about.
+        self.flows.append([service.protocol, client, self._port, service.vip, service.port])
+        self.flows_of[service.name].append(len(self.flows) - 1)
+        return len(self.flows) - 1
+
+    def _packet(self, service):
+        old = self.flows_of[service.name]
+        chance = self.rng.random()
+        if not old or chance < 0.45:
+            flow = self._new_flow(service)
+            first = {"flags": "S"} if service.protocol == "tcp" else {}
+            if self.rng.random() < 0.1:
+                self._odd(service, flow)
+            else:
+                self._send(service, flow, "c", **first)
+            return
+        flow = self.rng.choice(old[-8:])
+        if chance < 0.93:
+            self._send(service, flow, self.rng.choice("ccs"))
+        else:
+            self._odd(service, flow)
+
+    def _send(self, service, flow, side, **more):
+        step = {"kind": service.protocol, "flow": flow, "side": side}
+        if service.protocol == "tcp":
+            manners = POLITE if self.rng.random() < 0.6 else RUDE
+            step["flags"] = self.rng.choice(manners[side])
+            step["seq"] = self.rng.randrange(1 << 32)
+        if self.rng.random() < 0.4:
+            step["size"] = self.rng.choice((0, 1, 7, 100, 1001, 1400))
+        if self.rng.random() < 0.15:
+            step["tos"] = self.rng.choice((0x10, 0xB8, 3))
+        if self.rng.random() < 0.15:
+            step["df"] = False
+            step["ident"] = self.rng.randrange(1 << 16)
+        if self.rng.random() < 0.05:
+            step["ttl"] = self.rng.choice((2, 3, 255))
+        step.update(more)
+        self.steps.append(step)
+
+    def _odd(self, service, flow):
+        """What does not belong to a well-behaved connection."""
+        protocol, rng = service.protocol, self.rng
+        choice = rng.choice(("ttl", "ttl", "echo", "error", "error", "error", "stray", "sum", "sum", "rude"))
+        if choice == "ttl":
+            self._send(service, flow, "c", ttl=1)
+        elif choice == "echo":
+            self.steps.append({"kind": "echo", "flow": flow})
+        elif choice == "error" and protocol != "sctp":
+            self._error(service, flow)
+        elif choice == "stray" and protocol != "sctp":
+            port = rng.choice((service.port, 8080, 5555))
+            address = rng.choice(self.addresses(service.family, "server"))
+            step = {"kind": "stray", "flow": self._new_flow(service), "server": [address, port]}
+            self.steps.append({**step, "udp": protocol == "udp"})
+        elif choice == "sum" and protocol == "tcp":
+            self._send(service, flow, "c", bad_tcp=True)
+        elif choice == "sum" and protocol == "udp" and service.family == 4:
+            self._send(service, flow, rng.choice("cs"), no_sum=True)
+        elif choice == "sum" and service.family == 4:
+            self._send(service, flow, "c", bad_sum=True)
+        else:
+            self._send(service, flow, "c")
+
+    def _error(self, service, flow):
+        rng = self.rng
+        kinds = ((1, 0), (1, 4), (2, 0), (3, 0)) if service.family == 6 else ((3, 1), (3, 3), (3, 4), (11, 0), (4, 0), (12, 0))
+        kind, code = rng.choice(kinds)
+        mtu = (kind, code) in ((2, 0), (3, 4))
+        cut = rng.choice((0, 48)) if service.family == 6 else rng.choice((0, 28))
+        step = {"kind": "error", "flow": flow, "side": rng.choice("cs"), "type": kind, "code": code}
+        self.steps.append({**step, "rest": 1400 if mtu else 0, "cut": cut})
+
+
+def scenario(seed, number, can):
+    """{"seed", "number", "rules", "flows", "steps", "cells"}; flows are named by their index."""
+    writer = Writer(seed, number, can)
+    work, cells = [], []
+    for scheduler, protocol, due in services_of(seed, number, can):
+        service = writer.service(scheduler, protocol)
+        for method, kind in due:
+            work.append((service, method, kind))
+            cells.append([scheduler, method, protocol, kind])
+    writer.rng.shuffle(work)
+    for service in writer.services:
+        writer.traffic(service, 6)
+    kinds = edits.kinds(can)
+    for service, method, kind in work:
+        kinds[kind](writer, service, method)
+        writer.traffic(service)
+        if writer.rng.random() < 0.5:
+            writer.traffic(writer.rng.choice(writer.services), 3)
+    while sum(s["kind"] != "edit" for s in writer.steps) < LEAST_PACKETS * 5 // 4:
+        writer.traffic(writer.rng.choice(writer.services), 5)
+    return {"seed": seed, "number": number, "rules": writer.rules, "flows": writer.flows,
+            "steps": writer.steps, "cells": cells}  # fmt: skip

@@ -1,0 +1,95 @@
+"""From a step of a scenario to the frame that is sent (runs in the guest).
+
+A step names a flow, [protocol, client, port, virtual address, port]; the endpoint that answers it
+is the server to which the director forwarded its last packet. A step that needs a server when none
+was seen is not sent.
+"""
+
+import struct
+
+import packet
+import world
+
+NUMBERS = {"tcp": packet.TCP, "udp": packet.UDP, "sctp": 132}
+IP_FIELDS = ("ttl", "tos", "ident", "df", "bad_sum")
+
+
+class Traffic:
+    def __init__(self, flows):
+        self._flows = flows
+        self._servers = {}  # flow -> (address, port, MAC address)
+
+    def frame(self, step):
+        """(wire, frame), or None if this step cannot be sent."""
+        build = getattr(self, "_" + step["kind"])
+        made = build(step)
+        if made is None:
+            return None
+        wire, source, data = made
+        return wire, packet.ethernet(world.DIRECTOR_MAC, world.mac_of(source), data)
+
+    def forwarded(self, step, came):
+        """Remembers which server a client's packet went to."""
+        if step.get("side") != "c" or step["kind"] not in NUMBERS or len(came) != 1:
+            return
+        wire, frame = came[0]
+        if wire == "s":
+            fields = packet.dissect(frame)
+            ip = "ip6" if "ip6.source" in fields else "ip"
+            port = fields.get(step["kind"] + ".destination_port")
+            server = fields[ip + ".destination"], port, fields["eth.destination"]
+            self._servers[step["flow"]] = server
+
+    def _ends(self, step):
+        """Source and destination of a packet of the flow, or None: nobody answers it."""
+        _, client, port, vip, vport = self._flows[step["flow"]]
+        if step["side"] == "c":
+            return client, port, vip, vport
+        server = self._servers.get(step["flow"])
+        # A server reached by direct routing answers past the director.
+        if server is None or server[0] == vip:
+            return None
+        return server[0], server[1], client, port
+
+    def _send(self, step, ends, build, **more):
+        fields = {name: step[name] for name in IP_FIELDS if name in step}
+        return step["side"], ends[0], build(*ends, **fields, **more)
+
+    def _tcp(self, step):
+        ends = self._ends(step)
+        more = {"flags": step["flags"], "data": b"d" * step.get("size", 0), "seq": step.get("seq", 1000)}
+        return ends and self._send(step, ends, packet.tcp, bad_tcp=step.get("bad_tcp", False), **more)
+
+    def _udp(self, step):
+        ends = self._ends(step)
+        more = {"data": b"u" * step.get("size", 1), "no_sum": step.get("no_sum", False)}
+        return ends and self._send(step, ends, packet.udp, **more)
+
+    def _stray(self, step):
+        """A server's packet that belongs to no flow: `server` is [address, port]."""
+        _, client, port, _, _ = self._flows[step["flow"]]
+        ends = (*step["server"], client, port)
+        build = packet.udp if step["udp"] else packet.tcp
+        return "s", ends[0], build(*ends)
+
+    def _echo(self, step):
+        _, client, _, vip, _ = self._flows[step["flow"]]
+        kind = 128 if ":" in vip else 8
+        return "c", client, packet.icmp(client, vip, kind, 0, b"\0\7\0\1", b"echo")
+
+    def _error(self, step):
+        """An ICMP error about the flow: from the client's side about an answer, from the server's
+        about a request."""
+        inner_ends = self._ends({**step, "side": "s" if step["side"] == "c" else "c"})
+        protocol, client, port, vip, vport = self._flows[step["flow"]]
+        if step["side"] == "c":
+            inner_ends, source, target = (vip, vport, client, port), client, vip
+        else:
+            server = self._servers.get(step["flow"])
+            if server is None or server[0] == vip:
+                return None
+            inner_ends, source, target = (client, port, server[0], server[1]), server[0], client
+        build = packet.udp if protocol == "udp" else packet.tcp
+        inner = build(*inner_ends, data=b"inner data")[: step["cut"] or None]
+        rest = struct.pack("!I", step["rest"])
+        return step["side"], source, packet.icmp(source, target, step["type"], step["code"], rest, inner)

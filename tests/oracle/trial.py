@@ -1,0 +1,37 @@
+"""Runs scenarios on both sides: trial.py's Trial is what the random run, the shrinker and the
+proof have in common."""
+
+import concurrent.futures
+
+import compare
+import deviations
+import replay
+
+
+class Trial:
+    def __init__(self, guest, binary, workers=2):
+        self._guest, self._binary, self._workers = guest, binary, workers
+        self.wanted = {}  # deviation -> how often it was seen
+
+    def answers(self, scenarios):
+        return self._guest.ask(scenarios)
+
+    def ours(self, scenarios, answers):
+        with concurrent.futures.ThreadPoolExecutor(self._workers) as pool:
+            return list(pool.map(lambda pair: replay.run(self._binary, *pair), zip(scenarios, answers)))
+
+    def differences(self, scenarios, answers=None):
+        """For each scenario the unexplained Differences."""
+        answers = answers or self.answers(scenarios)
+        ours = self.ours(scenarios, answers)
+        return [self._unexplained(s, compare.compare(s, a, o)) for s, a, o in zip(scenarios, answers, ours)]
+
+    def _unexplained(self, scenario, found):
+        out = []
+        for difference in found:
+            name = deviations.explain(scenario, difference)
+            if name is None:
+                out.append(difference)
+            else:
+                self.wanted[name] = self.wanted.get(name, 0) + 1
+        return out

@@ -1,0 +1,44 @@
+"""The addresses of every scenario, and where a frame for each of them goes.
+
+    clients 203.0.113.N, 2001:db8:cafe::N     on the wire "c"
+    director 192.0.2.1, 2001:db8:c::1 there,
+             10.1.255.254, 2001:db8:1::fe on the wire "s"; MAC address 02:5b:00:00:00:01 on both
+    servers 10.1.0.N, 2001:db8:1::a01:N       on the wire "s"
+    virtual addresses 198.51.100.N, 2001:db8:f::N, all local to the director
+
+Every address is on-link, and its MAC address is 02:00: and its last four bytes, as shunt-replay
+has it.
+"""
+
+import ipaddress
+
+DIRECTOR_MAC = "02:5b:00:00:00:01"
+CLIENTS, SERVERS, VIPS = 24, 8, 4
+
+V4 = {"client": "203.0.113.{}", "server": "10.1.0.{}", "vip": "198.51.100.{}"}
+V6 = {"client": "2001:db8:cafe::{:x}", "server": "2001:db8:1::a01:{:x}", "vip": "2001:db8:f::{:x}"}
+
+
+def address(family, kind, number):
+    """family 4 or 6; kind client, server or vip; numbers begin with 1."""
+    return (V6 if family == 6 else V4)[kind].format(number)
+
+
+def family_of(text):
+    return 6 if ":" in text else 4
+
+
+def mac_of(text):
+    return "02:00:" + ipaddress.ip_address(text).packed[-4:].hex(":")
+
+
+def endpoint(text, port):
+    return f"[{text}]:{port}" if ":" in text else f"{text}:{port}"
+
+
+def people():
+    """(wire, address) of everybody the director may send a frame to."""
+    for family in 4, 6:
+        for wire, kind, most in ("c", "client", CLIENTS), ("s", "server", SERVERS):
+            for number in range(1, most + 1):
+                yield wire, address(family, kind, number)
