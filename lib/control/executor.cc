@@ -30,7 +30,7 @@ Executor::Executor(Configuration& configuration, Runtime runtime)
 
 std::string Executor::answer(std::string_view line) {
   auto request = ipvs::decode_request(line);
-  if (!request) return encode(Reply{{error_at(0, request.error())}, {}, {}, {}, {}, {}});
+  if (!request) return encode(Reply{{error_at(0, request.error())}, {}, {}, {}, {}, {}, false});
   return encode(execute(*request));
 }
 
@@ -70,6 +70,9 @@ Result<void> Executor::execute(const Command& command, uint64_t cursor, Reply& r
     return applied;
   }
   if (auto built = x_configuration.check_built(command); !built) return built;
+  if (command.verb == Verb::kStartDaemon)
+    return Error{"--start-daemon is refused: connections are not synchronized yet", 255};
+  if (command.verb == Verb::kStopDaemon) return Error{"No daemon is running", 255};
   if (command.verb == Verb::kShowKnobs) {
     reply.knobs = x_configuration.knobs();
     return {};
@@ -82,7 +85,7 @@ Result<void> Executor::execute(const Command& command, uint64_t cursor, Reply& r
   } else if (command.has(Option::kTimeout)) {
     reply.timeouts = x_configuration.timeouts();
   } else if (command.has(Option::kDaemon)) {
-    return {};
+    reply.no_daemon = true;
   } else if (command.has(Option::kService)) {
     const auto* service = x_configuration.find(command.service.key);
     if (!service) return Error{"No such service", 1};

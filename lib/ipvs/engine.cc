@@ -19,8 +19,6 @@ bool given(const Command& command) {
 
 // A mark or SCTP service only has to be refused where it would come to be: it is never found.
 constexpr UnbuiltRow kUnbuiltTable[] = {
-    {"--start-daemon", [](const Command& c) { return c.verb == Verb::kStartDaemon; }},
-    {"--stop-daemon", [](const Command& c) { return c.verb == Verb::kStopDaemon; }},
     {"-f",
      [](const Command& c) { return c.verb == Verb::kAddService && c.service.key.fwmark != 0; }},
     {"--sctp-service",
@@ -37,10 +35,6 @@ constexpr UnbuiltRow kUnbuiltTable[] = {
      }},
     {"-x", given<Option::kUpperThreshold>},
     {"-y", given<Option::kLowerThreshold>},
-    {"--daemon", given<Option::kDaemon>},
-    {"--thresholds", given<Option::kThresholds>},
-    {"--persistent-conn", given<Option::kPersistentConn>},
-    {"--tun-info", given<Option::kTunInfo>},
 };
 
 Result<void> check(const Command& command) {

@@ -65,6 +65,7 @@ class Run {
     }
     if (reply->timeouts)
       x_streams.out << (json ? timeouts_json(*reply->timeouts) : timeouts_text(*reply->timeouts));
+    if (reply->no_daemon && json) x_streams.out << "{\"daemons\":[]}\n";
     if (reply->knobs)
       x_streams.out << (json ? knobs_json(*reply->knobs, command.knob)
                              : knobs_text(*reply->knobs, command));

@@ -289,6 +289,7 @@ void append(std::string& to_line, const Reply& reply) {
                  [](std::string& to, const SessionRecord& session) { append(to, session); });
   if (reply.cursor) row.add("cursor", *reply.cursor);
   if (reply.timeouts) append(row.begin("timeouts"), *reply.timeouts);
+  if (reply.no_daemon) append_array(row.begin("daemons"), std::vector<int>{}, [](auto&, int) {});
   if (reply.knobs) append(row.begin("knobs"), *reply.knobs, std::nullopt);
 }
 
@@ -350,6 +351,7 @@ Result<Reply> decode_reply(std::string_view line) {
     }
     if (object.contains("cursor")) reply.cursor = object.at("cursor").get<uint64_t>();
     if (object.contains("timeouts")) reply.timeouts = get_timeouts(object.at("timeouts"));
+    reply.no_daemon = object.contains("daemons");
     if (object.contains("knobs")) reply.knobs = get_knobs(object.at("knobs"));
     return reply;
   });

@@ -47,6 +47,7 @@ struct Reply {
   std::optional<uint64_t> cursor;  ///< there are more sessions
   std::optional<Timeouts> timeouts;
   std::optional<Knobs> knobs;
+  bool no_daemon = false;  ///< asked for synchronization daemons, there is none
 };
 
 /// One line without its newline. A decoding error says what is wrong with the line.

@@ -149,9 +149,11 @@ TEST_F(ExecutorTest, AtomicRestoreNamesTheLineAndChangesNothing) {
 TEST_F(ExecutorTest, NotBuiltYet) {
   EXPECT_EQ(run("-A -t 10.0.0.1:80"), "ERR not built yet: -s wlc\n");
   EXPECT_EQ(x_status, 255);
-  EXPECT_EQ(run("-L --thresholds"), "ERR not built yet: --thresholds\n");
+  EXPECT_EQ(run("-a -t 10.0.0.1:80 -r 10.1.0.1 -i"), "ERR not built yet: -i\n");
   EXPECT_EQ(x_status, 255);
-  EXPECT_EQ(run("--start-daemon master"), "ERR not built yet: --start-daemon\n");
+  EXPECT_EQ(run("--start-daemon master"),
+            "ERR --start-daemon is refused: connections are not synchronized yet\n");
+  EXPECT_EQ(x_status, 255);
   EXPECT_EQ(x_published, 0);
 }
 
@@ -183,6 +185,37 @@ TEST_F(ExecutorTest, TurnsKnobs) {
   EXPECT_EQ(run("--sysctl drop_entry"), "net.ipv4.vs.drop_entry = 1\n");
   EXPECT_TRUE(x_executor.load_rules("", "f", ipvs::numeric_names()));
   EXPECT_EQ(run("--sysctl drop_entry"), "net.ipv4.vs.drop_entry = 1\n") << "as timeouts stay";
+}
+
+TEST_F(ExecutorTest, ListsInEveryFormat) {
+  run("-A -t 10.0.0.1:80 -s rr");
+  run("-a -t 10.0.0.1:80 -r 10.1.0.1 -m");
+  x_facts[0] = {2, 3, 4, {}};
+  EXPECT_EQ(run("-L -n -t 10.0.0.1:80 --persistent-conn"),
+            "Prot LocalAddress:Port            Weight    PersistConn ActiveConn InActConn \n"
+            "  -> RemoteAddress:Port\n"
+            "TCP  10.0.0.1:80 rr\n"
+            "  -> 10.1.0.1:80                  1         4           2          3         \n");
+  EXPECT_EQ(run("-L -n -t 10.0.0.1:80 --thresholds"),
+            "Prot LocalAddress:Port            Uthreshold Lthreshold ActiveConn InActConn \n"
+            "  -> RemoteAddress:Port\n"
+            "TCP  10.0.0.1:80 rr\n"
+            "  -> 10.1.0.1:80                  0          0          2          3         \n");
+  EXPECT_EQ(run("-L -n -t 10.0.0.1:80 --tun-info"),
+            "Prot LocalAddress:Port Scheduler Flags\n"
+            "  -> RemoteAddress:Port           Forward TunnelInfo    Weight ActiveConn InActConn\n"
+            "TCP  10.0.0.1:80 rr\n"
+            "  -> 10.1.0.1:80                  Masq    n/a           1      2          3         "
+            "\n");
+}
+
+TEST_F(ExecutorTest, HasNoSynchronizationDaemons) {
+  EXPECT_EQ(run("-L --daemon"), "");
+  EXPECT_EQ(x_status, 0);
+  EXPECT_EQ(run("-L --daemon --json"), "{\"daemons\":[]}\n");
+  EXPECT_EQ(run("--stop-daemon master"), "ERR No daemon is running\n");
+  EXPECT_EQ(x_status, 255);
+  EXPECT_EQ(run("--stop-daemon backup --syncid 3"), "ERR No daemon is running\n");
 }
 
 TEST_F(ExecutorTest, LoadsRules) {

@@ -44,7 +44,8 @@ TEST(Rules, AnErrorNamesItsLineAndChangesNothing) {
             "services.rules:3: 'list' is no rule: only commands that change services, servers, "
             "timeouts or knobs belong here");
   EXPECT_EQ(load(configuration, good + "--start-daemon master"),
-            "services.rules:3: not built yet: --start-daemon");
+            "services.rules:3: 'start-daemon' is no rule: only commands that change services, "
+            "servers, timeouts or knobs belong here");
   EXPECT_EQ(load(configuration, good + "-A -f 1 -s rr -6 -t"),
             "services.rules:3: -t: missing argument");
   EXPECT_EQ(configuration.table(), before);
