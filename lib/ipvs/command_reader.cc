@@ -223,6 +223,10 @@ Result<void> CommandReader::read_rest(const std::vector<std::string>& words) {
 }
 
 Result<Command> CommandReader::finish() {
+  // ipvsadm reads these flags first, whatever the command.
+  auto flags = parse_sched_flags(x_sched_flags, x_command.service.scheduler);
+  if (!flags) return flags.error();
+  x_command.service.flags |= *flags;
   if (auto checked = check_options(x_command.verb, x_command.given); !checked)
     return checked.error();
   Result<void> checked;
@@ -342,9 +346,6 @@ Result<void> CommandReader::finish_service() {
   if ((service.flags & kOnePacket) && !marked && service.key.protocol != net::kUdp)
     return usage_error("One-Packet Scheduling is only for UDP virtual services");
   if (service.scheduler.empty()) service.scheduler = "wlc";
-  auto flags = parse_sched_flags(x_sched_flags, service.scheduler);
-  if (!flags) return flags.error();
-  service.flags |= *flags;
   return {};
 }
 
