@@ -62,13 +62,16 @@ Message message(IcmpError what) {
   return v4 ? Message{3, 4} : Message{2, 0};
 }
 
-/// Fills the header of a packet with `size` bytes after it; returns what ICMP's checksum begins
-/// with.
-uint32_t write_header(Ipv4Header& ip, const Ipv4& source, const Ipv4& destination, size_t size,
+/// Fills the header of a packet to the sender of `about` with `size` bytes after it; returns what
+/// ICMP's checksum begins with.
+uint32_t write_header(Ipv4Header& ip, const Ipv4& source, const Ipv4Header& about, size_t size,
                       uint16_t id) {
+  constexpr uint8_t kInternetworkControl = 0xc0, kTypeOfService = 0x1e;
+  const Ipv4 destination = about.source;
   ip = {};
   ip.version_ihl = 0x45;
-  ip.tos = 0xc0;  // internetwork control (RFC 1812 section 4.3.2.5)
+  // The type of service of the packet, and a precedence (RFC 1812 section 4.3.2.5).
+  ip.tos = kInternetworkControl | (about.tos & kTypeOfService);
   ip.total_length.set(static_cast<uint16_t>(sizeof ip + size));
   ip.id.set(id);
   ip.ttl = kHopLimit;
@@ -79,8 +82,9 @@ uint32_t write_header(Ipv4Header& ip, const Ipv4& source, const Ipv4& destinatio
   return 0;
 }
 
-uint32_t write_header(Ipv6Header& ip, const Ipv6& source, const Ipv6& destination, size_t size,
+uint32_t write_header(Ipv6Header& ip, const Ipv6& source, const Ipv6Header& about, size_t size,
                       uint16_t) {
+  const Ipv6 destination = about.source;
   ip.version_class_flow.set(0x60000000);
   ip.payload_length.set(static_cast<uint16_t>(size));
   ip.next_header = kIcmpv6;
@@ -108,8 +112,8 @@ size_t icmp_error(uint8_t* out, const uint8_t* frame, const Parsed& parsed, Icmp
   std::memcpy(out + data, frame + parsed.l3_offset, quoted);
 
   const size_t icmp_size = sizeof(IcmpHeader) + quoted;
-  const auto& sender = header_at<Header>(frame, parsed.l3_offset).source;
-  const uint32_t sum = write_header(header_at<Header>(out, l3), source, sender, icmp_size, id);
+  const auto& about = header_at<Header>(frame, parsed.l3_offset);
+  const uint32_t sum = write_header(header_at<Header>(out, l3), source, about, icmp_size, id);
   auto& icmp = header_at<IcmpHeader>(out, l4);
   const Message kind = message<F>(what);
   icmp = {kind.type, kind.code, be16(0), be32(what == IcmpError::kTooBig ? mtu : 0)};

@@ -64,6 +64,15 @@ TEST(IcmpError, Version4) {
   }
 }
 
+TEST(IcmpError, KeepsTheTypeOfService) {
+  for (auto [before, after] : {std::pair{0x10, 0xd0}, {0xb8, 0xd8}, {0x03, 0xc2}}) {
+    Bytes frame = flow(kClient, kVirtual, kUdp, 4000, 80, Bytes(4)).frame();
+    frame[15] = static_cast<uint8_t>(before);
+    repair_ipv4(frame);
+    EXPECT_EQ(answer<V4>(frame, IcmpError::kTimeExceeded)[15], after) << before;
+  }
+}
+
 TEST(IcmpError, Version6) {
   const Packet request = flow(kClient6, kVirtual6, kUdp, 4000, 80, Bytes(101, 5));
   struct Case {
