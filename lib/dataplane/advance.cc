@@ -49,15 +49,17 @@ void advance(Worker& worker, const Burst& found, Burst& live) {
     const Session<F>& session = worker.sessions<F>().at(m.session);
     m.server_id = session.server_id;
     if (m.why != Why::kScheduled) m.why = m.is_reply ? Why::kReply : Why::kSession;
-    // The entry of a removed server runs out, unless the server is added again (ip_vs_in).
-    if (!m.is_reply && !worker.board.configured.has(session.server_id)) {
+    if (worker.board.configured.has(session.server_id)) {
+      share::ServerCounters& server = worker.counters.servers[session.server_id];
+      uint64_t length = m.parsed.ip_end - m.parsed.l3_offset;
+      (m.is_reply ? server.out_packets : server.in_packets).add(1);
+      (m.is_reply ? server.out_bytes : server.in_bytes).add(length);
+    } else if (!m.is_reply && m.parsed.kind != net::Kind::kIcmpError) {
+      // The entry of a removed server runs out, unless the server is added again (ip_vs_in). Its
+      // answers and errors about the session still pass, and are counted nowhere.
       worker.drop(packet, ipvs::DropReason::kServerRemoved);
       continue;
     }
-    share::ServerCounters& server = worker.counters.servers[session.server_id];
-    uint64_t length = m.parsed.ip_end - m.parsed.l3_offset;
-    (m.is_reply ? server.out_packets : server.in_packets).add(1);
-    (m.is_reply ? server.out_bytes : server.in_bytes).add(length);
     if (m.parsed.kind != net::Kind::kIcmpError) advance_session<F>(worker, m.session, m);
     live.add(packet);
   }

@@ -71,6 +71,8 @@ TEST_P(RemovedServer, AnswersAreTranslatedWhoeverOwnsTheFlow) {
   rig.run();
   EXPECT_EQ(rig.out().size(), 50u);
   EXPECT_EQ(rig.to_kernel().size(), 0u);
+  auto answers = [](const share::WorkerCounters& c) { return c.servers[0].out_packets.get(); };
+  EXPECT_EQ(rig.sum(answers), 0u) << "ip_vs_out_stats counts for servers that are there";
   rig.rules("-D -t 198.51.100.1:80\n");
   rig.send(tcp_frame(endpoint("10.1.0.1", 80), client(2000), kAck));
   rig.run();

@@ -159,6 +159,11 @@ TEST(RemovedServer, DropsSilentlyAndResumes) {
   EXPECT_TRUE(rig.pass(tcp_frame(kClient, kVip, kAck)).empty());
   EXPECT_EQ(rig.dropped(DropReason::kServerRemoved), 1u);
   EXPECT_EQ(rig.sessions(), 1u);
+  auto error = rig.pass(icmp_error_frame(*parse_address("192.0.2.254"), kVip.address, 3, 1,
+                                         tcp_frame(kVip, kClient, kAck)));
+  EXPECT_EQ(error.size(), 1u) << "ip_vs_in_icmp asks only for the session";
+  const share::ServerCounters& server = rig.board->desks[0]->counters.servers[0];
+  EXPECT_EQ(server.in_packets.get(), 1u) << "and counts for servers that are there";
   rig.rules("-a -t 198.51.100.1:80 -r 10.1.0.1:8080 -m\n");
   expect_way(rig.pass(tcp_frame(kClient, kVip, kAck)), kClient, kServer);
 }
