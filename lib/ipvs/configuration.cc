@@ -1,6 +1,7 @@
 #include "ipvs/configuration.h"
 
 #include <algorithm>
+#include <iterator>
 #include <string>
 
 namespace shunt::ipvs {
@@ -226,6 +227,10 @@ Result<void> Configuration::delete_server(const ServiceKey& key, const Endpoint&
   auto server = find_server(next.servers, endpoint);
   if (server == next.servers.end()) return no_such_destination();
   uint32_t id = server->id;
+  uint32_t before = server == next.servers.begin() ? kNoServer : std::prev(server)->id;
+  if (next.removals.size() == kRemovals) next.removals.erase(next.removals.begin());
+  next.removals.push_back({id, before});
+  next.removed++;
   next.servers.erase(server);
   if (auto replaced = replace(std::move(next)); !replaced) return replaced;
   x_state.server_ids.release(id);
@@ -249,6 +254,8 @@ Result<void> Configuration::compile(ConfiguredService& service) const {
   compiled->epoch = service.epoch;
   compiled->key = service.config.key;
   compiled->flags = service.config.flags;
+  compiled->removed = service.removed;
+  compiled->removals = service.removals;
   compiled->scheduler = x_engine.find_scheduler(service.config.scheduler);
   compiled->servers.reserve(service.servers.size());
   for (const ConfiguredServer& server : service.servers)

@@ -35,7 +35,9 @@ struct ConfiguredService {
   ServiceConfig config;
   std::vector<ConfiguredServer> servers;  ///< the kernel's order: added last comes first
   std::shared_ptr<const Service> compiled;
-  uint32_t epoch = 0;  ///< see Service::epoch
+  uint32_t epoch = 0;             ///< see Service::epoch
+  uint32_t removed = 0;           ///< see Service
+  std::vector<Removal> removals;  ///< see Service
 };
 
 class Configuration {

@@ -27,8 +27,9 @@ uint32_t fold(const Ipv6& address);
 
 /// What a worker remembers for a service between picks (owner: that worker).
 struct SchedulerState {
-  uint32_t last_server = kNoServer;  ///< id picked last
-  uint32_t followers = 0;            ///< servers after it in Service::servers at that time
+  uint32_t last_server = kNoServer;  ///< id picked last, or the one before it when it was removed
+  uint32_t followers = 0;            ///< servers after it at that time: a guess where it is now
+  uint32_t removed = 0;              ///< Service::removed at that time
   uint32_t epoch = 0;                ///< of the service it belongs to
 
   /// Another scheduler than before, or another service under the same id, begins with a new state.
@@ -36,6 +37,7 @@ struct SchedulerState {
     if (epoch == service.epoch) return;
     *this = {};
     epoch = service.epoch;
+    removed = service.removed;
   }
 };
 

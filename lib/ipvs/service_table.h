@@ -32,6 +32,16 @@ struct Server {
       1;  ///< latest non-zero weight; 0 if it was added with weight 0 (mh's table)
 };
 
+/// A server that was removed from its service, and the one before it in the list then (kNoServer:
+/// it was the first), where a scheduler's cursor on it goes.
+struct Removal {
+  uint32_t server = kNoServer;
+  uint32_t before = kNoServer;
+};
+
+/// Removals that a service remembers for workers that did not pick meanwhile.
+inline constexpr uint32_t kRemovals = 64;
+
 /// One virtual service, compiled.
 struct Service {
   uint32_t id = 0;
@@ -39,8 +49,10 @@ struct Service {
   ServiceKey key;
   uint32_t flags = 0;
   const Scheduler* scheduler = nullptr;
-  std::vector<Server> servers;  ///< in the kernel's list order: added last comes first
-  std::vector<uint16_t> table;  ///< the scheduler's lookup table (mh): slot → index in servers
+  std::vector<Server> servers;    ///< in the kernel's list order: added last comes first
+  std::vector<uint16_t> table;    ///< the scheduler's lookup table (mh): slot → index in servers
+  uint32_t removed = 0;           ///< servers so far
+  std::vector<Removal> removals;  ///< the last of them, the newest at the end
 };
 
 /// All services, with the lookups a packet needs.

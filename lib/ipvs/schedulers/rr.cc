@@ -2,32 +2,33 @@
 //
 // The kernel's cursor is a node of the server list (ip_vs_rr.c): servers added at the head do not
 // move it, and when its server is removed it steps back, so that the next pick is the server that
-// came after. A worker's cursor sees only the list as it is now, so it remembers the server picked
-// last and how many servers followed it: additions at the head do not change that number. This is
-// the kernel's pick after any one edit; only when the server picked last is removed together with
-// other edits, between two picks of one worker, may the turn begin a server or so elsewhere.
+// came after. A worker's cursor is the server's id; it takes its steps back when it picks next, as
+// the service remembers its removals.
 #include "ipvs/scheduler.h"
 
 namespace shunt::ipvs {
 namespace {
 
-constexpr uint32_t kAbsent = UINT32_MAX;
-
-uint32_t index_of(const std::vector<Server>& servers, uint32_t id, uint32_t guess) {
-  if (guess < servers.size() && servers[guess].id == id) return guess;
-  for (uint32_t i = 0; i < servers.size(); i++)
-    if (servers[i].id == id) return i;
-  return kAbsent;
+/// Steps back for every removal of the cursor's server that this worker has not seen yet.
+void catch_up(const Service& service, SchedulerState& state) {
+  const auto remembered = static_cast<uint32_t>(service.removals.size());
+  uint32_t unseen = service.removed - state.removed;
+  if (unseen > remembered) unseen = remembered;  // what is forgotten may have been the cursor's
+  for (uint32_t i = remembered - unseen; i < remembered; i++)
+    if (service.removals[i].server == state.last_server)
+      state.last_server = service.removals[i].before;
+  state.removed = service.removed;
 }
 
 /// Where the turn goes on: an index, possibly one past the end.
 uint32_t next_index(const std::vector<Server>& servers, const SchedulerState& state) {
   if (state.last_server == kNoServer) return 0;
   const auto size = static_cast<uint32_t>(servers.size());
-  uint32_t last = index_of(servers, state.last_server, size - 1 - state.followers);
-  // With more followers than before it was removed and added again: its old place counts.
-  if (last != kAbsent && size - 1 - last <= state.followers) return last + 1;
-  return size > state.followers ? size - state.followers : 0;
+  const uint32_t guess = size - 1 - state.followers;  // additions at the head do not change it
+  if (guess < size && servers[guess].id == state.last_server) return guess + 1;
+  for (uint32_t i = 0; i < size; i++)
+    if (servers[i].id == state.last_server) return i + 1;
+  return 0;
 }
 
 Result<void> build(Service& service) {
@@ -38,7 +39,7 @@ Result<void> build(Service& service) {
 Pick pick(const Service& service, SchedulerState& state, const Flow&, const Now& now) {
   const auto& servers = service.servers;
   const auto size = static_cast<uint32_t>(servers.size());
-  if (size == 0) state = {};  // an empty list leaves the kernel's cursor at its head
+  catch_up(service, state);
   uint32_t index = next_index(servers, state);
   for (uint32_t seen = 0; seen < size; seen++, index++) {
     if (index >= size) index = 0;

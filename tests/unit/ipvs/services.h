@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <iterator>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -33,7 +34,13 @@ inline void add(Service& service, Server server) {
 }
 
 inline void remove(Service& service, uint32_t id) {
-  std::erase_if(service.servers, [id](const Server& server) { return server.id == id; });
+  auto server = std::ranges::find(service.servers, id, &Server::id);
+  if (server == service.servers.end()) return;
+  uint32_t before = server == service.servers.begin() ? kNoServer : std::prev(server)->id;
+  service.removals.push_back({id, before});
+  if (service.removals.size() > kRemovals) service.removals.erase(service.removals.begin());
+  service.removed++;
+  service.servers.erase(server);
 }
 
 inline void set_weight(Service& service, uint32_t id, int32_t weight) {
