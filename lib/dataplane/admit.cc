@@ -1,5 +1,6 @@
 // admit: packets without a session. One that may begin one gets a server from its service's
 // scheduler and a session; all others are Linux's (ip_vs_try_to_schedule, ip_vs_schedule).
+#include "dataplane/persistence.h"
 #include "dataplane/stages.h"
 #include "net/edit.h"
 
@@ -7,15 +8,13 @@ namespace shunt::dataplane {
 
 namespace {
 
-constexpr uint16_t kFtpDataPort = 20;
-
 /// May this packet begin a session? TCP needs a SYN without RST; FTP's data connections come from
 /// servers and are never scheduled.
 template <class F>
 bool may_begin(const Meta& m) {
   if (m.parsed.kind == net::Kind::kIcmpError) return false;
   if (m.parsed.kind == net::Kind::kFragment && !m.parsed.has_ports) return false;
-  if (m.tuple<F>().source_port.host() == kFtpDataPort) return false;
+  if (m.tuple<F>().source_port.host() == ipvs::kFtpDataPort) return false;
   if (m.parsed.protocol != net::kTcp) return true;
   constexpr uint8_t kMask = net::TcpHeader::kSyn | net::TcpHeader::kRst;
   return (m.parsed.tcp_flags & kMask) == net::TcpHeader::kSyn;
@@ -91,12 +90,19 @@ bool fill_reply(Worker& worker, const Meta& m, Session<F>& session, ipvs::DropRe
   return true;
 }
 
+/// The port that a session's packets go to at the server, by the port they came to.
+uint16_t server_port(const ipvs::Service& service, const ipvs::Server& server, uint16_t port) {
+  bool own = !service.is_persistent() || port == service.key.endpoint.port;
+  return own && server.endpoint.port ? server.endpoint.port : port;
+}
+
 template <class F>
-bool begin_session(Worker& worker, Meta& m, const ipvs::Server& server, ipvs::DropReason& reason) {
+bool begin_session(Worker& worker, Meta& m, const ipvs::Server& server, uint16_t port,
+                   ipvs::DropReason& reason) {
   Session<F> session{};
   session.request = m.tuple<F>();
   session.reply.source = address_of<F>(server.endpoint.address);
-  session.reply.source_port = be16(server.endpoint.port);
+  session.reply.source_port = be16(port);
   session.reply.protocol = session.request.protocol;
   session.server_id = server.id;
   session.hop_in = session.hop_out = kNoHop;
@@ -123,6 +129,17 @@ bool begin_session(Worker& worker, Meta& m, const ipvs::Server& server, ipvs::Dr
   return true;
 }
 
+/// Asks the scheduler; null if it has no server.
+template <class F>
+const ipvs::Server* schedule(Worker& worker, const ipvs::Service& service, Meta& m) {
+  ipvs::SchedulerState& state = worker.scheduler_states[service.id];
+  state.follow(service);
+  ipvs::Pick pick = service.scheduler->pick(service, state, flow_of<F>(m.tuple<F>()),
+                                            {worker.board.loads, worker.now});
+  m.slot = pick.slot;
+  return pick.index == ipvs::Pick::kNoPick ? nullptr : &service.servers[pick.index];
+}
+
 template <class F>
 void admit_one(Worker& worker, rte_mbuf* packet, Burst& found) {
   Meta& m = meta(packet);
@@ -138,20 +155,41 @@ void admit_one(Worker& worker, rte_mbuf* packet, Burst& found) {
     m.why = Why::kNotFirst;
     return worker.to_kernel(packet);
   }
-  ipvs::SchedulerState& state = worker.scheduler_states[service->id];
-  state.follow(*service);
-  ipvs::Pick pick = service->scheduler->pick(*service, state, flow_of<F>(tuple),
-                                             {worker.board.loads, worker.now});
-  m.slot = pick.slot;
-  if (pick.index == ipvs::Pick::kNoPick) {
+  uint16_t port = tuple.destination_port.host();
+  bool persistent = service->is_persistent();
+  // What may be FTP's data connection is other services', unless the client's control connection
+  // says where it belongs.
+  bool maybe_ftp = service->key.endpoint.port == ipvs::kFtpPort && port != ipvs::kFtpPort;
+  if (maybe_ftp && !persistent) {
+    m.why = Why::kNoService;
+    return worker.to_kernel(packet);
+  }
+  net::Tuple<F> key;
+  uint32_t control = kNoSession;
+  const ipvs::Server* server = nullptr;
+  if (persistent) {
+    key = template_key<F>(*service, tuple);
+    server = find_template<F>(worker, *service, key, control);
+  }
+  bool begins_template = persistent && !server;
+  if (!server) server = schedule<F>(worker, *service, m);
+  if (!server && maybe_ftp) {
+    m.why = Why::kNoServer;
+    return worker.to_kernel(packet);
+  }
+  if (!server) {
     m.why = Why::kNoServer;
     answer<F>(worker, packet, net::IcmpError::kPortUnreachable, tuple.destination);
     return worker.drop(packet, ipvs::DropReason::kNoServer);
   }
   m.why = Why::kScheduled;
+  if (begins_template &&
+      !begin_template<F>(worker, *service, key, *server, tuple.destination_port, control))
+    return worker.drop(packet, ipvs::DropReason::kTableFull);
   ipvs::DropReason reason;
-  if (!begin_session<F>(worker, m, service->servers[pick.index], reason))
+  if (!begin_session<F>(worker, m, *server, server_port(*service, *server, port), reason))
     return worker.drop(packet, reason);
+  if (persistent) take_control<F>(worker, m.session, control);
   found.add(packet);
 }
 

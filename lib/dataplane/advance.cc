@@ -1,5 +1,6 @@
 // advance: what a packet does to its session: counters, state, timer. An ICMP error is counted and
 // changes nothing else.
+#include "dataplane/persistence.h"
 #include "dataplane/stages.h"
 
 namespace shunt::dataplane {
@@ -16,6 +17,7 @@ void change_state(Worker& worker, Session<F>& session, ipvs::State next) {
     (active ? load.active : load.inactive).add(1);
   }
   session.state = next;
+  if (next == ipvs::State::kEstablished) assure_control<F>(worker, session);
 }
 
 template <class F>
@@ -25,13 +27,14 @@ void advance_session(Worker& worker, uint32_t number, const Meta& m) {
     ipvs::Direction direction = ipvs::Direction::kInput;
     if (m.is_reply) {
       direction = ipvs::Direction::kOutput;
-      session.flags &= static_cast<uint8_t>(~Session<F>::kNoOutput);
+      session.flags &= static_cast<uint16_t>(~Session<F>::kNoOutput);
     } else if (session.flags & Session<F>::kNoOutput) {
       direction = ipvs::Direction::kInputOnly;
     }
     change_state<F>(worker, session,
                     ipvs::next_tcp_state(session.state, direction, m.parsed.tcp_flags));
   }
+  if (session.state == ipvs::State::kUdp && m.is_reply) assure_control<F>(worker, session);
   Nanoseconds deadline =
       worker.now + uint64_t{1'000'000'000} * worker.board.timeouts.of(session.state);
   bool sooner = deadline < session.deadline;

@@ -1,17 +1,20 @@
 // find: the sessions of a burst of flows, looked up at once by full tuple. One lookup serves both
 // directions: a NAT session is indexed by its request tuple and by its reply tuple.
+#include "dataplane/persistence.h"
 #include "dataplane/stages.h"
 
 namespace shunt::dataplane {
 
 namespace {
 
-/// May this packet of an existing session begin a new one instead (conn_reuse_mode)?
+/// May this packet of an existing session begin a new one instead (conn_reuse_mode)? Not of one
+/// that a template made.
 template <class F>
 bool begins_anew(const Meta& m, const Session<F>& session) {
   constexpr uint8_t kMask = net::TcpHeader::kSyn | net::TcpHeader::kRst;
   return m.parsed.kind == net::Kind::kFlow && m.parsed.protocol == net::kTcp &&
          (m.parsed.tcp_flags & kMask) == net::TcpHeader::kSyn &&
+         !(session.flags & Session<F>::kControlled) &&
          ipvs::is_new_connection_expected(session.state, session.flags & Session<F>::kNoOutput);
 }
 
@@ -81,7 +84,11 @@ void retire(Worker& worker, uint32_t number) {
   auto& sessions = worker.sessions<F>();
   const Session<F>& session = sessions.at(number);
   ipvs::ServerLoad& load = worker.counters.loads[session.server_id];
-  (ipvs::is_active(session.state) ? load.active : load.inactive).subtract(1);
+  if (session.flags & Session<F>::kTemplate)
+    load.persistent.subtract(1);
+  else
+    (ipvs::is_active(session.state) ? load.active : load.inactive).subtract(1);
+  release_control<F>(worker, session);
   load.sessions.subtract(1);
   (F::family == Family::kV4 ? worker.counters.sessions_v4 : worker.counters.sessions_v6)
       .subtract(1);

@@ -2,6 +2,10 @@
 //
 // It holds no pointer (it must be able to live in shared memory and to travel to a peer), only ids
 // and endpoints. Packets write `deadline`, `state` and `flags`; everything else is set once.
+//
+// A persistence template is one, too (kTemplate; persistence.h): it forwards nothing, but names the
+// server that a client's new sessions go to. They name it by `control` and it counts them, and it
+// lives as long as they do.
 #pragma once
 
 #include <cstdint>
@@ -26,22 +30,37 @@ struct Session {
                         ///< only its source (the server) is meaningful, it is not in the index
   Nanoseconds deadline;
   uint32_t server_id;
-  uint32_t hop_in, hop_out;    ///< next-hop ids towards the server and the client, or kNoHop
-  uint32_t routes_generation;  ///< of the routes that hop_in and hop_out were found with
+  union {
+    uint32_t hop_in;      ///< next-hop id towards the server, or kNoHop
+    uint32_t controlled;  ///< of a template: sessions made from it
+  };
+  union {
+    uint32_t hop_out;  ///< next-hop id towards the client, or kNoHop
+    uint32_t timeout;  ///< of a template: seconds
+  };
+  union {
+    uint32_t routes_generation;  ///< of the routes that hop_in and hop_out were found with
+    uint32_t server_hint;        ///< of a template: where its service had the server last
+  };
   uint32_t timer_next, timer_previous;         ///< owned by the session table
   uint16_t in_address_delta, in_port_delta;    ///< checksum deltas request → server
   uint16_t out_address_delta, out_port_delta;  ///< and reply → client
   ipvs::ForwardMethod method;
   ipvs::State state;
-  uint8_t flags;  ///< kInUse and the like
+  uint16_t flags;    ///< kInUse and the like
+  uint32_t control;  ///< kControlled: number of its template
 
-  static constexpr uint8_t kInUse = 1;        ///< owned by the session table
-  static constexpr uint8_t kHasReply = 2;     ///< the reply tuple is in the index (NAT)
-  static constexpr uint8_t kNoOutput = 4;     ///< no answer seen: the in-only state column holds
-  static constexpr uint8_t kMasqueraded = 8;  ///< the client is hidden behind a local endpoint
+  static constexpr uint16_t kInUse = 1;        ///< owned by the session table
+  static constexpr uint16_t kHasReply = 2;     ///< the reply tuple is in the index (NAT)
+  static constexpr uint16_t kNoOutput = 4;     ///< no answer seen: the in-only state column holds
+  static constexpr uint16_t kMasqueraded = 8;  ///< the client is hidden behind a local endpoint
+  static constexpr uint16_t kControlled = 16;  ///< made from a template
+  static constexpr uint16_t kTemplate = 32;
+  static constexpr uint16_t kAssured = 64;  ///< a template: one of its sessions was established
+  static constexpr uint16_t kHidden = 128;  ///< in the table, but not in the index any more
 };
 
 static_assert(std::is_trivially_copyable_v<Session<net::V4>>);
-static_assert(sizeof(Session<net::V4>) <= 128 && sizeof(Session<net::V6>) <= 192);
+static_assert(sizeof(Session<net::V4>) <= 128 && sizeof(Session<net::V6>) <= 128);
 
 }  // namespace shunt::dataplane

@@ -152,7 +152,7 @@ void SessionTable<F>::erase(const uint32_t numbers[], unsigned n) {
   for (unsigned i = 0; i < n; i++) {
     Session<F>& session = x_sessions[numbers[i]];
     if (!(session.flags & Session<F>::kInUse)) continue;
-    rte_hash_del_key(x_index, &session.request);
+    if (!(session.flags & Session<F>::kHidden)) rte_hash_del_key(x_index, &session.request);
     if (session.flags & Session<F>::kHasReply) rte_hash_del_key(x_index, &session.reply);
     x_wheel.remove(numbers[i]);
     clear_used(numbers[i]);
@@ -162,6 +162,14 @@ void SessionTable<F>::erase(const uint32_t numbers[], unsigned n) {
     x_last_free = numbers[i];
     x_size--;
   }
+}
+
+template <class F>
+void SessionTable<F>::hide(uint32_t number) {
+  Session<F>& session = x_sessions[number];
+  if (session.flags & Session<F>::kHidden) return;
+  rte_hash_del_key(x_index, &session.request);
+  session.flags |= Session<F>::kHidden;
 }
 
 template <class F>

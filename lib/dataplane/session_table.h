@@ -66,6 +66,10 @@ class SessionTable {
   /// returns 0 at the end. Sessions that live through the whole walk are reported exactly once.
   unsigned dump(uint32_t& cursor, uint32_t out[], unsigned most) const;
 
+  /// Takes a session without a reply tuple out of the index: it runs out unfound, and another may
+  /// have its tuple.
+  void hide(uint32_t number);
+
   /// A deadline was moved EARLIER than it was: files the session anew (a later one needs nothing).
   void hasten(uint32_t number);
 

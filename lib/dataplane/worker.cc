@@ -2,6 +2,7 @@
 
 #include <rte_ethdev.h>
 
+#include "dataplane/persistence.h"
 #include "dataplane/stages.h"
 
 namespace shunt::dataplane {
@@ -251,7 +252,8 @@ template <class F>
 void Worker::expire() {
   uint32_t over[kExpirePerTurn];
   unsigned n = sessions<F>().expire(now, over, kExpirePerTurn);
-  for (unsigned i = 0; i < n; i++) retire<F>(*this, over[i]);
+  for (unsigned i = 0; i < n; i++)
+    if (!outlives<F>(sessions<F>().at(over[i]), now)) retire<F>(*this, over[i]);
 }
 
 void Worker::follow_orders() {
@@ -284,6 +286,8 @@ bool Worker::dump(share::SessionDump& dump) {
     record.protocol = session.request.protocol;
     record.state = session.state;
     record.method = session.method;
+    record.is_template = session.flags & Session<F>::kTemplate;
+    record.is_assured = session.flags & Session<F>::kAssured;
     record.seconds_left = session.deadline > now
                               ? static_cast<uint32_t>((session.deadline - now) / 1'000'000'000)
                               : 0;
@@ -303,9 +307,14 @@ void Worker::flush_sessions() {
 
 template <class F>
 void Worker::flush_sessions_of() {
-  uint32_t cursor = 0, numbers[kDumpPerTurn];
-  while (unsigned n = sessions<F>().dump(cursor, numbers, kDumpPerTurn))
-    for (unsigned i = 0; i < n; i++) retire<F>(*this, numbers[i]);
+  // Templates last: no session may outlive its own.
+  for (bool templates : {false, true}) {
+    uint32_t cursor = 0, numbers[kDumpPerTurn];
+    while (unsigned n = sessions<F>().dump(cursor, numbers, kDumpPerTurn))
+      for (unsigned i = 0; i < n; i++)
+        if (templates || !(sessions<F>().at(numbers[i]).flags & Session<F>::kTemplate))
+          retire<F>(*this, numbers[i]);
+  }
 }
 
 void Worker::send(rte_mbuf* packet, uint8_t port) {

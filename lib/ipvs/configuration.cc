@@ -48,6 +48,14 @@ auto find_server(std::vector<ConfiguredServer>& servers, const Endpoint& endpoin
                       [&](const ConfiguredServer& s) { return s.config.endpoint == endpoint; });
 }
 
+ClientPart part_of(const ServiceConfig& config) {
+  return config.flags & kPersistent ? ClientPart{true, config.netmask} : ClientPart{};
+}
+
+void add_once(std::vector<ClientPart>& parts, const ClientPart& part) {
+  if (std::find(parts.begin(), parts.end(), part) == parts.end()) parts.push_back(part);
+}
+
 }  // namespace
 
 Configuration::Configuration(const Engine& engine) : x_engine(engine) {}
@@ -157,9 +165,29 @@ Result<void> Configuration::add_service(const ServiceConfig& config) {
   if (!id)
     return refusal("no room for another service: " + std::to_string(kMaxServices) +
                    " are the most, removed ones with sessions included");
+  note_covering_parts(config.key);
+  note_part(config);
   auto replaced = replace({*id, config, {}, nullptr, ++x_state.epochs});
   if (!replaced) x_state.service_ids.release(*id);
   return replaced;
+}
+
+void Configuration::note_part(const ServiceConfig& config) {
+  add_once(x_state.parts[config.key], part_of(config));
+}
+
+/// Sessions at a new service's place may have begun under the one that takes every port there.
+void Configuration::note_covering_parts(const ServiceKey& key) {
+  if (key.fwmark) return;
+  for (uint16_t port : {kFtpPort, uint16_t{0}}) {
+    ServiceKey covering = key;
+    covering.endpoint.port = port;
+    auto known = x_state.parts.find(covering);
+    if (known == x_state.parts.end() || covering == key) continue;
+    std::vector<ClientPart> parts = known->second;
+    for (const ClientPart& part : parts)
+      if (part.is_network) add_once(x_state.parts[key], part);
+  }
 }
 
 Result<void> Configuration::edit_service(const ServiceConfig& config) {
@@ -170,6 +198,7 @@ Result<void> Configuration::edit_service(const ServiceConfig& config) {
   // ip_vs_edit_service binds a scheduler anew only if it is another one.
   if (next.config.scheduler != config.scheduler) next.epoch = ++x_state.epochs;
   next.config = config;
+  note_part(config);
   return replace(std::move(next));
 }
 
@@ -256,6 +285,11 @@ Result<void> Configuration::compile(ConfiguredService& service) const {
   compiled->flags = service.config.flags;
   compiled->removed = service.removed;
   compiled->removals = service.removals;
+  compiled->persistence_timeout = service.config.persistence_timeout;
+  compiled->netmask = service.config.netmask;
+  if (auto known = x_state.parts.find(service.config.key); known != x_state.parts.end())
+    for (const ClientPart& part : known->second)
+      if (part != compiled->part()) compiled->former_parts.push_back(part);
   compiled->scheduler = x_engine.find_scheduler(service.config.scheduler);
   compiled->servers.reserve(service.servers.size());
   for (const ConfiguredServer& server : service.servers)
@@ -274,9 +308,14 @@ std::shared_ptr<const ServiceTable> Configuration::table() {
     for (const auto& [key, service] : x_state.services) services.push_back(service.compiled);
     std::vector<ServiceTable::Leaver> leavers;
     x_state.server_ids.each_released([&](const ServerName& name) {
-      leavers.push_back({name.first, name.second});
+      auto known = x_state.parts.find(name.first);
+      leavers.push_back({name.first, name.second,
+                         known == x_state.parts.end() ? std::vector<ClientPart>() : known->second});
     });
-    x_table = std::make_shared<const ServiceTable>(std::move(services), leavers);
+    std::vector<ServiceTable::Departed> departed;
+    for (const auto& [key, parts] : x_state.parts)
+      if (!find(key)) departed.push_back({key, parts});
+    x_table = std::make_shared<const ServiceTable>(std::move(services), leavers, departed);
   }
   return x_table;
 }
@@ -287,6 +326,10 @@ void Configuration::recycle(const std::function<bool(uint32_t server_id)>& idle)
     const ServiceKey& key = *x_state.service_ids.key(id);
     const ServerName* server = x_state.server_ids.first_from({key, Endpoint{}});
     return !server || server->first != key;
+  });
+  std::erase_if(x_state.parts, [&](const auto& entry) {
+    const ServiceKey* known = x_state.service_ids.first_from(entry.first);
+    return !known || *known != entry.first;
   });
 }
 

@@ -81,6 +81,8 @@ class Configuration {
     Knobs knobs;
     Ids<ServiceKey> service_ids{kMaxServices};
     Ids<ServerName> server_ids{kMaxServers};
+    /// By what each service's clients are told apart, and were since its id is its own.
+    std::map<ServiceKey, std::vector<ClientPart>> parts;
     uint32_t epochs = 0;  ///< given out so far
   };
 
@@ -96,6 +98,8 @@ class Configuration {
   Result<void> replace(ConfiguredService next);
   Result<void> compile(ConfiguredService& service) const;
   void drop(std::map<ServiceKey, ConfiguredService>::iterator service);
+  void note_part(const ServiceConfig& config);
+  void note_covering_parts(const ServiceKey& key);
 
   const Engine& x_engine;
   Contents x_state;

@@ -25,8 +25,6 @@ constexpr UnbuiltRow kUnbuiltTable[] = {
      [](const Command& c) {
        return c.verb == Verb::kAddService && c.service.key.protocol == net::kSctp;
      }},
-    {"-p", given<Option::kPersistent>},
-    {"-M", given<Option::kNetmask>},
     {"--pe", given<Option::kEngine>},
     {"-o", given<Option::kOnePacket>},
     {"-i",

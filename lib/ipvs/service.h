@@ -33,6 +33,9 @@ struct ServiceKey {
   friend auto operator<=>(const ServiceKey&, const ServiceKey&) = default;
 };
 
+/// FTP's ports: of control connections, and of data connections that servers begin.
+inline constexpr uint16_t kFtpPort = 21, kFtpDataPort = 20;
+
 /// Tunnel flags, the kernel's bits (IP_VS_TUNNEL_ENCAP_FLAG_*, linux/ip_vs.h).
 inline constexpr uint16_t kTunnelNoChecksum = 0;
 inline constexpr uint16_t kTunnelChecksum = 1;

@@ -120,6 +120,7 @@ class Case:
         self.neighbours = [self.a4, self.a6, *more_clients]
         self.rules, self.at, self.sent, self.wanted = [], {}, [], []
         self.made, self.sessions, self.start = [], [], None
+        self.knobs = {}
         self.counts = {"packets_kernel": 0, "generated": 0, "dropped": {}}
 
     def now(self):
@@ -139,6 +140,24 @@ class Case:
         time.sleep(0.01)
         self.at.setdefault(self.now(), []).append(line)
         time.sleep(0.01)
+
+    def knob(self, name, value):
+        """Sets a sysctl of IPVS; main() sets it back."""
+        path = f"/proc/sys/net/ipv4/vs/{name}"
+        with open(path, encoding="ascii") as file:
+            self.knobs.setdefault(name, file.read().strip())
+        with open(path, "w", encoding="ascii") as file:
+            file.write(str(value))
+        line = f"--sysctl {name}={value}"
+        if self.start is None:
+            self.rules.append(line)
+        else:
+            self.at.setdefault(self.now(), []).append(line)
+
+    def put_knobs_back(self):
+        for name, value in self.knobs.items():
+            with open(f"/proc/sys/net/ipv4/vs/{name}", "w", encoding="ascii") as file:
+                file.write(value)
 
     def service(self, kind, options, *servers, port=80, v6=False, vip=None):
         vip = vip or (self.v6 if v6 else self.v4)
@@ -495,7 +514,158 @@ def any_port(c):
         c.client(p.tcp(c.a4, 4000, c.v4, port, "S"))
 
 
-OTHERS = ["203.0.113.250", "203.0.114.1"]
+def pair(port, mode="-m"):
+    return [f"-r 10.1.0.{n}:{port} {mode}" for n in (1, 2)]
+
+
+def persistence_udp(c):
+    c.service("u", "-s rr -p 60 -M 255.255.255.0", *pair(53), port=53)
+    c.client(p.udp(c.a4, 5000, c.v4, 53, b"a"))
+    c.client(p.udp("203.0.113.250", 5000, c.v4, 53, b"b"))
+    c.client(p.udp("203.0.114.1", 5000, c.v4, 53, b"c"))
+    c.client(p.udp(c.a4, 5001, c.v4, 53, b"d"))
+    c.server(2, p.udp("10.1.0.2", 53, c.a4, 5001, b"answer"))
+
+
+def persistence_v6(c):
+    servers = [f"-r [2001:db8:1::{n}]:8080 -m" for n in (1, 2)]
+    c.service("t", "-s rr -p 60 -M 64", *servers, v6=True)
+    clients = c.a6, "2001:db8:cafe::ffff:1", "2001:db8:cafe:1::1"
+    for client in clients:
+        c.client(p.tcp(client, 4000, c.v6, 80, "S"))
+    c.server(2, p.tcp("2001:db8:1::2", 8080, c.a6, 4000, "SA", seq=7, ack=1001))
+    c.client(p.tcp(c.a6, 4000, c.v6, 80, "A", seq=1001, ack=8))
+    for client in clients:
+        c.client(p.tcp(client, 4001, c.v6, 80, "S"))
+
+
+def persistence_reuse(c):
+    """A SYN on a closed connection stays with it, though new ones go elsewhere."""
+    where = f"-t {c.v4}:80"
+    c.knob("expire_quiescent_template", 1)
+    c.service("t", "-s rr -p 60", *pair(80))
+    for flags in "S", "A", "R":
+        c.client(p.tcp(c.a4, 4000, c.v4, 80, flags))
+    c.server(2, p.tcp("10.1.0.2", 80, c.a4, 4000, "R"))
+    c.command(f"-e {where} -r 10.1.0.2:80 -m -w 0")
+    c.client(p.tcp(c.a4, 4000, c.v4, 80, "S", seq=9000))
+    c.client(p.tcp(c.a4, 4001, c.v4, 80, "S"))
+    c.client(p.tcp(c.a4, 4000, c.v4, 80, "R", seq=9001))
+
+
+def persistence_quiescent(c):
+    where = f"-t {c.v4}:80"
+    c.service("t", "-s rr -p 60", *pair(8080))
+    c.client(p.tcp(c.a4, 4000, c.v4, 80, "S"))
+    c.command(f"-e {where} -r 10.1.0.2:8080 -m -w 0")
+    c.client(p.tcp(c.a4, 4001, c.v4, 80, "S"))  # still there
+    c.knob("expire_quiescent_template", 1)
+    c.client(p.tcp(c.a4, 4002, c.v4, 80, "S"))  # now at the other
+    c.client(p.tcp(c.a4, 4000, c.v4, 80, "A", seq=1001))
+    c.command(f"-e {where} -r 10.1.0.2:8080 -m -w 1")
+    c.client(p.tcp(c.a4, 4003, c.v4, 80, "S"))  # and stays there
+    c.command(f"-e {where} -r 10.1.0.1:8080 -m -w 0")
+    c.command(f"-e {where} -r 10.1.0.2:8080 -m -w 0")
+    c.client(p.tcp(c.a4, 4004, c.v4, 80, "S"), outcome="no_server")
+
+
+def persistence_removed(c):
+    where = f"-t {c.v4}:80"
+    c.service("u", "-s rr", "-r 10.1.0.3:80 -m")  # IPVS works on while the other is away
+    c.service("t", "-s rr -p 60", *pair(80))
+    c.client(p.tcp(c.a4, 4000, c.v4, 80, "S"))
+    c.command(f"-d {where} -r 10.1.0.2:80")
+    c.client(p.tcp(c.a4, 4000, c.v4, 80, "A", seq=1001), outcome="server_removed")
+    c.client(p.tcp(c.a4, 4001, c.v4, 80, "S"))
+    c.command(f"-a {where} -r 10.1.0.2:80 -m -w 1")
+    c.client(p.tcp(c.a4, 4000, c.v4, 80, "A", seq=1001))
+    c.client(p.tcp(c.a4, 4002, c.v4, 80, "S"))
+    c.command(f"-D {where}")
+    c.command(f"-A {where} -s rr -p 60")
+    for server in 1, 2:
+        c.command(f"-a {where} -r 10.1.0.{server}:80 -m -w 1")
+    c.client(p.tcp(c.a4, 4003, c.v4, 80, "S"))  # the template outlived its service
+    c.client(p.tcp("203.0.113.250", 4003, c.v4, 80, "S"))
+
+
+def persistence_expiry(c):
+    """A template ends when it is unused for its time; while it is used, it gets a minute more."""
+    sh("ipvsadm --set 0 0 2")
+    c.rules.append("--set 0 0 2")
+    c.service("u", "-s rr -p 3", *pair(53), port=53)
+    c.service("u", "-s rr -p 1", *pair(54), port=54)
+    for port in 53, 54:
+        c.client(p.udp(c.a4, 5000, c.v4, port))
+    time.sleep(2.5)
+    c.client(p.udp(c.a4, 5001, c.v4, 54))
+    time.sleep(1.5)
+    c.client(p.udp(c.a4, 5001, c.v4, 53))  # another server
+    c.client(p.udp(c.a4, 5002, c.v4, 54))  # the same one
+    c.look()
+    sh("ipvsadm --set 900 120 300")
+
+
+def persistence_edit(c):
+    """Templates and connections stay when a service stops being persistent, and starts again."""
+    where = f"-t {c.v4}:80"
+    c.service("t", "-s rr -p 60", *pair(80))
+    c.client(p.tcp(c.a4, 4000, c.v4, 80, "S"))
+    c.command(f"-E {where} -s rr")
+    c.client(p.tcp(c.a4, 4001, c.v4, 80, "S"))
+    c.client(p.tcp(c.a4, 4002, c.v4, 80, "S"))
+    c.client(p.tcp(c.a4, 4000, c.v4, 80, "A", seq=1001))
+    c.command(f"-E {where} -s rr -p 30")
+    c.client(p.tcp(c.a4, 4003, c.v4, 80, "S"))
+    c.client(p.tcp("203.0.113.250", 4003, c.v4, 80, "S"))
+    c.command(f"-E {where} -s rr -p 90 -M 255.255.0.0")
+    c.client(p.tcp(c.a4, 4004, c.v4, 80, "S"))
+    c.client(p.tcp("203.0.113.250", 4004, c.v4, 80, "S"))
+
+
+def persistence_ftp(c):
+    """Data connections of FTP go where the control connection went."""
+    c.service("t", "-s rr -p 60", *pair(21), port=21)
+    for port in 21, 40000, 20:
+        c.client(p.tcp(c.a4, 4000, c.v4, port, "S"))
+    c.client(p.tcp(c.a4, 4000, c.v4, 80, "S"), outcome=KERNEL)
+    c.client(p.tcp(c.a4, 4000, c.v4, 1023, "S"), outcome=KERNEL)
+    c.client(p.tcp(c.a4, 20, c.v4, 1024, "S"), outcome=KERNEL)
+    c.client(p.tcp("203.0.113.250", 4000, c.v4, 1024, "S"))
+    c.server(2, p.tcp("10.1.0.2", 40000, c.a4, 4000, "SA", seq=7, ack=1001))
+    c.client(p.tcp(c.a4, 4000, c.v4, 40000, "A", seq=1001, ack=8))
+
+
+def ftp(c):
+    c.service("t", "-s rr", *pair(21), port=21)
+    c.client(p.tcp(c.a4, 4000, c.v4, 21, "S"))
+    for port in 20, 40000:
+        c.client(p.tcp(c.a4, 4000, c.v4, port, "S"), outcome=KERNEL)
+
+
+def any_port_services(c):
+    """Port 0 next to services of its address, over TCP, UDP and both families."""
+    c.service("t", "-s rr -p 60", *pair(99), port=0)
+    c.service("t", "-s rr -p 60 -M 255.255.255.0", *pair(8080))
+    c.service("t", "-s rr -p 60", "-r 10.1.0.1:2121 -m", port=21)
+    c.service("u", "-s rr -p 60", *pair(0, "-g"), port=0)
+    six = [f"-r [2001:db8:1::{n}]:0 -m" for n in (1, 2)]
+    c.service("t", "-s rr -p 60", *six, port=0, v6=True)
+    for port in 443, 80, 8443:
+        c.client(p.tcp(c.a4, 4000, c.v4, port, "S"))
+    c.server(2, p.tcp("10.1.0.2", 443, c.a4, 4000, "SA", seq=7, ack=1001))
+    inner = p.tcp(c.v4, 443, c.a4, 4000, "A", seq=8, ack=1001)
+    c.client(p.icmp("192.0.2.254", c.v4, 3, 1, body=inner[:28]))
+    for port in 53, 123:
+        c.client(p.udp(c.a4, 5000, c.v4, port))
+    c.client(p.udp("203.0.113.250", 5000, c.v4, 123))
+    for port in 80, 21:
+        c.client(p.tcp(c.a6, 4000, c.v6, port, "S"))
+    # FTP and port 0 share their templates.
+    for port in 21, 5000:
+        c.client(p.tcp("203.0.114.1", 4000, c.v4, port, "S"))
+
+
+OTHERS = ["203.0.113.250", "203.0.114.1", "2001:db8:cafe::ffff:1", "2001:db8:cafe:1::1"]
 CASES = [
     ("nat", lambda c: forwarding(c, "-m", False), "Masquerading: a connection, UDP, ToS, TTL 1."),
     ("nat-v6", lambda c: forwarding(c, "-m", True), "Masquerading over IPv6."),
@@ -520,6 +690,16 @@ CASES = [
     ("states-dr", lambda c: states(c, "-g"), "State and timeout when no answer is seen."),
     ("persistence", persistence, "-p 60 -M 255.255.255.0: a client network stays on its server."),
     ("any-port", any_port, "-p 60 on port 0: every port of the address, one server a client."),
+    ("persistence-udp", persistence_udp, "-p over UDP; an answer makes a template ASSURED."),
+    ("persistence-v6", persistence_v6, "-p 60 -M 64: a client's IPv6 network."),
+    ("persistence-reuse", persistence_reuse, "A SYN on a closed connection of a template."),
+    ("persistence-quiescent", persistence_quiescent, "Weight 0, then expire_quiescent_template."),
+    ("persistence-removed", persistence_removed, "A template's server goes and comes back."),
+    ("persistence-expiry", persistence_expiry, "How long templates last."),
+    ("persistence-edit", persistence_edit, "-E of a persistent service under its connections."),
+    ("persistence-ftp", persistence_ftp, "Port 21 takes data connections too."),
+    ("ftp", ftp, "Port 21 without -p: data connections are the local stack's."),
+    ("any-port-services", any_port_services, "Port 0 next to other services of its address."),
 ]
 
 
@@ -530,12 +710,13 @@ def main():
     tool = re.search(r"v([\d.]+)", sh("ipvsadm --version")).group(1)
     origin = f"Recorded from the IPVS of Linux {release} with ipvsadm {tool} by record_packets.py."
     for name, run, about in CASES:
-        case = Case(name, f"{about}\n{origin}", OTHERS if name == "persistence" else [])
+        case = Case(name, f"{about}\n{origin}", OTHERS if "persist" in name or "port" in name else [])
         if only and name not in only:
             continue
         print(name, flush=True)
         run(case)
         case.finish(folder, look=not case.sessions)
+        case.put_knobs_back()
 
 
 if __name__ == "__main__":
