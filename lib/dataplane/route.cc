@@ -3,6 +3,7 @@
 // A session remembers the next hops of both its directions together with the generation of the
 // routes they were found with; when routes have changed since, both are looked up again.
 #include "dataplane/stages.h"
+#include "net/edit.h"
 
 namespace shunt::dataplane {
 
@@ -64,8 +65,11 @@ void route(Worker& worker, const Burst& live, Burst& routed) {
     }
     uint32_t mtu = worker.ports[m.port_out].mtu;
     if (static_cast<uint32_t>(m.parsed.ip_end - m.parsed.l3_offset) > mtu) {
-      if (!may_fragment(packet, m.parsed))
+      if (!may_fragment(packet, m.parsed)) {
+        // IPVS quotes a request with the hop already taken (__ip_vs_get_out_rt).
+        if (!m.is_reply) net::lower_hop_limit<F>(bytes(packet), m.parsed);
         answer<F>(worker, packet, net::IcmpError::kTooBig, virtual_address, mtu);
+      }
       worker.drop(packet, ipvs::DropReason::kTooBig);
       continue;
     }

@@ -324,6 +324,7 @@ TEST(Frames, ForeignMacAndAboveMtuAreNamedDrops) {
   ASSERT_EQ(out.size(), 1u) << "fragmentation needed";
   EXPECT_EQ(out[0][34], 3);
   EXPECT_EQ(out[0][35], 4);
+  EXPECT_EQ(out[0][34 + 8 + 8], 63) << "the TTL in the packet that is quoted";
   EXPECT_EQ(rig.dropped(DropReason::kTooBig), 1u);
   rig.expect_balanced_accounts();
 }
