@@ -4,11 +4,16 @@ An option that answers "not built yet" is left out and named; any other refusal 
 that a broken option cannot hide as an unbuilt one.
 """
 
+import json
 import os
 import re
 import subprocess
 import tempfile
 from dataclasses import dataclass, field
+
+import edits
+import packet
+import pcap
 
 # twos draws random numbers, and Debian's kernel has it not: it cannot be compared.
 SCHEDULERS = ("rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "fo", "ovf", "mh")
@@ -55,6 +60,19 @@ def _built(binary, folder, lines):
     raise Broken(f"{lines[-1]}: {said.strip()}")
 
 
+def _heeds_knobs(binary, folder):
+    """Does a knob change what happens? sloppy_tcp=1 lets an ACK begin a session."""
+    rules = os.path.join(folder, "knob rules")
+    with open(rules, "w", encoding="ascii") as file:
+        file.write(f"-A {TCP} -s rr\n-a {TCP} {SERVER} -m\n--sysctl sloppy_tcp=1\n")
+    ack = packet.ethernet("02:5b:00:00:00:01", "02:00:00:00:00:02", packet.tcp("203.0.113.1", 2000, "198.51.100.1", 80, "A"))
+    capture = os.path.join(folder, "ack.pcap")
+    pcap.write(capture, [pcap.packet(0, ack)])
+    command = [binary, "--", "--rules", rules, "--read", capture, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    return done.returncode == 0 and json.loads(done.stdout)["packets_out"] == 1
+
+
 def probe(binary):
     found = Capabilities()
     with tempfile.TemporaryDirectory() as folder:
@@ -68,4 +86,8 @@ def probe(binary):
                 found.options.add(name)
             else:
                 found.lacking.append(name)
+        if _heeds_knobs(binary, folder):
+            found.options |= edits.KNOBS - (set() if "sctp" in found.options else {"sloppy_sctp"})
+        else:
+            found.lacking.append("sysctl knobs")
     return found

@@ -86,7 +86,17 @@ def _stale_route(scenario, difference):
     return methods == {"-m", "-g"}
 
 
+def _cut_header(scenario, difference):
+    """A TCP or UDP header that is not whole, of a session that is known."""
+    if difference.kind != "lane" or difference.facts["got"] or difference.facts["kernel"]:
+        return False
+    sent = difference.facts["in"]
+    protocol = sent.get("ip.protocol", sent.get("ip6.next_header"))
+    return protocol in (packet.TCP, packet.UDP) and "ip.payload" in sent
+
+
 TESTS = {
+    "cut-header": _cut_header,
     "stale-route": _stale_route,
     "own-errors-counted": _own_answers,
     "zero-since-last-copy": _comes_back,

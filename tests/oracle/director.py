@@ -113,7 +113,7 @@ class Director:
                 file.write(str(value))
         self._raw = {}
         for family in socket.AF_INET, socket.AF_INET6:
-            for protocol in 1, 6, 17, 58, 132:
+            for protocol in 1, 6, 17, 47, 58, 132:
                 raw = socket.socket(family, socket.SOCK_RAW, protocol)
                 raw.setblocking(False)
                 self._raw[raw.fileno()] = raw

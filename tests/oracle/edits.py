@@ -7,6 +7,17 @@ import model
 WEIGHTS = (1, 1, 1, 2, 2, 3, 5, 10, 50, 300)
 HASHES = {"mh": ("", "mh-port", "mh-fallback", "mh-port,mh-fallback"),
           "sh": ("", "sh-port", "sh-fallback", "sh-port,sh-fallback")}  # fmt: skip
+# Default, and another value.
+KNOB_VALUES = {
+    "conn_reuse_mode": (1, 0),
+    "expire_nodest_conn": (0, 1),
+    "expire_quiescent_template": (0, 1),
+    "nat_icmp_send": (0, 1),
+    "schedule_icmp": (0, 1),
+    "sloppy_tcp": (0, 1),
+    "sloppy_sctp": (0, 1),
+}
+KNOBS = set(KNOB_VALUES)
 
 
 def flags_for(rng, scheduler):
@@ -171,6 +182,16 @@ def one_packet(writer, service, method):
     writer.edit(service.edit())
 
 
+def knob(writer, service, method):
+    """A sysctl of IPVS is another for a while."""
+    one_of(writer, service, method)
+    name = writer.rng.choice(sorted(KNOBS & writer.can.options))
+    default, other = KNOB_VALUES[name]
+    writer.edit(f"--sysctl {name}={other}")
+    writer.traffic(service, 8)
+    writer.edit(f"--sysctl {name}={default}")
+
+
 KINDS = {
     "add server": add_server,
     "remove server": remove_server,
@@ -187,4 +208,5 @@ OPTIONAL = {"thresholds": thresholds, "persistence": persistence, "one-packet": 
 
 def kinds(can):
     """{name: function} of the edits that Shunt can do."""
-    return {**KINDS, **{name: f for name, f in OPTIONAL.items() if name in can.options}}
+    found = {**KINDS, **{name: f for name, f in OPTIONAL.items() if name in can.options}}
+    return {**found, "knob": knob} if KNOBS & can.options else found

@@ -138,27 +138,64 @@ class Writer:
 
     def _odd(self, service, flow):
         """What does not belong to a well-behaved connection."""
-        protocol, rng = service.protocol, self.rng
-        choice = rng.choice(("ttl", "ttl", "echo", "error", "error", "error", "stray", "sum", "sum", "rude"))
-        if choice == "ttl":
-            self._send(service, flow, "c", ttl=1)
-        elif choice == "echo":
-            self.steps.append({"kind": "echo", "flow": flow})
-        elif choice == "error" and protocol != "sctp":
-            self._error(service, flow)
-        elif choice == "stray" and protocol != "sctp":
-            port = rng.choice((service.port, 8080, 5555))
-            address = rng.choice(self.addresses(service.family, "server"))
-            step = {"kind": "stray", "flow": self._new_flow(service), "server": [address, port]}
-            self.steps.append({**step, "udp": protocol == "udp"})
-        elif choice == "sum" and protocol == "tcp":
-            self._send(service, flow, "c", bad_tcp=True)
-        elif choice == "sum" and protocol == "udp" and service.family == 4:
-            self._send(service, flow, rng.choice("cs"), no_sum=True)
-        elif choice == "sum" and service.family == 4:
-            self._send(service, flow, "c", bad_sum=True)
+        choices = ["ttl", "echo", "error", "error", "stray", "elsewhere", "strange", "rude"]
+        choices += {"tcp": ["bad_tcp", "bad_tcp"], "udp": ["no_sum"] * 2 * (service.family == 4)}.get(service.protocol, [])
+        choices += ["bad_sum", "options", "big"] if service.family == 4 else ["big"]
+        getattr(self, "_odd_" + self.rng.choice(choices))(service, flow)
+
+    def _odd_ttl(self, service, flow):
+        self._send(service, flow, "c", ttl=1)
+
+    def _odd_rude(self, service, flow):
+        self._send(service, flow, "c")
+
+    def _odd_bad_tcp(self, service, flow):
+        self._send(service, flow, "c", bad_tcp=True)
+
+    def _odd_no_sum(self, service, flow):
+        self._send(service, flow, self.rng.choice("cs"), no_sum=True)
+
+    def _odd_bad_sum(self, service, flow):
+        self._send(service, flow, "c", bad_sum=True)
+
+    def _odd_options(self, service, flow):
+        self._send(service, flow, "c", options="01010101")
+
+    def _odd_big(self, service, flow):
+        """Longer than the MTU, and not to be fragmented."""
+        self._send(service, flow, "c", size=1600, df=True)
+
+    def _odd_echo(self, service, flow):
+        self.steps.append({"kind": "echo", "flow": flow})
+
+    def _odd_strange(self, service, flow):
+        """A protocol that is not balanced, or a header that is cut off."""
+        choice = self.rng.choice(("gre", "tcp", "udp"))
+        flow = self._new_flow(service)
+        self.flows_of[service.name].remove(flow)
+        self.steps.append({"kind": "strange", "flow": flow, "protocol": choice, "size": self.rng.choice((4, 7, 12))})
+
+    def _odd_elsewhere(self, service, flow):
+        """To a port of the virtual address without a service, or from FTP's data port."""
+        protocol = service.protocol
+        if self.rng.random() < 0.3:
+            client = self.rng.choice(self.addresses(service.family, "client"))
+            self.flows.append([protocol, client, 20, service.vip, service.port])
         else:
-            self._send(service, flow, "c")
+            _, client, port, vip, _ = self.flows[flow]
+            self.flows.append([protocol, client, port, vip, self.rng.choice((9, 8080))])
+        self._send(service, len(self.flows) - 1, "c", **({"flags": self.rng.choice("SA")} if protocol == "tcp" else {}))
+
+    def _odd_stray(self, service, flow):
+        rng = self.rng
+        port = rng.choice((service.port, 8080, 5555))
+        address = rng.choice(self.addresses(service.family, "server"))
+        step = {"kind": "stray", "flow": self._new_flow(service), "server": [address, port]}
+        self.steps.append({**step, "udp": service.protocol == "udp"})
+
+    def _odd_error(self, service, flow):
+        if service.protocol != "sctp":
+            self._error(service, flow)
 
     def _error(self, service, flow):
         rng = self.rng

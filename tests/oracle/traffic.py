@@ -53,6 +53,8 @@ class Traffic:
 
     def _send(self, step, ends, build, **more):
         fields = {name: step[name] for name in IP_FIELDS if name in step}
+        if "options" in step:
+            fields["options"] = bytes.fromhex(step["options"])
         return step["side"], ends[0], build(*ends, **fields, **more)
 
     def _tcp(self, step):
@@ -71,6 +73,15 @@ class Traffic:
         ends = (*step["server"], client, port)
         build = packet.udp if step["udp"] else packet.tcp
         return "s", ends[0], build(*ends)
+
+    def _strange(self, step):
+        """Too short for its protocol, or of a protocol that nobody balances."""
+        _, client, port, vip, vport = self._flows[step["flow"]]
+        protocol = {"gre": 47, "tcp": packet.TCP, "udp": packet.UDP}[step["protocol"]]
+        payload = struct.pack("!HHIII", port, vport, 0, 0, 0)[: step["size"]]
+        if len(payload) >= 8 and protocol == packet.UDP:
+            payload = payload[:7]
+        return "c", client, packet.ip(client, vip, protocol, payload)
 
     def _echo(self, step):
         _, client, _, vip, _ = self._flows[step["flow"]]

@@ -10,7 +10,7 @@ import replay
 
 class Trial:
     def __init__(self, guest, binary, workers=2):
-        self._guest, self._binary, self._workers = guest, binary, workers
+        self._guest, self.binary, self._workers = guest, binary, workers
         self.wanted = {}  # deviation -> how often it was seen
 
     def answers(self, scenarios):
@@ -18,7 +18,7 @@ class Trial:
 
     def ours(self, scenarios, answers):
         with concurrent.futures.ThreadPoolExecutor(self._workers) as pool:
-            return list(pool.map(lambda pair: replay.run(self._binary, *pair), zip(scenarios, answers)))
+            return list(pool.map(lambda pair: replay.run(self.binary, *pair), zip(scenarios, answers)))
 
     def differences(self, scenarios, answers=None):
         """For each scenario the unexplained Differences."""
