@@ -48,7 +48,7 @@ struct Control {
   Result<void> apply(const std::string& text, const std::string& path) {
     if (auto done = executor.apply_rules(text, path, ipvs::system_names()); !done)
       return done.error();
-    names.learn(*configuration.table());
+    names.learn(configuration);
     return {};
   }
 

@@ -78,9 +78,10 @@ std::string lane_text(const dataplane::Fate& fate) {
 }
 
 /// Sums over servers of one service, and per server.
-Json services_json(const Rig& rig, const ipvs::ServiceTable& table) {
+Json services_json(const Rig& rig, const ipvs::Configuration& configuration) {
   Json services = Json::array();
-  for (const auto& service : table.services()) {
+  for (const auto& [key, configured] : configuration.services()) {
+    const auto& service = configured.compiled;
     Json servers = Json::array();
     for (auto it = service->servers.rbegin(); it != service->servers.rend(); ++it) {
       const share::ServerCounters& c = rig.counters().servers[it->id];
@@ -128,8 +129,9 @@ uint64_t sessions_now(const share::WorkerCounters& c) {
 
 }  // namespace
 
-void Names::learn(const ipvs::ServiceTable& table) {
-  for (const auto& service : table.services()) {
+void Names::learn(const ipvs::Configuration& configuration) {
+  for (const auto& [key, configured] : configuration.services()) {
+    const auto& service = configured.compiled;
     x_services[service->id] =
         protocol_name(service->key.protocol) + " " + to_string(service->key.endpoint);
     x_schedulers[service->id] = service->scheduler->name;
@@ -173,7 +175,7 @@ std::string to_json(Rig& rig, ipvs::Configuration& configuration, const Summary&
               {"buffers_leaked", rig.buffers_leaked()},
               {"dropped", dropped},
               {"sessions", sessions_now(c)},
-              {"services", services_json(rig, *configuration.table())},
+              {"services", services_json(rig, configuration)},
               {"connections", connections_json(rig)},
               {"listings", summary.listings},
               {"truncated", summary.truncated},

@@ -14,7 +14,7 @@ namespace shunt::replay {
 /// Names by id, for lines that must say more than numbers; remembers removed servers too.
 class Names {
  public:
-  void learn(const ipvs::ServiceTable& table);
+  void learn(const ipvs::Configuration& configuration);
   std::string service(uint32_t server_id, uint32_t service_id) const;
   std::string server(uint32_t server_id) const;
   std::string scheduler(uint32_t service_id) const;

@@ -89,28 +89,55 @@ Result<void> Configuration::apply(const Command& command) {
 }
 
 Result<void> Configuration::apply_all(std::span<const Command> commands, size_t& failed) {
-  Contents before = x_state;
-  auto table_before = x_table;
+  begin();
   Result<void> result;
-  x_batch = true;
-  x_uncompiled.clear();
   for (failed = 0; failed < commands.size() && result; failed++) result = apply(commands[failed]);
-  x_batch = false;
-  for (const ServiceKey& key : x_uncompiled) {
-    if (!result) break;
+  if (!result) failed--;
+  if (result) result = compile_batch(commands, failed);
+  if (!result) undo();
+  x_state.service_ids.commit();
+  x_state.server_ids.commit();
+  x_undo.reset();
+  return result;
+}
+
+Result<void> Configuration::compile_batch(std::span<const Command> commands, size_t& failed) {
+  for (const auto& [key, before] : x_undo->services) {
     auto service = x_state.services.find(key);
     if (service == x_state.services.end()) continue;  // deleted again
-    result = compile(service->second);
-    if (result) continue;
+    auto compiled = compile(service->second);
+    if (compiled) continue;
     // The last line that changed this service is the one that made it impossible.
     for (size_t i = 0; i < commands.size(); i++)
-      if (commands[i].service.key == key) failed = i + 1;
+      if (commands[i].service.key == key) failed = i;
+    return compiled;
   }
-  if (result) return result;
-  failed--;
-  x_state = std::move(before);
-  x_table = std::move(table_before);
-  return result;
+  return {};
+}
+
+void Configuration::begin() {
+  x_undo = {{}, {}, x_state.timeouts, x_state.knobs, x_state.epochs, x_changed};
+  x_state.service_ids.begin();
+  x_state.server_ids.begin();
+}
+
+void Configuration::undo() {
+  auto restore = [](auto& map, auto& saved) {
+    for (auto& [key, before] : saved) {
+      if (before)
+        map.insert_or_assign(key, std::move(*before));
+      else
+        map.erase(key);
+    }
+  };
+  restore(x_state.services, x_undo->services);
+  restore(x_state.parts, x_undo->parts);
+  x_state.service_ids.undo();
+  x_state.server_ids.undo();
+  x_state.timeouts = x_undo->timeouts;
+  x_state.knobs = x_undo->knobs;
+  x_state.epochs = x_undo->epochs;
+  x_changed = x_undo->changed;
 }
 
 Result<void> Configuration::edit(const Command& command) {
@@ -173,7 +200,16 @@ Result<void> Configuration::add_service(const ServiceConfig& config) {
 }
 
 void Configuration::note_part(const ServiceConfig& config) {
-  add_once(x_state.parts[config.key], part_of(config));
+  add_part(config.key, part_of(config));
+}
+
+void Configuration::add_part(const ServiceKey& key, const ClientPart& part) {
+  auto known = x_state.parts.find(key);
+  if (x_undo)
+    x_undo->parts.try_emplace(
+        key, known == x_state.parts.end() ? std::nullopt : std::optional(known->second));
+  add_once(x_state.parts[key], part);
+  x_touched.insert(key);
 }
 
 /// Sessions at a new service's place may have begun under the one that takes every port there.
@@ -186,7 +222,7 @@ void Configuration::note_covering_parts(const ServiceKey& key) {
     if (known == x_state.parts.end() || covering == key) continue;
     std::vector<ClientPart> parts = known->second;
     for (const ClientPart& part : parts)
-      if (part.is_network) add_once(x_state.parts[key], part);
+      if (part.is_network) add_part(key, part);
   }
 }
 
@@ -213,8 +249,10 @@ void Configuration::drop(std::map<ServiceKey, ConfiguredService>::iterator servi
   for (const ConfiguredServer& server : service->second.servers)
     x_state.server_ids.release(server.id);
   x_state.service_ids.release(service->second.id);
-  x_state.services.erase(service);
-  x_table.reset();
+  auto node = x_state.services.extract(service);
+  x_touched.insert(node.key());
+  x_changed = true;
+  if (x_undo) x_undo->services.try_emplace(node.key(), std::move(node.mapped()));
 }
 
 Result<void> Configuration::add_server(const ServiceKey& key, const ServerConfig& config) {
@@ -267,13 +305,15 @@ Result<void> Configuration::delete_server(const ServiceKey& key, const Endpoint&
 }
 
 Result<void> Configuration::replace(ConfiguredService next) {
-  if (x_batch)
-    x_uncompiled.insert(next.config.key);
+  const ServiceKey key = next.config.key;
+  const ConfiguredService* before = find(key);
+  if (x_undo)
+    x_undo->services.try_emplace(key, before ? std::optional(*before) : std::nullopt);
   else if (auto compiled = compile(next); !compiled)
     return compiled;
-  ServiceKey key = next.config.key;
-  x_state.services[key] = std::move(next);
-  x_table.reset();
+  x_state.services.insert_or_assign(key, std::move(next));
+  x_touched.insert(key);
+  x_changed = true;
   return {};
 }
 
@@ -302,34 +342,50 @@ Result<void> Configuration::compile(ConfiguredService& service) const {
 }
 
 std::shared_ptr<const ServiceTable> Configuration::table() {
-  if (!x_table) {
-    std::vector<std::shared_ptr<const Service>> services;
-    services.reserve(x_state.services.size());
-    for (const auto& [key, service] : x_state.services) services.push_back(service.compiled);
-    std::vector<ServiceTable::Leaver> leavers;
-    x_state.server_ids.each_released([&](const ServerName& name) {
-      auto known = x_state.parts.find(name.first);
-      leavers.push_back({name.first, name.second,
-                         known == x_state.parts.end() ? std::vector<ClientPart>() : known->second});
-    });
-    std::vector<ServiceTable::Departed> departed;
-    for (const auto& [key, parts] : x_state.parts)
-      if (!find(key)) departed.push_back({key, parts});
-    x_table = std::make_shared<const ServiceTable>(std::move(services), leavers, departed);
+  if (!x_changed) return x_table;
+  auto next = std::make_shared<ServiceTable>(*x_table);
+  for (const ServiceKey& key : x_touched) {
+    const ConfiguredService* service = find(key);
+    next->put(key, service ? service->compiled : nullptr, remains(key));
   }
+  x_table = std::move(next);
+  x_changed = false;
+  x_touched.clear();
   return x_table;
 }
 
+std::shared_ptr<const ServiceTable::Remains> Configuration::remains(const ServiceKey& key) const {
+  ServiceTable::Remains remains;
+  x_state.server_ids.each_from({key, Endpoint{}}, [&](const ServerName& name, bool held) {
+    if (name.first != key) return false;
+    if (!held) remains.servers.push_back(name.second);
+    return true;
+  });
+  auto known = x_state.parts.find(key);
+  remains.is_departed = known != x_state.parts.end() && !find(key);
+  if (remains.servers.empty() && !remains.is_departed) return nullptr;
+  remains.key = key;
+  if (known != x_state.parts.end()) remains.parts = known->second;
+  return std::make_shared<const ServiceTable::Remains>(std::move(remains));
+}
+
 void Configuration::recycle(const std::function<bool(uint32_t server_id)>& idle) {
-  x_state.server_ids.recycle(idle);
+  x_state.server_ids.recycle([&](uint32_t id) {
+    if (!idle(id)) return false;
+    x_touched.insert(x_state.server_ids.key(id)->first);
+    return true;
+  });
   x_state.service_ids.recycle([&](uint32_t id) {
     const ServiceKey& key = *x_state.service_ids.key(id);
-    const ServerName* server = x_state.server_ids.first_from({key, Endpoint{}});
-    return !server || server->first != key;
-  });
-  std::erase_if(x_state.parts, [&](const auto& entry) {
-    const ServiceKey* known = x_state.service_ids.first_from(entry.first);
-    return !known || *known != entry.first;
+    bool has_servers = false;
+    x_state.server_ids.each_from({key, Endpoint{}}, [&](const ServerName& name, bool) {
+      has_servers = name.first == key;
+      return false;
+    });
+    if (has_servers) return false;
+    x_state.parts.erase(key);
+    x_touched.insert(key);
+    return true;
   });
 }
 

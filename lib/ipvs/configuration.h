@@ -53,7 +53,8 @@ class Configuration {
   /// Refuses what is not built yet; apply() asks by itself.
   Result<void> check_built(const Command& command) const { return x_engine.check(command); }
 
-  /// The compiled form, made anew if something has changed since.
+  /// The compiled form, made anew if something has changed since: from the one before, at a cost
+  /// that depends on what has changed.
   std::shared_ptr<const ServiceTable> table();
 
   const std::map<ServiceKey, ConfiguredService>& services() const { return x_state.services; }
@@ -85,6 +86,15 @@ class Configuration {
     std::map<ServiceKey, std::vector<ClientPart>> parts;
     uint32_t epochs = 0;  ///< given out so far
   };
+  /// What apply_all() needs to go back: the rest, and of services and parts those touched.
+  struct Undo {
+    std::map<ServiceKey, std::optional<ConfiguredService>> services;
+    std::map<ServiceKey, std::optional<std::vector<ClientPart>>> parts;
+    Timeouts timeouts;
+    Knobs knobs;
+    uint32_t epochs;
+    bool changed;
+  };
 
   Result<void> edit(const Command& command);
   Result<void> add_service(const ServiceConfig& config);
@@ -100,12 +110,18 @@ class Configuration {
   void drop(std::map<ServiceKey, ConfiguredService>::iterator service);
   void note_part(const ServiceConfig& config);
   void note_covering_parts(const ServiceKey& key);
+  void add_part(const ServiceKey& key, const ClientPart& part);
+  Result<void> compile_batch(std::span<const Command> commands, size_t& failed);
+  void begin();
+  void undo();
+  std::shared_ptr<const ServiceTable::Remains> remains(const ServiceKey& key) const;
 
   const Engine& x_engine;
   Contents x_state;
-  bool x_batch = false;  ///< in apply_all: compile at the end
-  std::set<ServiceKey> x_uncompiled;
-  std::shared_ptr<const ServiceTable> x_table;  ///< null: something has changed
+  std::optional<Undo> x_undo;  ///< in apply_all, which compiles at the end
+  std::shared_ptr<const ServiceTable> x_table = std::make_shared<const ServiceTable>();
+  bool x_changed = false;          ///< since x_table was made
+  std::set<ServiceKey> x_touched;  ///< what may be otherwise than in x_table
 };
 
 }  // namespace shunt::ipvs

@@ -1,7 +1,8 @@
 // Interned ids: a small dense number for each key, that stays the key's until it is recycled.
 //
 // Invariant: an id belongs to one key at a time. release() only marks a key as gone; its id is
-// reserved until recycle() hears that nobody counts on it any more. Caller: Configuration.
+// reserved until recycle() hears that nobody counts on it any more. What was interned and released
+// since begin() can be undone. Caller: Configuration.
 #pragma once
 
 #include <cstdint>
@@ -22,8 +23,8 @@ class Ids {
   std::optional<uint32_t> intern(const Key& key) {
     auto known = x_ids.find(key);
     if (known != x_ids.end()) {
-      x_slots[known->second].held = true;
-      x_released.erase(known->second);
+      hold(known->second);
+      note(known->second, Change::kHeld);
       return known->second;
     }
     uint32_t id = static_cast<uint32_t>(x_slots.size());
@@ -37,12 +38,32 @@ class Ids {
     }
     x_slots[id] = {true, key};
     x_ids.emplace(key, id);
+    note(id, Change::kMade);
     return id;
   }
 
   void release(uint32_t id) {
-    x_slots[id].held = false;
-    x_released.insert(id);
+    drop(id);
+    note(id, Change::kReleased);
+  }
+
+  /// From here on what is interned and released can be undone, until commit() or undo().
+  void begin() { x_noting = true; }
+  void commit() {
+    x_noting = false;
+    x_changes.clear();
+  }
+  void undo() {
+    for (auto it = x_changes.rbegin(); it != x_changes.rend(); ++it) {
+      auto [id, kind] = *it;
+      if (kind == Change::kReleased) {
+        hold(id);
+      } else {
+        drop(id);
+        if (kind == Change::kMade) x_released.erase(forget(id));
+      }
+    }
+    commit();
   }
 
   /// Frees the ids of released keys for which `idle` holds.
@@ -53,17 +74,9 @@ class Ids {
         ++it;
         continue;
       }
-      x_ids.erase(*x_slots[id].key);
-      x_slots[id].key.reset();
-      x_free.insert(id);
+      forget(id);
       it = x_released.erase(it);
     }
-  }
-
-  /// Every key that is gone while its id is reserved.
-  template <class Visit>
-  void each_released(Visit visit) const {
-    for (uint32_t id : x_released) visit(*x_slots[id].key);
   }
 
   bool is_held(uint32_t id) const { return id < x_slots.size() && x_slots[id].held; }
@@ -71,10 +84,12 @@ class Ids {
   const Key* key(uint32_t id) const {
     return id < x_slots.size() && x_slots[id].key ? &*x_slots[id].key : nullptr;
   }
-  /// The first key not less than `key`, released ones included; null if there is none.
-  const Key* first_from(const Key& key) const {
-    auto it = x_ids.lower_bound(key);
-    return it == x_ids.end() ? nullptr : &it->first;
+  /// visit(key, held) of each key from the first one not less than `key` on, released ones
+  /// included, while it returns true.
+  template <class Visit>
+  void each_from(const Key& key, Visit visit) const {
+    for (auto it = x_ids.lower_bound(key); it != x_ids.end(); ++it)
+      if (!visit(it->first, x_slots[it->second].held)) return;
   }
 
  private:
@@ -82,11 +97,36 @@ class Ids {
     bool held = false;
     std::optional<Key> key;
   };
+  struct Change {
+    uint32_t id;
+    enum Kind { kMade, kHeld, kReleased } kind;
+  };
+
+  void hold(uint32_t id) {
+    x_slots[id].held = true;
+    x_released.erase(id);
+  }
+  void drop(uint32_t id) {
+    x_slots[id].held = false;
+    x_released.insert(id);
+  }
+  uint32_t forget(uint32_t id) {
+    x_ids.erase(*x_slots[id].key);
+    x_slots[id].key.reset();
+    x_free.insert(id);
+    return id;
+  }
+  void note(uint32_t id, typename Change::Kind kind) {
+    if (x_noting) x_changes.push_back({id, kind});
+  }
+
   uint32_t x_limit;
   std::map<Key, uint32_t> x_ids;
   std::vector<Slot> x_slots;
   std::set<uint32_t> x_released;
   std::set<uint32_t> x_free;
+  bool x_noting = false;
+  std::vector<Change> x_changes;  ///< since begin()
 };
 
 }  // namespace shunt::ipvs

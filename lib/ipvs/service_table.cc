@@ -1,10 +1,9 @@
-// The packet's lookups over the configured services, compiled once for each table.
 #include "ipvs/service_table.h"
 
 #include <algorithm>
+#include <cstring>
 #include <iterator>
-#include <map>
-#include <tuple>
+#include <utility>
 
 namespace shunt::ipvs {
 namespace {
@@ -22,11 +21,6 @@ typename F::Address address_of(const Endpoint& endpoint) {
     return endpoint.address.v6();
 }
 
-template <class F>
-bool is_masqueraded(const Server& server) {
-  return server.method == ForwardMethod::kMasquerade && server.endpoint.address.family == F::family;
-}
-
 /// If it is persistent, do its servers get packets to other ports than their own? Those keep the
 /// client's port (ip_vs_sched_persist).
 bool keeps_ports(const ServiceKey& key) {
@@ -36,6 +30,39 @@ bool keeps_ports(const ServiceKey& key) {
 bool any_network(const std::vector<ClientPart>& parts) {
   return std::any_of(parts.begin(), parts.end(),
                      [](const ClientPart& part) { return part.is_network; });
+}
+
+/// Where a service stands in the index.
+template <class F>
+auto place_of(const ServiceKey& key) {
+  using Shards = EndpointShards<F, uint32_t>;
+  if (!key.fwmark)
+    return Shards::key_of(key.protocol, address_of<F>(key.endpoint), key.endpoint.port);
+  typename F::Address mark{};
+  std::memcpy(mark.bytes.data(), &key.fwmark, sizeof key.fwmark);
+  return Shards::key_of(0, mark, 0);
+}
+
+template <class Shards>
+void set(Shards& shards, const typename Shards::Key& place, auto value) {
+  const auto* before = shards.find(place);
+  if (!value)
+    shards.erase(place);
+  else if (!before || *before != value)
+    shards.at(place) = std::move(value);
+}
+
+/// Is a service at `port` worth a look for packets to others?
+bool is_at(const Service* service, uint16_t port) {
+  return service && !service->key.fwmark && service->key.endpoint.port == port;
+}
+
+/// Does it, or did it, tell clients apart by networks?
+bool has_network(const Service* service) {
+  return service && (service->is_persistent() || !service->former_parts.empty());
+}
+bool has_network(const ServiceTable::Remains* remains) {
+  return remains && remains->is_departed && any_network(remains->parts);
 }
 
 }  // namespace
@@ -49,120 +76,126 @@ const Server* Service::server(uint32_t server_id, uint32_t& hint) const {
   return &*found;
 }
 
-ServiceTable::ServiceTable(std::vector<std::shared_ptr<const Service>> services,
-                           const std::vector<Leaver>& leavers,
-                           const std::vector<Departed>& departed)
-    : x_services(std::move(services)) {
-  for (const auto& service : x_services) {
-    (service->key.family() == Family::kV4 ? x_has_v4 : x_has_v6) = true;
-    x_has_networks |= service->is_persistent() || !service->former_parts.empty();
-  }
-  for (const Departed& service : departed) x_has_networks |= any_network(service.parts);
-  build(x_v4, leavers);
-  build(x_v6, leavers);
-  if (!x_has_networks) return;
-  build_parts(x_v4, leavers, departed);
-  build_parts(x_v6, leavers, departed);
-}
-
-template <class F>
-void ServiceTable::build(Index<F>& index, const std::vector<Leaver>& leavers) {
-  if (!has_family(F::family)) return;
-  size_t endpoints = 0, masqueraded = 0;
-  for (const auto& service : x_services) {
-    if (service->key.family() != F::family) continue;
-    if (!service->key.fwmark) endpoints++;
-    for (const Server& server : service->servers)
-      if (is_masqueraded<F>(server))
-        masqueraded += service->key.fwmark ? 2 * std::size(kTransports) : 2;
-  }
-  for (const Leaver& leaver : leavers)
-    if (leaver.server.address.family == F::family)
-      masqueraded += leaver.service.fwmark ? 2 * std::size(kTransports) : 2;
-  index.services.reserve(endpoints);
-  index.masqueraded.reserve(masqueraded);
-
-  for (const auto& service : x_services) {
-    const ServiceKey& key = service->key;
-    if (key.family() != F::family) continue;
-    if (!key.fwmark) {
-      const Endpoint& at = key.endpoint;
-      index.services.add(key.protocol, address_of<F>(at), at.port, service.get());
-      if (at.port == 0) index.any_port = true;
-      if (at.port == kFtpPort) index.ftp = true;
+ServiceTable::ServiceTable(const std::vector<std::shared_ptr<const Service>>& services,
+                           const std::vector<Remains>& remains) {
+  for (const auto& service : services) put(service->key, service, nullptr);
+  for (const Remains& left : remains) {
+    auto kept = std::make_shared<const Remains>(left);
+    if (left.key.family() == Family::kV4) {
+      auto* service = x_v4.services.find(place_of<net::V4>(left.key));
+      put(left.key, service ? *service : nullptr, kept);
+    } else {
+      auto* service = x_v6.services.find(place_of<net::V6>(left.key));
+      put(left.key, service ? *service : nullptr, kept);
     }
-    bool persistent = service->is_persistent() || any_network(service->former_parts);
-    for (const Server& server : service->servers)
-      if (is_masqueraded<F>(server)) add_masqueraded<F>(index, key, server.endpoint, persistent);
   }
-  for (const Leaver& leaver : leavers)
-    if (leaver.server.address.family == F::family)
-      add_masqueraded<F>(index, leaver.service, leaver.server, any_network(leaver.parts));
+}
+
+void ServiceTable::put(const ServiceKey& key, std::shared_ptr<const Service> service,
+                       std::shared_ptr<const Remains> remains) {
+  if (key.family() == Family::kV4)
+    put<net::V4>(key, std::move(service), std::move(remains));
+  else
+    put<net::V6>(key, std::move(service), std::move(remains));
 }
 
 template <class F>
-void ServiceTable::add_masqueraded(Index<F>& index, const ServiceKey& key, const Endpoint& at,
-                                   bool persistent) {
-  if (at.port != 0 && persistent && keeps_ports(key))
-    add_masqueraded<F>(index, key, {at.address, 0}, false);
-  if (at.port == 0) index.any_port_server = true;
-  if (!key.fwmark) {
-    index.masqueraded.add(key.protocol, address_of<F>(at), at.port, {});
-    return;
-  }
-  for (uint8_t protocol : kTransports)
-    index.masqueraded.add(protocol, address_of<F>(at), at.port, {});
+void ServiceTable::put(const ServiceKey& key, std::shared_ptr<const Service> service,
+                       std::shared_ptr<const Remains> remains) {
+  Index<F>& index = this->index<F>();
+  const auto place = place_of<F>(key);
+  const auto* known = index.services.find(place);
+  const auto* remembered = index.remains.find(place);
+  const Service* old = known ? known->get() : nullptr;
+  const Service* now = service.get();
+  const Remains* left = remembered ? remembered->get() : nullptr;
+
+  index.any_port += is_at(now, 0) - is_at(old, 0);
+  index.ftp += is_at(now, kFtpPort) - is_at(old, kFtpPort);
+  index.networks += has_network(now) - has_network(old);
+  index.networks += has_network(remains.get()) - has_network(left);
+  if (now != old) recount(key, servers_of(old), servers_of(now));
+  if (remains.get() != left) recount(key, servers_of(left), servers_of(remains.get()));
+  set(index.services, place, std::move(service));
+  set(index.remains, place, std::move(remains));
 }
 
-ServiceTable::List ServiceTable::keep(const std::vector<ClientPart>& parts) {
-  List list{static_cast<uint32_t>(x_parts.size()), static_cast<uint32_t>(parts.size())};
-  x_parts.insert(x_parts.end(), parts.begin(), parts.end());
-  return list;
+ServiceTable::Servers ServiceTable::servers_of(const Service* service) {
+  Servers servers;
+  if (!service) return servers;
+  for (const Server& server : service->servers)
+    if (server.method == ForwardMethod::kMasquerade &&
+        server.endpoint.address.family == service->key.family())
+      servers.at.push_back(server.endpoint);
+  std::sort(servers.at.begin(), servers.at.end());
+  servers.parts = service->former_parts;
+  servers.parts.push_back(service->part());
+  return servers;
 }
 
-std::span<const ClientPart> ServiceTable::span(const List* list) const {
-  if (!list) return {};
-  return std::span(x_parts).subspan(list->first, list->count);
+ServiceTable::Servers ServiceTable::servers_of(const Remains* remains) {
+  if (!remains) return {};
+  Servers servers = {remains->servers, remains->parts};
+  std::sort(servers.at.begin(), servers.at.end());
+  return servers;
 }
 
-template <class F>
-void ServiceTable::build_parts(Index<F>& index, const std::vector<Leaver>& leavers,
-                               const std::vector<Departed>& departed) {
-  using Place = std::tuple<uint8_t, std::array<uint8_t, sizeof(typename F::Address)>, uint16_t>;
-  std::map<Place, std::vector<ClientPart>> servers;
-  auto add = [&](const ServiceKey& key, const Endpoint& at, const ClientPart& part) {
-    if (!part.is_network) return;
-    uint16_t port = keeps_ports(key) ? 0 : at.port;
-    for (uint8_t protocol : kTransports) {
-      if (!key.fwmark && protocol != key.protocol) continue;
-      std::vector<ClientPart>& parts = servers[{protocol, address_of<F>(at).bytes, port}];
-      if (std::find(parts.begin(), parts.end(), part) == parts.end()) parts.push_back(part);
+void ServiceTable::recount(const ServiceKey& key, const Servers& before, const Servers& now) {
+  auto count_all_but = [&](const Servers& servers, const Servers& others, int change) {
+    std::vector<Endpoint> rest = servers.at;
+    if (servers.parts == others.parts) {
+      rest.clear();
+      std::set_difference(servers.at.begin(), servers.at.end(), others.at.begin(), others.at.end(),
+                          std::back_inserter(rest));
+    }
+    for (const Endpoint& at : rest) {
+      if (at.address.is_v4())
+        count<net::V4>(key, at, servers.parts, change);
+      else
+        count<net::V6>(key, at, servers.parts, change);
     }
   };
-  for (const auto& service : x_services)
-    for (const Server& server : service->servers) {
-      if (!is_masqueraded<F>(server)) continue;
-      add(service->key, server.endpoint, service->part());
-      for (const ClientPart& part : service->former_parts) add(service->key, server.endpoint, part);
-    }
-  for (const Leaver& leaver : leavers)
-    if (leaver.server.address.family == F::family)
-      for (const ClientPart& part : leaver.parts) add(leaver.service, leaver.server, part);
+  count_all_but(before, now, -1);
+  count_all_but(now, before, 1);
+}
 
-  auto address_at = [](const Place& place) {
-    typename F::Address address;
-    address.bytes = std::get<1>(place);
-    return address;
+template <class F>
+void ServiceTable::count(const ServiceKey& key, const Endpoint& at,
+                         const std::vector<ClientPart>& parts, int change) {
+  Index<F>& index = this->index<F>();
+  const auto address = address_of<F>(at);
+  const bool any_port = any_network(parts) && keeps_ports(key);
+  auto count_masqueraded = [&](uint8_t protocol, uint16_t port) {
+    const auto place = index.masqueraded.key_of(protocol, address, port);
+    uint32_t& servers = index.masqueraded.at(place);
+    servers += change;
+    if (port == 0) index.any_port_servers += change;
+    if (servers == 0) index.masqueraded.erase(place);
   };
-  index.reply_parts.reserve(servers.size());
-  for (const auto& [place, parts] : servers)
-    index.reply_parts.add(std::get<0>(place), address_at(place), std::get<2>(place), keep(parts));
+  for (uint8_t protocol : kTransports) {
+    if (!key.fwmark && protocol != key.protocol) continue;
+    count_masqueraded(protocol, at.port);
+    if (any_port && at.port != 0) count_masqueraded(protocol, 0);
+    if (!any_network(parts)) continue;
+    const auto place =
+        index.reply_parts.key_of(protocol, address, keeps_ports(key) ? uint16_t{0} : at.port);
+    CountedParts& counted = index.reply_parts.at(place);
+    for (const ClientPart& part : parts)
+      if (part.is_network) counted.count(part, change);
+    if (counted.parts.empty()) index.reply_parts.erase(place);
+  }
+}
 
-  index.departed_parts.reserve(departed.size());
-  for (const Departed& service : departed)
-    if (service.key.family() == F::family && !service.key.fwmark)
-      index.departed_parts.add(service.key.protocol, address_of<F>(service.key.endpoint),
-                               service.key.endpoint.port, keep(service.parts));
+void ServiceTable::CountedParts::count(const ClientPart& part, int change) {
+  const auto i = std::find(parts.begin(), parts.end(), part) - parts.begin();
+  if (i == std::ssize(parts)) {
+    parts.push_back(part);
+    counts.push_back(0);
+  }
+  counts[i] += change;
+  if (counts[i] != 0) return;
+  parts.erase(parts.begin() + i);
+  counts.erase(counts.begin() + i);
 }
 
 template <class F>
@@ -174,42 +207,72 @@ const ServiceTable::Index<F>& ServiceTable::index() const {
 }
 
 template <class F>
+ServiceTable::Index<F>& ServiceTable::index() {
+  return const_cast<Index<F>&>(std::as_const(*this).index<F>());
+}
+
+template <class F>
 const Service* ServiceTable::find(uint8_t protocol, const typename F::Address& address,
                                   be16 port) const {
   const Index<F>& index = this->index<F>();
-  const Service* const* found = index.services.find(protocol, address, port.host());
+  auto find = [&](uint16_t at) {
+    return index.services.find(index.services.key_of(protocol, address, at));
+  };
+  const std::shared_ptr<const Service>* found = find(port.host());
   if (!found && index.ftp && protocol == net::kTcp &&
       (port.host() == kFtpDataPort || port.host() >= kFirstUnprivileged))
-    found = index.services.find(protocol, address, kFtpPort);
-  if (!found && index.any_port) found = index.services.find(protocol, address, 0);
-  return found ? *found : nullptr;
+    found = find(kFtpPort);
+  if (!found && index.any_port) found = find(0);
+  return found ? found->get() : nullptr;
 }
 
 template <class F>
 bool ServiceTable::is_masqueraded_server(uint8_t protocol, const typename F::Address& address,
                                          be16 port) const {
   const Index<F>& index = this->index<F>();
-  return index.masqueraded.find(protocol, address, port.host()) ||
-         (index.any_port_server && index.masqueraded.find(protocol, address, 0));
+  if (!has_family(F::family)) return false;
+  auto find = [&](uint16_t at) {
+    return index.masqueraded.find(index.masqueraded.key_of(protocol, address, at));
+  };
+  return find(port.host()) || (index.any_port_servers && find(0));
 }
 
 template <class F>
 ServiceTable::Parts ServiceTable::reply_parts(uint8_t protocol, const typename F::Address& address,
                                               be16 port) const {
   const auto& parts = this->index<F>().reply_parts;
-  return {span(parts.find(protocol, address, port.host())), span(parts.find(protocol, address, 0))};
+  auto at = [&](uint16_t number) -> std::span<const ClientPart> {
+    const CountedParts* found = parts.find(parts.key_of(protocol, address, number));
+    if (!found) return {};
+    return found->parts;
+  };
+  return {at(port.host()), at(0)};
 }
 
 template <class F>
 ServiceTable::Parts ServiceTable::departed_parts(uint8_t protocol,
                                                  const typename F::Address& address,
                                                  be16 port) const {
-  const auto& parts = this->index<F>().departed_parts;
-  return {span(parts.find(protocol, address, port.host())), span(parts.find(protocol, address, 0))};
+  const auto& remains = this->index<F>().remains;
+  auto at = [&](uint16_t number) -> std::span<const ClientPart> {
+    const auto* found = remains.find(remains.key_of(protocol, address, number));
+    if (!found || !(*found)->is_departed) return {};
+    return (*found)->parts;
+  };
+  return {at(port.host()), at(0)};
 }
 
 bool ServiceTable::has_family(Family family) const {
-  return family == Family::kV4 ? x_has_v4 : x_has_v6;
+  return family == Family::kV4 ? x_v4.services.size() != 0 : x_v6.services.size() != 0;
+}
+
+size_t ServiceTable::shards_apart(const ServiceTable& other) const {
+  auto apart = [](const auto& one, const auto& another) {
+    return one.services.shards_apart(another.services) + one.remains.shards_apart(another.remains) +
+           one.masqueraded.shards_apart(another.masqueraded) +
+           one.reply_parts.shards_apart(another.reply_parts);
+  };
+  return apart(x_v4, other.x_v4) + apart(x_v6, other.x_v6);
 }
 
 template const Service* ServiceTable::find<net::V4>(uint8_t, const Ipv4&, be16) const;

@@ -1,6 +1,7 @@
 // The compiled configuration that workers read: immutable once published, shared piecewise.
 //
-// An edit builds one new Service and a new ServiceTable that shares all the others. Sessions never
+// An edit builds one new Service and a new ServiceTable that shares all the others, and all of the
+// index but the shards it touches: its cost depends on no number of services. Sessions never
 // point in here; they hold ids. A server's id is interned by (service key, server endpoint): the
 // same server added again has the same id, and its sessions go on, as in IPVS.
 #pragma once
@@ -11,7 +12,7 @@
 #include <vector>
 
 #include "ipvs/client_part.h"
-#include "ipvs/endpoint_map.h"
+#include "ipvs/endpoint_shards.h"
 #include "ipvs/service.h"
 #include "net/family.h"
 
@@ -67,24 +68,25 @@ struct Service {
   const Server* server(uint32_t server_id, uint32_t& hint) const;
 };
 
-/// All services, with the lookups a packet needs.
+/// All services, with the lookups a packet needs. To change one, copy it, and publish the copy.
 class ServiceTable {
  public:
-  /// A server that is configured no more while it may have sessions.
-  struct Leaver {
-    ServiceKey service;
-    Endpoint server;
-    std::vector<ClientPart> parts;  ///< all that its service had
-  };
-  /// A service that is configured no more while its servers may have sessions.
-  struct Departed {
+  /// What is left of a service's key where servers were removed while they may have sessions, or
+  /// the service itself was.
+  struct Remains {
     ServiceKey key;
-    std::vector<ClientPart> parts;
+    std::vector<Endpoint> servers;  ///< configured no more
+    std::vector<ClientPart> parts;  ///< all that the service had
+    bool is_departed = false;       ///< there is no service any more
   };
 
-  explicit ServiceTable(std::vector<std::shared_ptr<const Service>> services,
-                        const std::vector<Leaver>& leavers = {},
-                        const std::vector<Departed>& departed = {});
+  ServiceTable() = default;
+  explicit ServiceTable(const std::vector<std::shared_ptr<const Service>>& services,
+                        const std::vector<Remains>& remains = {});
+
+  /// Puts what is at a key now in the place of what was: a service, its remains, either or none.
+  void put(const ServiceKey& key, std::shared_ptr<const Service> service,
+           std::shared_ptr<const Remains> remains);
 
   /// The service at (protocol, address, port); else, for what may be a data connection of FTP (TCP
   /// to port 20 or from 1024 on), the one at port 21; else the one at port 0, which takes every
@@ -99,7 +101,7 @@ class ServiceTable {
   bool is_masqueraded_server(uint8_t protocol, const typename F::Address& address, be16 port) const;
 
   /// Does any flow belong to a network rather than to its client's endpoint, or did it?
-  bool has_networks() const { return x_has_networks; }
+  bool has_networks() const { return x_v4.networks + x_v6.networks != 0; }
   /// By what the sessions of such a server may be owned, in two lists; the whole endpoint, which
   /// is always possible, may be missing.
   struct Parts {
@@ -115,41 +117,62 @@ class ServiceTable {
   template <class F>
   Parts departed_parts(uint8_t protocol, const typename F::Address& address, be16 port) const;
 
-  const std::vector<std::shared_ptr<const Service>>& services() const { return x_services; }
   bool has_family(Family family) const;  ///< IPVS works for a family only while it has a service
 
+  /// visit(old, now) of every service that another table had otherwise, null where there is none:
+  /// in time, what the tables do not share.
+  template <class Visit>
+  void each_change(const ServiceTable& before, Visit visit) const {
+    using At = const std::shared_ptr<const Service>*;
+    auto service = [](At at) { return at ? at->get() : nullptr; };
+    auto both = [&](At old, At now) { visit(service(old), service(now)); };
+    x_v4.services.each_difference(before.x_v4.services, both);
+    x_v6.services.each_difference(before.x_v6.services, both);
+  }
+  /// How many shards of the index two tables do not share.
+  size_t shards_apart(const ServiceTable& other) const;
+
  private:
-  struct Nothing {};
-  struct List {
-    uint32_t first, count;  ///< in x_parts
+  /// By what sessions are owned at some place, for as many reasons.
+  struct CountedParts {
+    std::vector<ClientPart> parts;
+    std::vector<uint32_t> counts;  ///< of each part
+    void count(const ClientPart& part, int change);
   };
   template <class F>
   struct Index {
-    EndpointMap<F, const Service*> services;  ///< mark services are not in it
-    EndpointMap<F, Nothing> masqueraded;
-    EndpointMap<F, List> reply_parts, departed_parts;
-    bool any_port = false, any_port_server = false;  ///< is port 0 worth a second lookup?
-    bool ftp = false;                                ///< is port 21?
+    // Mark services are of protocol 0, their address begins with the mark: no packet finds them by
+    // its destination.
+    EndpointShards<F, std::shared_ptr<const Service>> services;
+    EndpointShards<F, std::shared_ptr<const Remains>> remains;
+    EndpointShards<F, uint32_t> masqueraded;  ///< how many servers are there or were
+    EndpointShards<F, CountedParts> reply_parts;
+    size_t any_port = 0, ftp = 0;  ///< services at port 0, at port 21: worth a second lookup?
+    size_t any_port_servers = 0;   ///< in `masqueraded` at port 0
+    size_t networks = 0;           ///< services and departed ones that have or had networks
   };
   template <class F>
   const Index<F>& index() const;
   template <class F>
-  void build(Index<F>& index, const std::vector<Leaver>& leavers);
+  Index<F>& index();
   template <class F>
-  static void add_masqueraded(Index<F>& index, const ServiceKey& key, const Endpoint& at,
-                              bool persistent);
+  void put(const ServiceKey& key, std::shared_ptr<const Service> service,
+           std::shared_ptr<const Remains> remains);
+  /// Brings what servers of a service have in the index from one state to another. `parts` is by
+  /// what their sessions may be owned; the lists are sorted.
+  struct Servers {
+    std::vector<Endpoint> at;
+    std::vector<ClientPart> parts;
+  };
+  static Servers servers_of(const Service* service);
+  static Servers servers_of(const Remains* remains);
+  void recount(const ServiceKey& key, const Servers& before, const Servers& now);
   template <class F>
-  void build_parts(Index<F>& index, const std::vector<Leaver>& leavers,
-                   const std::vector<Departed>& departed);
-  List keep(const std::vector<ClientPart>& parts);
-  std::span<const ClientPart> span(const List* list) const;
+  void count(const ServiceKey& key, const Endpoint& at, const std::vector<ClientPart>& parts,
+             int change);
 
-  std::vector<std::shared_ptr<const Service>> x_services;
   Index<net::V4> x_v4;
   Index<net::V6> x_v6;
-  bool x_has_v4 = false, x_has_v6 = false;
-  bool x_has_networks = false;
-  std::vector<ClientPart> x_parts;
 };
 
 }  // namespace shunt::ipvs

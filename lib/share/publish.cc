@@ -10,12 +10,17 @@ bool publish(ipvs::Configuration& configuration, Board& board) {
   const ipvs::ServiceTable* before = board.services.read();
   // Marks first for servers that are new, so that no packet of theirs is dropped; those that are
   // gone lose their mark once no worker can be picking them from the old table's point of view.
-  if (before)
-    for (const auto& service : before->services())
-      for (const ipvs::Server& server : service->servers)
-        if (!configuration.is_configured(server.id)) board.configured.set(server.id, false);
-  for (const auto& service : next->services())
-    for (const ipvs::Server& server : service->servers) board.configured.set(server.id, true);
+  static const ipvs::ServiceTable kNone;
+  next->each_change(before ? *before : kNone,
+                    [&](const ipvs::Service* old, const ipvs::Service* now) {
+                      if (old)
+                        for (const ipvs::Server& server : old->servers)
+                          if (!configuration.is_configured(server.id))
+                            board.configured.set(server.id, false);
+                      if (now)
+                        for (const ipvs::Server& server : now->servers)
+                          board.configured.set(server.id, true);
+                    });
   board.timeouts.set(configuration.timeouts());
   board.knobs.set(configuration.knobs());
   if (next.get() != before) board.services.publish(std::move(next), board.quiescence);

@@ -67,7 +67,8 @@ TEST_F(ExecutorTest, PublishesChangesOnly) {
   EXPECT_EQ(x_published, 2);
   run("-R", "-a -t 10.0.0.1:80 -r 10.1.0.1\n-a -t 10.0.0.1:80 -r 10.1.0.2\n");
   EXPECT_EQ(x_published, 3) << "once for all lines";
-  EXPECT_EQ(x_table->services()[0]->servers.size(), 2u);
+  auto service = x_table->find<net::V4>(net::kTcp, parse_address("10.0.0.1")->v4(), be16(80));
+  EXPECT_EQ(service->servers.size(), 2u);
 }
 
 TEST_F(ExecutorTest, ShowsWhatWorkersCount) {

@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <string>
+
 #include <string>
 
 #include "unit/ipvs/services.h"
@@ -31,13 +34,12 @@ Service mark_service(uint32_t mark, Family family) {
 }
 
 TEST(ServiceTable, FindsNothingWhenEmpty) {
-  ServiceTable table({});
+  ServiceTable table;
   EXPECT_EQ(table.find<net::V4>(net::kTcp, v4("198.51.100.1"), be16(80)), nullptr);
   EXPECT_EQ(table.find<net::V6>(net::kTcp, v6("::"), be16(0)), nullptr);
   EXPECT_FALSE(table.is_masqueraded_server<net::V4>(net::kTcp, v4("10.1.0.1"), be16(80)));
   EXPECT_FALSE(table.has_family(Family::kV4));
   EXPECT_FALSE(table.has_family(Family::kV6));
-  EXPECT_TRUE(table.services().empty());
 }
 
 TEST(ServiceTable, FindsByProtocolAddressAndPort) {
@@ -56,7 +58,90 @@ TEST(ServiceTable, FindsByProtocolAddressAndPort) {
   EXPECT_EQ(table.find<net::V6>(net::kTcp, v6("2001:db8:f::2"), be16(80)), nullptr);
   EXPECT_TRUE(table.has_family(Family::kV4));
   EXPECT_TRUE(table.has_family(Family::kV6));
-  EXPECT_EQ(table.services(), services);
+}
+
+/// "old>now" of each change by the services' ids, sorted; "-" where there is none.
+std::vector<std::string> changes(const ServiceTable& before, const ServiceTable& after) {
+  std::vector<std::string> all;
+  auto name = [](const Service* service) {
+    return service ? std::to_string(service->id) : std::string("-");
+  };
+  after.each_change(before, [&](const Service* old, const Service* now) {
+    all.push_back(name(old) + ">" + name(now));
+  });
+  std::sort(all.begin(), all.end());
+  return all;
+}
+
+std::shared_ptr<const Service> numbered(uint32_t id, Service service) {
+  service.id = id;
+  return share(std::move(service));
+}
+
+void put(ServiceTable& table, std::shared_ptr<const Service> service) {
+  const ServiceKey key = service->key;
+  table.put(key, std::move(service), nullptr);
+}
+
+void remove(ServiceTable& table, const ServiceKey& key) {
+  table.put(key, nullptr, nullptr);
+}
+
+TEST(ServiceTable, TellsWhatChanged) {
+  using Texts = std::vector<std::string>;
+  ServiceTable first(
+      {numbered(1, service_at("198.51.100.1", 80)), numbered(2, service_at("2001:db8:f::1", 80)),
+       numbered(3, mark_service(7, Family::kV4)), numbered(4, mark_service(7, Family::kV6))});
+  EXPECT_EQ(changes(ServiceTable(), first), (Texts{"->1", "->2", "->3", "->4"}));
+  EXPECT_EQ(changes(first, first), Texts{});
+  ServiceTable second = first;
+  EXPECT_EQ(changes(first, second), Texts{});
+  put(second, numbered(5, service_at("198.51.100.1", 80)));
+  put(second, numbered(6, service_at("198.51.100.1", 443)));
+  put(second, numbered(7, mark_service(7, Family::kV6)));
+  remove(second, service_at("2001:db8:f::1", 80).key);
+  remove(second, service_at("198.51.100.1", 81).key);
+  EXPECT_EQ(changes(first, second), (Texts{"->6", "1>5", "2>-", "4>7"}));
+  EXPECT_EQ(first.find<net::V4>(net::kTcp, v4("198.51.100.1"), be16(80))->id, 1u);
+  EXPECT_EQ(second.find<net::V4>(net::kTcp, v4("198.51.100.1"), be16(80))->id, 5u);
+  EXPECT_TRUE(first.has_family(Family::kV6));
+  EXPECT_TRUE(second.has_family(Family::kV6)) << "the mark service's";
+}
+
+TEST(ServiceTable, CountsWhoIsMasqueradedAtAPlace) {
+  const ServiceKey left = service_at("198.51.100.3", 80).key;
+  const ServiceTable::Remains remains = {left, {{*parse_address("10.1.0.1"), 80}}, {}, true};
+  auto with_server = [](const char* vip, int32_t weight) {
+    Service service = service_at(vip, 80);
+    add(service, server_at(1, "10.1.0.1", 80, weight));
+    return share(std::move(service));
+  };
+  ServiceTable table({with_server("198.51.100.1", 1), with_server("198.51.100.2", 1)}, {remains});
+  auto is_there = [&] {
+    return table.is_masqueraded_server<net::V4>(net::kTcp, v4("10.1.0.1"), be16(80));
+  };
+  EXPECT_TRUE(is_there());
+  remove(table, service_at("198.51.100.1", 80).key);
+  EXPECT_TRUE(is_there());
+  put(table, with_server("198.51.100.2", 5));
+  remove(table, left);
+  EXPECT_TRUE(is_there());
+  put(table, share(service_at("198.51.100.2", 80)));
+  EXPECT_FALSE(is_there());
+  table.put(left, nullptr, std::make_shared<const ServiceTable::Remains>(remains));
+  EXPECT_TRUE(is_there());
+  remove(table, service_at("198.51.100.2", 80).key);
+  EXPECT_FALSE(is_there()) << "without a service of the family nothing is IPVS's";
+}
+
+TEST(ServiceTable, PortZeroIsForgottenWithItsLastOwner) {
+  ServiceTable table({share(service_at("198.51.100.1", 0)), share(service_at("198.51.100.2", 0))});
+  remove(table, service_at("198.51.100.1", 0).key);
+  put(table, share(service_at("198.51.100.2", 0)));
+  EXPECT_NE(table.find<net::V4>(net::kTcp, v4("198.51.100.2"), be16(7)), nullptr);
+  remove(table, service_at("198.51.100.2", 0).key);
+  put(table, share(service_at("198.51.100.2", 80)));
+  EXPECT_EQ(table.find<net::V4>(net::kTcp, v4("198.51.100.2"), be16(7)), nullptr);
 }
 
 TEST(ServiceTable, KeepsFamiliesApart) {
@@ -125,28 +210,77 @@ TEST(ServiceTable, MarkServicesHaveNoEndpointButServers) {
   EXPECT_FALSE(table.is_masqueraded_server<net::V6>(net::kTcp, v6("2001:db8:1::1"), be16(81)));
 }
 
+/// Dotted, of number `i` of network `net`.
+std::string numbered_address(int net, int i) {
+  return std::to_string(net) + "." + std::to_string(i >> 16) + "." + std::to_string(i >> 8 & 255) +
+         "." + std::to_string(i & 255);
+}
+
+/// Number `i` of many, with ten servers.
+Service one_of_many(int i) {
+  Service service = service_at(numbered_address(100, i), 80);
+  service.id = i;
+  for (int n = 0; n < 10; n++)
+    add(service, server_at(i * 10 + n, numbered_address(10, i * 10 + n), 80));
+  return service;
+}
+
 TEST(ServiceTable, HoldsTenThousandServicesOfTenServers) {
   Services services;
-  auto text = [](int net, int i) {
-    return std::to_string(net) + "." + std::to_string(i >> 16) + "." +
-           std::to_string(i >> 8 & 255) + "." + std::to_string(i & 255);
-  };
-  for (int i = 0; i < 10000; i++) {
-    Service service = service_at(text(100, i), 80);
-    service.id = i;
-    for (int n = 0; n < 10; n++) add(service, server_at(i * 10 + n, text(10, i * 10 + n), 80));
-    services.push_back(share(std::move(service)));
-  }
+  for (int i = 0; i < 10000; i++) services.push_back(share(one_of_many(i)));
   ServiceTable table(services);
   for (int i = 0; i < 10000; i++) {
-    const Service* found = table.find<net::V4>(net::kTcp, v4(text(100, i)), be16(80));
+    const Service* found = table.find<net::V4>(net::kTcp, v4(numbered_address(100, i)), be16(80));
     ASSERT_NE(found, nullptr) << i;
     EXPECT_EQ(found->id, static_cast<uint32_t>(i));
-    EXPECT_EQ(table.find<net::V4>(net::kTcp, v4(text(101, i)), be16(80)), nullptr);
+    EXPECT_EQ(table.find<net::V4>(net::kTcp, v4(numbered_address(101, i)), be16(80)), nullptr);
   }
   for (int i = 0; i < 100000; i += 7) {
-    EXPECT_TRUE(table.is_masqueraded_server<net::V4>(net::kTcp, v4(text(10, i)), be16(80)));
-    EXPECT_FALSE(table.is_masqueraded_server<net::V4>(net::kTcp, v4(text(11, i)), be16(80)));
+    EXPECT_TRUE(
+        table.is_masqueraded_server<net::V4>(net::kTcp, v4(numbered_address(10, i)), be16(80)));
+    EXPECT_FALSE(
+        table.is_masqueraded_server<net::V4>(net::kTcp, v4(numbered_address(11, i)), be16(80)));
+  }
+}
+
+TEST(ServiceTable, AnEditCostsTheSameAmongTenThousandServices) {
+  Services services;
+  for (int i = 0; i < 10000; i++) services.push_back(share(one_of_many(i)));
+  const ServiceTable table(services);
+  const ServiceTable few({services[4711]});
+  EXPECT_GT(table.shards_apart(few), 500u) << "nearly all of both maps";
+  // By one map's shard each: the service, and servers that come or go.
+  auto shards = [](const ServiceTable& base, auto edit) {
+    ServiceTable next = base;
+    EXPECT_EQ(next.shards_apart(base), 0u);
+    edit(next);
+    return next.shards_apart(base);
+  };
+  for (const ServiceTable* base : {&table, &few}) {
+    EXPECT_EQ(shards(*base,
+                     [](ServiceTable& t) {
+                       Service heavier = one_of_many(4711);
+                       set_weight(heavier, 47112, 9);
+                       put(t, share(heavier));
+                     }),
+              1u);
+    EXPECT_EQ(shards(*base,
+                     [](ServiceTable& t) {
+                       Service more = one_of_many(4711);
+                       add(more, server_at(200000, "10.9.9.9", 80));
+                       put(t, share(more));
+                     }),
+              2u);
+    EXPECT_EQ(shards(*base,
+                     [](ServiceTable& t) {
+                       Service less = one_of_many(4711);
+                       remove(less, 47112);
+                       put(t, share(less));
+                     }),
+              2u);
+    EXPECT_EQ(shards(*base, [](ServiceTable& t) { put(t, share(service_at("101.0.0.1", 80))); }),
+              1u);
+    EXPECT_LE(shards(*base, [](ServiceTable& t) { remove(t, one_of_many(4711).key); }), 11u);
   }
 }
 
