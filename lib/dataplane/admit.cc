@@ -30,8 +30,14 @@ typename F::Address address_of(const Address& address) {
 
 template <class F>
 ipvs::Flow flow_of(const net::Tuple<F>& tuple) {
-  return {ipvs::fold(tuple.source), ipvs::fold(tuple.destination), tuple.source_port.host(),
-          tuple.destination_port.host()};
+  return {ipvs::fold(tuple.source),
+          ipvs::fold(tuple.destination),
+          tuple.source_port.host(),
+          tuple.destination_port.host(),
+          tuple.protocol,
+          sizeof tuple.source.bytes,
+          tuple.source.bytes.data(),
+          tuple.destination.bytes.data()};
 }
 
 /// Makes room for `reply` if the session that has it is over; false if it is alive.
@@ -134,8 +140,9 @@ template <class F>
 const ipvs::Server* schedule(Worker& worker, const ipvs::Service& service, Meta& m) {
   ipvs::SchedulerState& state = worker.scheduler_states[service.id];
   state.follow(service);
-  ipvs::Pick pick = service.scheduler->pick(service, state, flow_of<F>(m.tuple<F>()),
-                                            {worker.board.loads, worker.now});
+  ipvs::Pick pick = service.scheduler->pick(
+      service, state, flow_of<F>(m.tuple<F>()),
+      {worker.board.loads, worker.now, worker.settings.number, worker.settings.seed});
   m.slot = pick.slot;
   return pick.index == ipvs::Pick::kNoPick ? nullptr : &service.servers[pick.index];
 }

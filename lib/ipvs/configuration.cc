@@ -58,7 +58,8 @@ void add_once(std::vector<ClientPart>& parts, const ClientPart& part) {
 
 }  // namespace
 
-Configuration::Configuration(const Engine& engine) : x_engine(engine) {}
+Configuration::Configuration(const Engine& engine, SchedulerSettings settings)
+    : x_engine(engine), x_settings(settings) {}
 
 bool Configuration::is_edit(Verb verb) {
   switch (verb) {
@@ -88,9 +89,18 @@ Result<void> Configuration::apply(const Command& command) {
   return edit(command);
 }
 
-Result<void> Configuration::apply_all(std::span<const Command> commands, size_t& failed) {
+Result<void> Configuration::apply_all(std::span<const Command> commands, size_t& failed,
+                                      const std::optional<net::SipKey>* maglev_key) {
   begin();
   Result<void> result;
+  if (maglev_key && *maglev_key != x_state.maglev_key) {
+    x_state.maglev_key = *maglev_key;
+    for (const auto& [key, service] : x_state.services) {
+      x_undo->services.try_emplace(key, service);
+      x_touched.insert(key);
+    }
+    x_changed = true;
+  }
   for (failed = 0; failed < commands.size() && result; failed++) result = apply(commands[failed]);
   if (!result) failed--;
   if (result) result = compile_batch(commands, failed);
@@ -116,7 +126,7 @@ Result<void> Configuration::compile_batch(std::span<const Command> commands, siz
 }
 
 void Configuration::begin() {
-  x_undo = {{}, {}, x_state.timeouts, x_state.knobs, x_state.epochs, x_changed};
+  x_undo = {{}, {}, x_state.timeouts, x_state.knobs, x_state.maglev_key, x_state.epochs, x_changed};
   x_state.service_ids.begin();
   x_state.server_ids.begin();
 }
@@ -136,6 +146,7 @@ void Configuration::undo() {
   x_state.server_ids.undo();
   x_state.timeouts = x_undo->timeouts;
   x_state.knobs = x_undo->knobs;
+  x_state.maglev_key = x_undo->maglev_key;
   x_state.epochs = x_undo->epochs;
   x_changed = x_undo->changed;
 }
@@ -178,10 +189,8 @@ Result<void> Configuration::edit(const Command& command) {
 
 Result<void> Configuration::check_scheduler(const ServiceConfig& config) const {
   bool engine_known = config.persistence_engine.empty() || config.persistence_engine == "sip";
-  if (!engine_known || !x_engine.knows_scheduler(config.scheduler))
+  if (!engine_known || !x_engine.find_scheduler(config.scheduler))
     return refusal("Scheduler or persistence engine not found");
-  if (!x_engine.find_scheduler(config.scheduler))
-    return refusal("not built yet: -s " + config.scheduler);
   return {};
 }
 
@@ -194,7 +203,9 @@ Result<void> Configuration::add_service(const ServiceConfig& config) {
                    " are the most, removed ones with sessions included");
   note_covering_parts(config.key);
   note_part(config);
-  auto replaced = replace({*id, config, {}, nullptr, ++x_state.epochs});
+  ConfiguredService service{.id = *id, .config = config, .epoch = ++x_state.epochs};
+  note_change(service);
+  auto replaced = replace(std::move(service));
   if (!replaced) x_state.service_ids.release(*id);
   return replaced;
 }
@@ -232,9 +243,14 @@ Result<void> Configuration::edit_service(const ServiceConfig& config) {
   if (auto checked = check_scheduler(config); !checked) return checked;
   ConfiguredService next = *service;
   // ip_vs_edit_service binds a scheduler anew only if it is another one.
-  if (next.config.scheduler != config.scheduler) next.epoch = ++x_state.epochs;
+  const bool other = next.config.scheduler != config.scheduler;
   next.config = config;
   note_part(config);
+  if (other) {
+    next.epoch = ++x_state.epochs;
+    next.history = {};
+    note_change(next);
+  }
   return replace(std::move(next));
 }
 
@@ -270,6 +286,7 @@ Result<void> Configuration::add_server(const ServiceKey& key, const ServerConfig
     return refusal("no room for another server: " + std::to_string(kMaxServers) +
                    " are the most, removed ones with sessions included");
   next.servers.insert(next.servers.begin(), {*id, config, config.weight});
+  note_change(next);
   auto replaced = replace(std::move(next));
   if (!replaced) x_state.server_ids.release(*id);
   return replaced;
@@ -284,6 +301,7 @@ Result<void> Configuration::edit_server(const ServiceKey& key, const ServerConfi
   if (server == next.servers.end()) return no_such_destination();
   server->config = config;
   if (config.weight != 0) server->last_weight = config.weight;
+  note_change(next);
   return replace(std::move(next));
 }
 
@@ -299,9 +317,19 @@ Result<void> Configuration::delete_server(const ServiceKey& key, const Endpoint&
   next.removals.push_back({id, before});
   next.removed++;
   next.servers.erase(server);
+  note_change(next);
   if (auto replaced = replace(std::move(next)); !replaced) return replaced;
   x_state.server_ids.release(id);
   return {};
+}
+
+void Configuration::note_change(ConfiguredService& service) const {
+  const Scheduler* scheduler = x_engine.find_scheduler(service.config.scheduler);
+  if (!scheduler || !scheduler->note) return;
+  std::vector<int32_t> weights;
+  weights.reserve(service.servers.size());
+  for (const ConfiguredServer& server : service.servers) weights.push_back(server.config.weight);
+  scheduler->note(service.history, weights);
 }
 
 Result<void> Configuration::replace(ConfiguredService next) {
@@ -335,7 +363,17 @@ Result<void> Configuration::compile(ConfiguredService& service) const {
   for (const ConfiguredServer& server : service.servers)
     compiled->servers.push_back({server.id, server.config.endpoint, server.config.method,
                                  server.config.weight, server.last_weight});
-  if (auto built = compiled->scheduler->build(*compiled); !built)
+  compiled->history = service.history;
+  SchedulerSettings settings = x_settings;
+  if (x_state.maglev_key) settings.maglev_key = *x_state.maglev_key;
+  if (service.compiled && service.compiled->epoch == service.epoch) {
+    compiled->memory = service.compiled->memory;
+  } else if (compiled->scheduler->make_memory) {
+    auto memory = compiled->scheduler->make_memory(settings);
+    if (!memory) return refusal(memory.error().message);
+    compiled->memory = std::move(*memory);
+  }
+  if (auto built = compiled->scheduler->build(*compiled, settings); !built)
     return refusal(built.error().message);
   service.compiled = std::move(compiled);
   return {};

@@ -20,6 +20,7 @@
 #include "ipvs/ids.h"
 #include "ipvs/knobs.h"
 #include "ipvs/protocol_state.h"
+#include "ipvs/scheduler.h"
 #include "ipvs/service_table.h"
 
 namespace shunt::ipvs {
@@ -38,16 +39,19 @@ struct ConfiguredService {
   uint32_t epoch = 0;             ///< see Service::epoch
   uint32_t removed = 0;           ///< see Service
   std::vector<Removal> removals;  ///< see Service
+  WeightHistory history;          ///< of this epoch
 };
 
 class Configuration {
  public:
-  explicit Configuration(const Engine& engine = kEngine);
+  explicit Configuration(const Engine& engine = kEngine, SchedulerSettings settings = {});
 
   /// Carries out a command that edits (is_edit). A refusal has ipvsadm's text and status 255.
   Result<void> apply(const Command& command);
-  /// All of them or, if one is refused, none: then `failed` is its index.
-  Result<void> apply_all(std::span<const Command> commands, size_t& failed);
+  /// All of them or, if one is refused, none: then `failed` is its index. With `maglev_key` the
+  /// rules' own key of maglev's hash becomes that one, or the settings' again if it is empty.
+  Result<void> apply_all(std::span<const Command> commands, size_t& failed,
+                         const std::optional<net::SipKey>* maglev_key = nullptr);
   /// Whether apply() is the one to carry it out. -Z is: here it only looks for its service.
   static bool is_edit(Verb verb);
   /// Refuses what is not built yet; apply() asks by itself.
@@ -80,6 +84,7 @@ class Configuration {
     std::map<ServiceKey, ConfiguredService> services;
     Timeouts timeouts;
     Knobs knobs;
+    std::optional<net::SipKey> maglev_key;  ///< null: the settings'
     Ids<ServiceKey> service_ids{kMaxServices};
     Ids<ServerName> server_ids{kMaxServers};
     /// By what each service's clients are told apart, and were since its id is its own.
@@ -92,6 +97,7 @@ class Configuration {
     std::map<ServiceKey, std::optional<std::vector<ClientPart>>> parts;
     Timeouts timeouts;
     Knobs knobs;
+    std::optional<net::SipKey> maglev_key;
     uint32_t epochs;
     bool changed;
   };
@@ -104,6 +110,8 @@ class Configuration {
   Result<void> edit_server(const ServiceKey& key, const ServerConfig& config);
   Result<void> delete_server(const ServiceKey& key, const Endpoint& endpoint);
   Result<void> check_scheduler(const ServiceConfig& config) const;
+  /// To be called when its servers or its scheduler have changed.
+  void note_change(ConfiguredService& service) const;
   /// Puts `next` in the place of its service if it compiles.
   Result<void> replace(ConfiguredService next);
   Result<void> compile(ConfiguredService& service) const;
@@ -117,6 +125,7 @@ class Configuration {
   std::shared_ptr<const ServiceTable::Remains> remains(const ServiceKey& key) const;
 
   const Engine& x_engine;
+  const SchedulerSettings x_settings;
   Contents x_state;
   std::optional<Undo> x_undo;  ///< in apply_all, which compiles at the end
   std::shared_ptr<const ServiceTable> x_table = std::make_shared<const ServiceTable>();

@@ -41,12 +41,8 @@ Result<void> check(const Command& command) {
   return {};
 }
 
-bool knows_scheduler(std::string_view name) {
-  return is_scheduler_of_ipvs(name) || name == "none";
-}
-
 }  // namespace
 
-const Engine kEngine = {check, find_scheduler, knows_scheduler};
+const Engine kEngine = {check, find_scheduler};
 
 }  // namespace shunt::ipvs

@@ -15,10 +15,8 @@ namespace shunt::ipvs {
 struct Engine {
   /// Refuses a command that asks for what is not built.
   Result<void> (*check)(const Command& command);
-  /// Null if there is none of that name, or none yet.
+  /// Null if there is none of that name.
   const Scheduler* (*find_scheduler)(std::string_view name);
-  /// Is it a scheduler IPVS has, built or not?
-  bool (*knows_scheduler)(std::string_view name);
 };
 
 /// Shunt's own.

@@ -1,14 +1,21 @@
 #include "ipvs/rules.h"
 
+#include <optional>
 #include <sstream>
+
+#include "ipvs/schedulers/maglev.h"
 
 namespace shunt::ipvs {
 
 namespace {
 
+constexpr const char* kMaglevKey = "--maglev-key";
+
 /// Carries out all of `commands` (which may hold some already) and the lines of `text`, or nothing.
 Result<void> apply(Configuration& configuration, std::vector<Command> commands,
                    const std::string& text, const std::string& file, const Names& names) {
+  const bool replaces = !commands.empty();
+  std::optional<net::SipKey> maglev_key;
   auto at_line = [&](int line, const std::string& sentence) {
     return Error{file + ":" + std::to_string(line) + ": " + sentence, 2};
   };
@@ -19,6 +26,14 @@ Result<void> apply(Configuration& configuration, std::vector<Command> commands,
     number++;
     auto words = split_line(line, "ipvsadm");
     if (words.empty() || words[0].starts_with('#')) continue;
+    if (words[0] == kMaglevKey) {
+      if (maglev_key) return at_line(number, "there are two lines of --maglev-key");
+      maglev_key = words.size() == 2 ? parse_maglev_key(words[1]) : std::nullopt;
+      if (!maglev_key)
+        return at_line(
+            number, "--maglev-key needs 32 hexadecimal digits; `openssl rand -hex 16` makes them");
+      continue;
+    }
     auto command = parse_command(words, "ipvsadm", names);
     if (!command) {
       std::string sentence = command.error().message;
@@ -37,7 +52,8 @@ Result<void> apply(Configuration& configuration, std::vector<Command> commands,
     lines.push_back(number);
   }
   size_t failed = 0;
-  if (auto applied = configuration.apply_all(commands, failed); !applied)
+  const auto* key = replaces || maglev_key ? &maglev_key : nullptr;
+  if (auto applied = configuration.apply_all(commands, failed, key); !applied)
     return at_line(lines[failed], applied.error().message);
   return {};
 }

@@ -1,7 +1,8 @@
 // Rules files: ipvsadm-save's format, applied whole or not at all.
 //
 // One command a line, the words of ipvsadm without its name; empty lines and lines that begin with
-// '#' say nothing. Callers: Executor for shuntd, shunt-replay.
+// '#' say nothing. A line of Shunt's own, `--maglev-key HEX`, is the key of maglev's hash for all
+// services; without it the conf file's holds. Callers: Executor for shuntd, shunt-replay.
 #pragma once
 
 #include <string>

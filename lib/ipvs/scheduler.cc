@@ -9,11 +9,22 @@
 namespace shunt::ipvs {
 namespace {
 
-constexpr std::array kSchedulers = {&kRoundRobin, &kMaglevHash};
-
-/// Every scheduler of Linux 6.1 (net/netfilter/ipvs/Kconfig).
-constexpr std::array<std::string_view, 14> kNamesOfIpvs = {
-    "rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "fo", "ovf", "mh", "twos"};
+constexpr std::array kSchedulers = {&kRoundRobin,
+                                    &kWeightedRoundRobin,
+                                    &kLeastConnection,
+                                    &kWeightedLeastConnection,
+                                    &kLocality,
+                                    &kReplicatedLocality,
+                                    &kDestinationHash,
+                                    &kSourceHash,
+                                    &kShortestExpectedDelay,
+                                    &kNeverQueue,
+                                    &kFailOver,
+                                    &kOverflow,
+                                    &kMaglevHash,
+                                    &kTwoChoices,
+                                    &kMaglev,
+                                    &kNoScheduler};
 
 uint32_t word(const uint8_t* bytes) {
   be32 value;
@@ -32,13 +43,14 @@ uint32_t fold(const Ipv6& address) {
   return word(p) ^ word(p + 4) ^ word(p + 8) ^ word(p + 12);
 }
 
+Result<void> build_no_table(Service& service, const SchedulerSettings&) {
+  service.table.clear();
+  return {};
+}
+
 const Scheduler* find_scheduler(std::string_view name) {
   auto found = std::ranges::find(kSchedulers, name, [](const Scheduler* s) { return s->name; });
   return found == kSchedulers.end() ? nullptr : *found;
-}
-
-bool is_scheduler_of_ipvs(std::string_view name) {
-  return std::ranges::find(kNamesOfIpvs, name) != kNamesOfIpvs.end();
 }
 
 }  // namespace shunt::ipvs

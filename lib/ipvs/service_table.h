@@ -15,10 +15,12 @@
 #include "ipvs/endpoint_shards.h"
 #include "ipvs/service.h"
 #include "net/family.h"
+#include "net/siphash.h"
 
 namespace shunt::ipvs {
 
 struct Scheduler;
+class SchedulerMemory;
 
 /// Ids are dense, below these bounds, and index plain arrays.
 inline constexpr uint32_t kMaxServices = 1u << 16;
@@ -45,6 +47,20 @@ struct Removal {
 /// Removals that a service remembers for workers that did not pick meanwhile.
 inline constexpr uint32_t kRemovals = 64;
 
+/// What was left of the weights after a change of a service's servers (wrr).
+struct WeightChange {
+  int32_t greatest = 0;
+  int32_t divisor = 1;  ///< the greatest common one of all weights above 0
+};
+
+/// The changes of a service's servers since it has its scheduler, for workers to catch up with.
+struct WeightHistory {
+  static constexpr size_t kKept = 32;
+  uint32_t changes = 0;              ///< how many there were
+  std::vector<WeightChange> latest;  ///< the last of them, newest last
+  int32_t demand = 0;                ///< SchedulerState::demand after all changes without a pick
+};
+
 /// One virtual service, compiled.
 struct Service {
   uint32_t id = 0;
@@ -54,10 +70,14 @@ struct Service {
   uint32_t persistence_timeout = 0;  ///< seconds; of a persistent service
   uint32_t netmask = 0xffffffff;     ///< as in ServiceConfig
   const Scheduler* scheduler = nullptr;
-  std::vector<Server> servers;    ///< in the kernel's list order: added last comes first
-  std::vector<uint16_t> table;    ///< the scheduler's lookup table (mh): slot → index in servers
-  uint32_t removed = 0;           ///< servers so far
-  std::vector<Removal> removals;  ///< the last of them, the newest at the end
+  std::vector<Server> servers;  ///< in the kernel's list order: added last comes first
+  std::vector<uint16_t>
+      table;  ///< the scheduler's lookup table (mh, maglev, sh, dh): slot → index in servers
+  uint32_t removed = 0;                     ///< servers so far
+  std::vector<Removal> removals;            ///< the last of them, the newest at the end
+  net::SipKey key_of_hash;                  ///< of the hash that chooses a slot (maglev)
+  WeightHistory history;                    ///< empty if the scheduler does not note it
+  std::shared_ptr<SchedulerMemory> memory;  ///< null: the scheduler needs none
 
   /// What clients' sessions were owned by before the service was edited: see ClientPart.
   std::vector<ClientPart> former_parts;

@@ -9,6 +9,12 @@
 
 namespace shunt::net {
 
+/// The two little-endian words of a 16-byte key.
+struct SipKey {
+  uint64_t first = 0, second = 0;
+  friend bool operator==(const SipKey&, const SipKey&) = default;
+};
+
 template <int C, int D>
 uint64_t siphash(const void* data, size_t size, uint64_t key0, uint64_t key1) {
   uint64_t v0 = key0 ^ 0x736f6d6570736575, v1 = key1 ^ 0x646f72616e646f6d;
@@ -32,6 +38,11 @@ uint64_t siphash(const void* data, size_t size, uint64_t key0, uint64_t key1) {
   v3 ^= last, rounds(C), v0 ^= last;
   v2 ^= 0xff, rounds(D);
   return v0 ^ v1 ^ v2 ^ v3;
+}
+
+template <int C, int D>
+uint64_t siphash(const void* data, size_t size, const SipKey& key) {
+  return siphash<C, D>(data, size, key.first, key.second);
 }
 
 }  // namespace shunt::net

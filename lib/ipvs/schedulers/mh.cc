@@ -95,8 +95,8 @@ Pick pick(const Service& service, SchedulerState&, const Flow& flow, const Now& 
   return {table[slot], static_cast<int32_t>(slot)};
 }
 
-Result<void> build(Service& service) {
-  return build_mh_table(service);
+Result<void> build(Service& service, const SchedulerSettings& settings) {
+  return build_mh_table(service, settings.mh_table_index);
 }
 
 }  // namespace

@@ -31,11 +31,6 @@ uint32_t next_index(const std::vector<Server>& servers, const SchedulerState& st
   return 0;
 }
 
-Result<void> build(Service& service) {
-  service.table.clear();
-  return {};
-}
-
 Pick pick(const Service& service, SchedulerState& state, const Flow&, const Now& now) {
   const auto& servers = service.servers;
   const auto size = static_cast<uint32_t>(servers.size());
@@ -53,6 +48,6 @@ Pick pick(const Service& service, SchedulerState& state, const Flow&, const Now&
 
 }  // namespace
 
-constinit const Scheduler kRoundRobin = {"rr", build, pick};
+constinit const Scheduler kRoundRobin = {"rr", build_no_table, pick};
 
 }  // namespace shunt::ipvs

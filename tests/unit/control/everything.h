@@ -12,18 +12,16 @@ namespace shunt::control {
 inline const ipvs::Engine& everything() {
   static const auto find = [](std::string_view name) -> const ipvs::Scheduler* {
     static std::map<std::string, ipvs::Scheduler, std::less<>> schedulers;
-    if (!ipvs::kEngine.knows_scheduler(name)) return nullptr;
+    if (!ipvs::find_scheduler(name)) return nullptr;
     auto [it, added] = schedulers.try_emplace(std::string(name));
     if (added)
-      it->second = {it->first, [](ipvs::Service&) -> Result<void> { return {}; },
+      it->second = {it->first, ipvs::build_no_table,
                     [](const ipvs::Service&, ipvs::SchedulerState&, const ipvs::Flow&,
                        const ipvs::Now&) { return ipvs::Pick{}; }};
     return &it->second;
   };
-  static const ipvs::Engine engine = {
-      [](const ipvs::Command&) -> Result<void> { return {}; },
-      [](std::string_view name) { return find(name); },
-      [](std::string_view name) { return ipvs::kEngine.knows_scheduler(name); }};
+  static const ipvs::Engine engine = {[](const ipvs::Command&) -> Result<void> { return {}; },
+                                      [](std::string_view name) { return find(name); }};
   return engine;
 }
 

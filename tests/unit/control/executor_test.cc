@@ -148,7 +148,7 @@ TEST_F(ExecutorTest, AtomicRestoreNamesTheLineAndChangesNothing) {
 }
 
 TEST_F(ExecutorTest, NotBuiltYet) {
-  EXPECT_EQ(run("-A -t 10.0.0.1:80"), "ERR not built yet: -s wlc\n");
+  EXPECT_EQ(run("-A -t 10.0.0.1:80 -p"), "ERR not built yet: -p\n");
   EXPECT_EQ(x_status, 255);
   EXPECT_EQ(run("-a -t 10.0.0.1:80 -r 10.1.0.1 -i"), "ERR not built yet: -i\n");
   EXPECT_EQ(x_status, 255);

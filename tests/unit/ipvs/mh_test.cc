@@ -61,7 +61,7 @@ TEST(MaglevHash, HashesAsLinuxDoes) {
 
 TEST(MaglevHash, FillsItsTableAsLinuxDoes) {
   Service service = three();
-  ASSERT_TRUE(kMaglevHash.build(service));
+  ASSERT_TRUE(kMaglevHash.build(service, {}));
   ASSERT_EQ(service.table.size(), 4093u);
   EXPECT_EQ(slots(service), (std::map<uint32_t, int>{{1, 683}, {2, 1364}, {3, 2046}}));
   std::string first;
@@ -71,7 +71,7 @@ TEST(MaglevHash, FillsItsTableAsLinuxDoes) {
 
 TEST(MaglevHash, PicksByAddressAndWithMhPortByPort) {
   Service service = three();
-  ASSERT_TRUE(kMaglevHash.build(service));
+  ASSERT_TRUE(kMaglevHash.build(service, {}));
   Pick p = pick(service, from("10.0.0.1", 12345));
   EXPECT_EQ(p.slot, 3711);
   EXPECT_EQ(picked(service, p), 2u);
@@ -101,10 +101,10 @@ TEST(MaglevHash, FillsEverySlotOfEverySize) {
 
 TEST(MaglevHash, IsTheSameEveryTime) {
   Service a = three(), b = three();
-  ASSERT_TRUE(kMaglevHash.build(a));
-  ASSERT_TRUE(kMaglevHash.build(b));
+  ASSERT_TRUE(kMaglevHash.build(a, {}));
+  ASSERT_TRUE(kMaglevHash.build(b, {}));
   auto once = b.table;
-  ASSERT_TRUE(kMaglevHash.build(b));
+  ASSERT_TRUE(kMaglevHash.build(b, {}));
   EXPECT_EQ(a.table, b.table);
   EXPECT_EQ(once, b.table);
 }
@@ -113,26 +113,26 @@ TEST(MaglevHash, DividesAndShiftsWeights) {
   // 1000, 2000, 3000 are 1, 2, 3.
   Service service = three(), same = three();
   for (Server& server : service.servers) server.weight = server.last_weight *= 1000;
-  ASSERT_TRUE(kMaglevHash.build(service));
-  ASSERT_TRUE(kMaglevHash.build(same));
+  ASSERT_TRUE(kMaglevHash.build(service, {}));
+  ASSERT_TRUE(kMaglevHash.build(same, {}));
   EXPECT_EQ(service.table, same.table);
   // 100 and 1 are one bit too wide: 50 turns and 1.
   Service wide = equal(2);
   set_weight(wide, 1, 100);
-  ASSERT_TRUE(kMaglevHash.build(wide));
+  ASSERT_TRUE(kMaglevHash.build(wide, {}));
   EXPECT_EQ(slots(wide)[2], (4093 + 50) / 51);
   // The greatest weight ipvsadm takes.
   set_weight(wide, 1, INT32_MAX);
-  ASSERT_TRUE(kMaglevHash.build(wide));
+  ASSERT_TRUE(kMaglevHash.build(wide, {}));
   EXPECT_EQ(slots(wide)[2], 4093 / 64 + 1) << "63 turns and 1";
 }
 
 TEST(MaglevHash, MovesFewSlotsWhenAServerGoes) {
   Service service = equal(10);
-  ASSERT_TRUE(kMaglevHash.build(service));
+  ASSERT_TRUE(kMaglevHash.build(service, {}));
   Service less = service;
   remove(less, 4);
-  ASSERT_TRUE(kMaglevHash.build(less));
+  ASSERT_TRUE(kMaglevHash.build(less, {}));
   int moved = 0;
   for (size_t i = 0; i < service.table.size(); i++) {
     uint32_t before = service.servers[service.table[i]].id;
@@ -144,10 +144,10 @@ TEST(MaglevHash, MovesFewSlotsWhenAServerGoes) {
 
 TEST(MaglevHash, AWeightSetToZeroKeepsItsSlotsAndRefuses) {
   Service service = three();
-  ASSERT_TRUE(kMaglevHash.build(service));
+  ASSERT_TRUE(kMaglevHash.build(service, {}));
   auto before = service.table;
   set_weight(service, 2, 0);
-  ASSERT_TRUE(kMaglevHash.build(service));
+  ASSERT_TRUE(kMaglevHash.build(service, {}));
   EXPECT_EQ(service.table, before);
   Pick refused = pick(service, from("10.0.0.1"));
   EXPECT_EQ(refused.index, Pick::kNoPick);
@@ -167,21 +167,21 @@ TEST(MaglevHash, AWeightSetToZeroKeepsItsSlotsAndRefuses) {
 TEST(MaglevHash, AServerAddedWithWeightZeroHasNoSlots) {
   Service service = three(), with = three();
   add(with, server_at(4, "192.168.1.4", 80, 0));
-  ASSERT_TRUE(kMaglevHash.build(service));
-  ASSERT_TRUE(kMaglevHash.build(with));
+  ASSERT_TRUE(kMaglevHash.build(service, {}));
+  ASSERT_TRUE(kMaglevHash.build(with, {}));
   EXPECT_EQ(slots(with), slots(service));
   set_weight(with, 4, 1);
-  ASSERT_TRUE(kMaglevHash.build(with));
+  ASSERT_TRUE(kMaglevHash.build(with, {}));
   EXPECT_EQ(slots(with).count(4), 1u);
 }
 
 TEST(MaglevHash, HasNoTableWithoutAWeight) {
   Service service = equal(0);
-  ASSERT_TRUE(kMaglevHash.build(service));
+  ASSERT_TRUE(kMaglevHash.build(service, {}));
   EXPECT_TRUE(service.table.empty());
   EXPECT_EQ(pick(service, from("10.0.0.1")).index, Pick::kNoPick);
   add(service, server_at(1, "192.168.1.1", 80, 0));
-  ASSERT_TRUE(kMaglevHash.build(service));
+  ASSERT_TRUE(kMaglevHash.build(service, {}));
   EXPECT_TRUE(service.table.empty());
   EXPECT_EQ(pick(service, from("10.0.0.1")).index, Pick::kNoPick);
 }

@@ -120,7 +120,7 @@ int compare(const std::filesystem::path& path) {
   for (const Column& column : recording.columns) {
     Service service = recording.service;
     if (!column.command.empty()) apply(service, column.command);
-    EXPECT_TRUE(service.scheduler->build(service));
+    EXPECT_TRUE(service.scheduler->build(service, {}));
     services.push_back(service);
   }
   int compared = 0;

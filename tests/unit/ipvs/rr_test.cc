@@ -37,7 +37,7 @@ std::string play(Service& service, const std::string& script) {
     } else if (equals != std::string::npos) {
       set_weight(service, std::stoi(word), std::stoi(word.substr(equals + 1)));
     } else {
-      EXPECT_TRUE(kRoundRobin.build(service));
+      EXPECT_TRUE(kRoundRobin.build(service, {}));
       word = std::to_string(picked(service, kRoundRobin.pick(service, state, {}, idle())));
     }
     played += (played.empty() ? "" : " ") + word;
@@ -170,7 +170,7 @@ TEST(RoundRobin, HasNoPickWithoutServers) {
 TEST(RoundRobin, KeepsNoTable) {
   Service service = with_servers(2);
   service.table = {1, 2, 3};
-  ASSERT_TRUE(kRoundRobin.build(service));
+  ASSERT_TRUE(kRoundRobin.build(service, {}));
   EXPECT_TRUE(service.table.empty());
 }
 

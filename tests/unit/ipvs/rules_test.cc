@@ -36,8 +36,8 @@ TEST(Rules, AnErrorNamesItsLineAndChangesNothing) {
   EXPECT_EQ(load(configuration, good + good), "services.rules:3: Service already exists");
   EXPECT_EQ(load(configuration, good + "-a -t 10.0.0.1:80 -r 10.1.0.1 -w x"),
             "services.rules:3: illegal weight specified");
-  EXPECT_EQ(load(configuration, good + "-A -t 10.0.0.2:80 -s wrr"),
-            "services.rules:3: not built yet: -s wrr");
+  EXPECT_EQ(load(configuration, good + "-A -t 10.0.0.2:80 -s bogus"),
+            "services.rules:3: Scheduler or persistence engine not found");
   EXPECT_EQ(load(configuration, good + "hello"),
             "services.rules:3: not a command of ipvsadm: hello");
   EXPECT_EQ(load(configuration, good + "-L"),

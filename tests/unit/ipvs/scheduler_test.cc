@@ -14,12 +14,13 @@ TEST(Scheduler, IsFoundByItsName) {
   EXPECT_EQ(find_scheduler("bogus"), nullptr);
 }
 
-TEST(Scheduler, KnowsTheNamesOfIpvs) {
+TEST(Scheduler, HasTheNamesOfIpvsAndItsOwn) {
   for (auto name : {"rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "fo", "ovf",
-                    "mh", "twos"})
-    EXPECT_TRUE(is_scheduler_of_ipvs(name)) << name;
-  for (auto name : {"", "bogus", "w", "wlcx", "maglev"})
-    EXPECT_FALSE(is_scheduler_of_ipvs(name)) << name;
+                    "mh", "twos", "none", "maglev"}) {
+    ASSERT_NE(find_scheduler(name), nullptr) << name;
+    EXPECT_EQ(find_scheduler(name)->name, name);
+  }
+  for (auto name : {"", "bogus", "w", "wlcx"}) EXPECT_EQ(find_scheduler(name), nullptr) << name;
 }
 
 TEST(Fold, IsIpv4InHostOrder) {

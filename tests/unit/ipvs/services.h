@@ -29,8 +29,27 @@ inline Server server_at(uint32_t id, std::string_view address, uint16_t port, in
   return server;
 }
 
+/// What control does when the servers or the scheduler have changed.
+inline void note(Service& service) {
+  if (!service.scheduler || !service.scheduler->note) return;
+  std::vector<int32_t> weights;
+  for (const Server& server : service.servers) weights.push_back(server.weight);
+  service.scheduler->note(service.history, weights);
+}
+
+/// Once it has its scheduler: history and memory begin.
+inline void begin(Service& service, unsigned workers = 1) {
+  service.history = {};
+  note(service);
+  SchedulerSettings settings;
+  settings.workers = workers;
+  if (service.scheduler->make_memory)
+    if (auto memory = service.scheduler->make_memory(settings)) service.memory = *memory;
+}
+
 inline void add(Service& service, Server server) {
   service.servers.insert(service.servers.begin(), std::move(server));
+  note(service);
 }
 
 inline void remove(Service& service, uint32_t id) {
@@ -41,6 +60,7 @@ inline void remove(Service& service, uint32_t id) {
   if (service.removals.size() > kRemovals) service.removals.erase(service.removals.begin());
   service.removed++;
   service.servers.erase(server);
+  note(service);
 }
 
 inline void set_weight(Service& service, uint32_t id, int32_t weight) {
@@ -49,6 +69,7 @@ inline void set_weight(Service& service, uint32_t id, int32_t weight) {
     server.weight = weight;
     if (weight) server.last_weight = weight;
   }
+  note(service);
 }
 
 /// The id of the picked server, 0 for none.

@@ -1,0 +1,16 @@
+// The table of sh and dh: 256 buckets under Knuth's multiplicative hash (hash_32, linux/hash.h).
+#pragma once
+
+#include <cstdint>
+
+namespace shunt::ipvs {
+
+inline constexpr uint32_t kHashBuckets = 256;
+
+/// The bucket of a folded address and a port, `offset` buckets on.
+inline uint32_t hash_bucket(uint32_t folded_address, uint16_t port, uint32_t offset) {
+  constexpr uint32_t kGoldenRatio = 0x61C88647;
+  return (offset + (((port + folded_address) * kGoldenRatio) >> 24)) % kHashBuckets;
+}
+
+}  // namespace shunt::ipvs
