@@ -8,16 +8,37 @@ namespace shunt::dataplane {
 
 namespace {
 
-/// May this packet begin a session? TCP needs a SYN without RST; FTP's data connections come from
-/// servers and are never scheduled.
+using ipvs::Knob;
+
+/// How long a session lives that an ICMP error began (ip_vs_conn_new).
+constexpr Nanoseconds kIcmpBegan = 3'000'000'000;
+
+/// May this packet begin a session? TCP needs a SYN without RST, or with sloppy_tcp no RST; an ICMP
+/// error needs schedule_icmp. FTP's data connections come from servers and are never scheduled.
 template <class F>
-bool may_begin(const Meta& m) {
-  if (m.parsed.kind == net::Kind::kIcmpError) return false;
+bool may_begin(const share::SharedKnobs& knobs, const Meta& m) {
+  if (m.parsed.kind == net::Kind::kIcmpError) return knobs.of(Knob::kScheduleIcmp) != 0;
   if (m.parsed.kind == net::Kind::kFragment && !m.parsed.has_ports) return false;
   if (m.tuple<F>().source_port.host() == ipvs::kFtpDataPort) return false;
   if (m.parsed.protocol != net::kTcp) return true;
   constexpr uint8_t kMask = net::TcpHeader::kSyn | net::TcpHeader::kRst;
-  return (m.parsed.tcp_flags & kMask) == net::TcpHeader::kSyn;
+  if ((m.parsed.tcp_flags & kMask) == net::TcpHeader::kSyn) return true;
+  return !(m.parsed.tcp_flags & net::TcpHeader::kRst) && knobs.of(Knob::kSloppyTcp) != 0;
+}
+
+/// Is it a masqueraded server's packet that belongs to no session, and is the server to be told so?
+/// A reset is not answered, nor what may not be forwarded. (nat_icmp_send; ip_vs_out_hook,
+/// ip_vs_core.c)
+template <class F>
+bool is_stray_reply(const Worker& worker, rte_mbuf* packet) {
+  const Meta& m = meta(packet);
+  if (m.parsed.kind != net::Kind::kFlow || worker.board.knobs.of(Knob::kNatIcmpSend) == 0)
+    return false;
+  const net::Tuple<F>& tuple = m.tuple<F>();
+  if (tuple.protocol == net::kTcp && (m.parsed.tcp_flags & net::TcpHeader::kRst)) return false;
+  const auto* ip = reinterpret_cast<const typename F::Header*>(bytes(packet) + m.parsed.l3_offset);
+  if (F::hop_limit(*ip) <= 1) return false;
+  return worker.services->is_masqueraded_server<F>(tuple.protocol, tuple.source, tuple.source_port);
 }
 
 template <class F>
@@ -113,14 +134,17 @@ bool begin_session(Worker& worker, Meta& m, const ipvs::Server& server, uint16_t
   session.server_id = server.id;
   session.hop_in = session.hop_out = kNoHop;
   session.method = server.method;
-  session.state = m.parsed.protocol == net::kUdp ? ipvs::State::kUdp : ipvs::State::kNone;
+  session.state = session.request.protocol == net::kUdp ? ipvs::State::kUdp : ipvs::State::kNone;
   if (server.method == ipvs::ForwardMethod::kMasquerade) {
     if (!fill_reply<F>(worker, m, session, reason)) return false;
   } else {
     session.flags |= Session<F>::kNoOutput;
   }
   // advance sets the state and the true deadline; the wheel needs one now.
-  session.deadline = worker.now + uint64_t{1'000'000'000} * worker.board.timeouts.of(session.state);
+  session.deadline =
+      worker.now + (m.parsed.kind == net::Kind::kIcmpError
+                        ? kIcmpBegan
+                        : uint64_t{1'000'000'000} * worker.board.timeouts.of(session.state));
   if (worker.sessions<F>().insert(&session, 1, &m.session) == 0) {
     reason = ipvs::DropReason::kTableFull;
     return false;
@@ -151,6 +175,12 @@ template <class F>
 void admit_one(Worker& worker, rte_mbuf* packet, Burst& found) {
   Meta& m = meta(packet);
   const net::Tuple<F>& tuple = m.tuple<F>();
+  if (is_stray_reply<F>(worker, packet)) {
+    // As if the client's host said so: it is what has no such port. Linux quotes it as forwarded.
+    net::lower_hop_limit<F>(bytes(packet), m.parsed);
+    answer<F>(worker, packet, net::IcmpError::kPortUnreachable, tuple.destination);
+    return worker.drop(packet, ipvs::DropReason::kNoSession);
+  }
   const ipvs::Service* service =
       worker.services->find<F>(tuple.protocol, tuple.destination, tuple.destination_port);
   if (!service || !worker.routes->is_local(Address(tuple.destination))) {
@@ -158,10 +188,11 @@ void admit_one(Worker& worker, rte_mbuf* packet, Burst& found) {
     return worker.to_kernel(packet);
   }
   m.service_id = service->id;
-  if (!may_begin<F>(m)) {
+  if (!may_begin<F>(worker.board.knobs, m)) {
     m.why = Why::kNotFirst;
     return worker.to_kernel(packet);
   }
+  if (worker.defense.drops_packet()) return worker.drop(packet, ipvs::DropReason::kDropRate);
   uint16_t port = tuple.destination_port.host();
   bool persistent = service->is_persistent();
   // What may be FTP's data connection is other services', unless the client's control connection

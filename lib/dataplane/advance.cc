@@ -27,14 +27,16 @@ void advance_session(Worker& worker, uint32_t number, const Meta& m) {
     ipvs::Direction direction = ipvs::Direction::kInput;
     if (m.is_reply) {
       direction = ipvs::Direction::kOutput;
-      session.flags &= static_cast<uint16_t>(~Session<F>::kNoOutput);
+      session.flags &= static_cast<uint8_t>(~Session<F>::kNoOutput);
     } else if (session.flags & Session<F>::kNoOutput) {
       direction = ipvs::Direction::kInputOnly;
     }
     change_state<F>(worker, session,
-                    ipvs::next_tcp_state(session.state, direction, m.parsed.tcp_flags));
+                    ipvs::next_tcp_state(session.state, direction, m.parsed.tcp_flags,
+                                         worker.defense.secures_tcp()));
   }
   if (session.state == ipvs::State::kUdp && m.is_reply) assure_control<F>(worker, session);
+  if (!m.is_reply && session.packets < Session<F>::kManyPackets) session.packets++;
   Nanoseconds deadline =
       worker.now + uint64_t{1'000'000'000} * worker.board.timeouts.of(session.state);
   bool sooner = deadline < session.deadline;

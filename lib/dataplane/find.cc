@@ -7,15 +7,37 @@ namespace shunt::dataplane {
 
 namespace {
 
-/// May this packet of an existing session begin a new one instead (conn_reuse_mode)? Not of one
-/// that a template made.
-template <class F>
-bool begins_anew(const Meta& m, const Session<F>& session) {
+bool is_syn(const Meta& m) {
   constexpr uint8_t kMask = net::TcpHeader::kSyn | net::TcpHeader::kRst;
   return m.parsed.kind == net::Kind::kFlow && m.parsed.protocol == net::kTcp &&
-         (m.parsed.tcp_flags & kMask) == net::TcpHeader::kSyn &&
-         !(session.flags & Session<F>::kControlled) &&
-         ipvs::is_new_connection_expected(session.state, session.flags & Session<F>::kNoOutput);
+         (m.parsed.tcp_flags & kMask) == net::TcpHeader::kSyn;
+}
+
+/// Has the session's server weight 0 now?
+template <class F>
+bool is_quiesced(const Worker& worker, const Session<F>& session) {
+  const net::Tuple<F>& request = session.request;
+  const ipvs::Service* service =
+      worker.services->find<F>(request.protocol, request.destination, request.destination_port);
+  if (!service) return false;
+  for (const ipvs::Server& server : service->servers)
+    if (server.id == session.server_id) return server.weight == 0;
+  return false;
+}
+
+/// Does this packet of a client end its session, to begin another one if it may? (conn_reuse_mode,
+/// and `expire`: expire_nodest_conn; ip_vs_in, ip_vs_core.c)
+template <class F>
+bool ends_session(const Worker& worker, const Meta& m, const Session<F>& session, bool expire) {
+  if (expire && m.parsed.kind != net::Kind::kIcmpError &&
+      !worker.board.configured.has(session.server_id))
+    return true;
+  if (!is_syn(m)) return false;
+  bool controlled = session.flags & Session<F>::kControlled;  // made from a template
+  return (!controlled &&
+          ipvs::is_new_connection_expected(session.state, session.flags & Session<F>::kNoOutput,
+                                           worker.board.knobs.of(ipvs::Knob::kConnReuseMode))) ||
+         (expire && is_quiesced(worker, session));
 }
 
 bool contains_session(const Burst& found, uint32_t session) {
@@ -54,6 +76,7 @@ unsigned find(Worker& worker, const Burst& burst, unsigned from, Burst& found, B
   for (unsigned i = 0; i < burst.n - from; i++)
     if (hits[i]) sessions.prefetch(hits[i].session);
 
+  const bool expire = worker.board.knobs.of(ipvs::Knob::kExpireNodestConn) != 0;
   Retired retired;
   for (unsigned i = from; i < burst.n; i++) {
     rte_mbuf* packet = burst.packets[i];
@@ -62,7 +85,8 @@ unsigned find(Worker& worker, const Burst& burst, unsigned from, Burst& found, B
     if (hit && retired.contains(hit.session)) hit = Hit{};
     if (hit) {
       const Session<F>& session = sessions.at(hit.session);
-      if (session.deadline <= worker.now || (!hit.is_reply && begins_anew(m, session))) {
+      if (session.deadline <= worker.now ||
+          (!hit.is_reply && ends_session(worker, m, session, expire))) {
         // Packets found before this one still need the session: let them go first.
         if (contains_session(found, hit.session)) return i;
         if (session.flags & Session<F>::kMasqueraded && !hit.is_reply)

@@ -80,6 +80,7 @@ class SessionTable {
     const auto* line = reinterpret_cast<const char*>(&x_sessions[number]);
     for (size_t at = 0; at < sizeof(Session<F>); at += 64) __builtin_prefetch(line + at, 1);
   }
+  bool is_used(uint32_t number) const { return x_used[number / 64] >> number % 64 & 1; }
   uint32_t size() const { return x_size; }
   uint32_t capacity() const { return x_capacity; }
 

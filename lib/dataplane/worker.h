@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "dataplane/defense.h"
 #include "dataplane/fragment_map.h"
 #include "dataplane/local_ports.h"
 #include "dataplane/packet.h"
@@ -90,6 +91,7 @@ class Worker {
   std::vector<ipvs::SchedulerState> scheduler_states;  ///< by service id
   TokenBucket kernel_bucket, icmp_bucket;
   FragmentMap fragments;
+  Defense defense;
   uint16_t icmp_id = 0;
   Nanoseconds now = 0;
   const ipvs::ServiceTable* services = nullptr;  ///< this turn's
@@ -137,6 +139,9 @@ class Worker {
   void retry_fragments();
   template <class F>
   void expire();
+  template <class F>
+  void end_idle_sessions();
+  void end_orphans();
   void follow_orders();
   template <class F>
   bool dump(share::SessionDump& dump);
@@ -151,6 +156,11 @@ class Worker {
   std::array<rte_mbuf*, kMostHeld> x_fragments{};
   unsigned x_fragment_count = 0;
   share::SessionDump* x_dump = nullptr;
+  const ipvs::ServiceTable* x_known_services = nullptr;  ///< only compared
+  uint32_t x_orphan_cursors[2] = {0, 0};                 ///< of the walk that seeks orphans
+  bool x_seeks_orphans = false;
+  IdleChoice x_idle_choice;
+  uint64_t x_random;  ///< of the sessions that drop_entry looks at, never 0
 };
 
 }  // namespace shunt::dataplane

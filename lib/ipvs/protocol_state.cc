@@ -13,14 +13,17 @@ using Row = std::array<State, kTcpStates>;
 
 constexpr State ES = State::kEstablished, SS = State::kSynSent, SR = State::kSynRecv,
                 FW = State::kFinWait, TW = State::kTimeWait, CL = State::kClose,
-                CW = State::kCloseWait, LA = State::kLastAck, LI = State::kListen;
+                CW = State::kCloseWait, LA = State::kLastAck, LI = State::kListen,
+                SA = State::kSynAck;
 
 enum Event { kSyn, kFin, kAck, kRst, kEvents };
 
 // clang-format off
-/// [direction][event][state], the columns in State's order. Linux 6.1, ip_vs_proto_tcp.c
-/// (tcp_states; tcp_states_dos, used under secure_tcp, is not here).
-constexpr std::array<std::array<Row, kEvents>, 3> kNext = {{
+/// [direction][event][state], the columns in State's order.
+using Table = std::array<std::array<Row, kEvents>, 3>;
+
+/// As Linux 6.1 was seen to go (tcp_states, ip_vs_proto_tcp.c).
+constexpr Table kNext = {{
     //     NO  ES  SS  SR  FW  TW  CL  CW  LA  LI  SA
     {{Row{ SR, ES, ES, SR, SR, SR, SR, SR, SR, SR, SR },     // input: syn
       Row{ CL, CW, SS, TW, TW, TW, CL, CW, LA, LI, TW },     //        fin
@@ -31,6 +34,24 @@ constexpr std::array<std::array<Row, kEvents>, 3> kNext = {{
       Row{ ES, ES, SS, ES, FW, TW, CL, CW, LA, ES, ES },     //         ack
       Row{ CL, CL, SS, CL, CL, TW, CL, CL, CL, CL, CL }}},   //         rst
     {{Row{ SR, ES, ES, SR, SR, SR, SR, SR, SR, SR, SR },     // input only: syn
+      Row{ CL, FW, SS, TW, FW, TW, CL, CW, LA, LI, TW },     //             fin
+      Row{ ES, ES, SS, ES, FW, TW, CL, CW, CL, LI, ES },     //             ack
+      Row{ CL, CL, CL, SR, CL, CL, CL, CL, LA, LI, CL }}},   //             rst
+}};
+
+/// Under secure_tcp (tcp_states_dos): a client's ACK establishes nothing that the server has not
+/// answered. LAST_ACK and LISTEN are never reached.
+constexpr Table kNextSecure = {{
+    //     NO  ES  SS  SR  FW  TW  CL  CW  LA  LI  SA
+    {{Row{ SR, ES, ES, SR, SR, SR, SR, SR, SR, SR, SA },     // input: syn
+      Row{ CL, CW, SS, TW, TW, TW, CL, CW, LA, LI, SA },     //        fin
+      Row{ ES, ES, SS, SR, FW, TW, CL, CW, CL, LI, SA },     //        ack
+      Row{ CL, CL, CL, SR, CL, CL, CL, CL, LA, LI, CL }}},   //        rst
+    {{Row{ SS, ES, SS, SA, SS, SS, SS, SS, SS, LI, SA },     // output: syn
+      Row{ TW, FW, SS, TW, FW, TW, CL, TW, LA, LI, TW },     //         fin
+      Row{ ES, ES, SS, ES, FW, TW, CL, CW, LA, ES, ES },     //         ack
+      Row{ CL, CL, SS, CL, CL, TW, CL, CL, CL, CL, CL }}},   //         rst
+    {{Row{ SA, ES, ES, SR, SA, SA, SA, SA, SA, SA, SA },     // input only: syn
       Row{ CL, FW, SS, TW, FW, TW, CL, CW, LA, LI, TW },     //             fin
       Row{ ES, ES, SS, ES, FW, TW, CL, CW, CL, LI, ES },     //             ack
       Row{ CL, CL, CL, SR, CL, CL, CL, CL, LA, LI, CL }}},   //             rst
@@ -60,7 +81,7 @@ constexpr std::array<Traits, kStates> kTraits = {{
 
 }  // namespace
 
-State next_tcp_state(State state, Direction direction, uint8_t flags) {
+State next_tcp_state(State state, Direction direction, uint8_t flags, bool secure) {
   using Tcp = net::TcpHeader;
   if (static_cast<int>(state) >= kTcpStates) return state;
   Event event;
@@ -74,7 +95,8 @@ State next_tcp_state(State state, Direction direction, uint8_t flags) {
     event = kAck;
   else
     return State::kClose;
-  return kNext[static_cast<int>(direction)][event][static_cast<int>(state)];
+  const Table& table = secure ? kNextSecure : kNext;
+  return table[static_cast<int>(direction)][event][static_cast<int>(state)];
 }
 
 bool is_new_connection_expected(State state, bool no_output, int conn_reuse_mode) {

@@ -29,8 +29,9 @@ inline constexpr int kStates = 12;
 enum class Direction : uint8_t { kInput, kOutput, kInputOnly };
 
 /// The state after a TCP packet with `flags` (net::TcpHeader::k*). RST is looked at before SYN, FIN
-/// and ACK; a packet with none of them gives kClose. kUdp has no transitions: it stays.
-State next_tcp_state(State state, Direction direction, uint8_t flags);
+/// and ACK; a packet with none of them gives kClose. kUdp has no transitions: it stays. `secure`:
+/// by the stricter table of the sysctl secure_tcp.
+State next_tcp_state(State state, Direction direction, uint8_t flags, bool secure = false);
 
 /// Does a client's packet with SYN (SYN+ACK too) on a TCP session in this state begin a new
 /// connection, so that the session is given up and the packet scheduled as a first one?

@@ -109,7 +109,6 @@ class Case:
     """One directory of packets/: commands and packets in, packets and the table out."""
 
     number = 0
-
     def __init__(self, name, about, more_clients=()):
         Case.number += 1
         sh("ipvsadm -C")
@@ -120,7 +119,7 @@ class Case:
         self.neighbours = [self.a4, self.a6, *more_clients]
         self.rules, self.at, self.sent, self.wanted = [], {}, [], []
         self.made, self.sessions, self.start = [], [], None
-        self.knobs = {}
+        self.turned = {}  # sysctls that are not at their defaults, with those
         self.counts = {"packets_kernel": 0, "generated": 0, "dropped": {}}
 
     def now(self):
@@ -141,23 +140,24 @@ class Case:
         self.at.setdefault(self.now(), []).append(line)
         time.sleep(0.01)
 
+    @staticmethod
+    def turn(knob, value):
+        """Sets /proc/sys/net/ipv4/vs/KNOB; returns what it was."""
+        with open(f"/proc/sys/net/ipv4/vs/{knob}", "r+", encoding="ascii") as file:
+            before = int(file.read())
+            file.seek(0)
+            file.write(f"{value}\n")
+        return before
+
     def knob(self, name, value):
-        """Sets a sysctl of IPVS; main() sets it back."""
-        path = f"/proc/sys/net/ipv4/vs/{name}"
-        with open(path, encoding="ascii") as file:
-            self.knobs.setdefault(name, file.read().strip())
-        with open(path, "w", encoding="ascii") as file:
-            file.write(str(value))
+        """A sysctl of IPVS; Shunt's rules files have a line for it. finish() resets it."""
+        self.turned.setdefault(name, self.turn(name, value))
         line = f"--sysctl {name}={value}"
         if self.start is None:
             self.rules.append(line)
         else:
             self.at.setdefault(self.now(), []).append(line)
-
-    def put_knobs_back(self):
-        for name, value in self.knobs.items():
-            with open(f"/proc/sys/net/ipv4/vs/{name}", "w", encoding="ascii") as file:
-                file.write(value)
+            time.sleep(0.01)
 
     def service(self, kind, options, *servers, port=80, v6=False, vip=None):
         vip = vip or (self.v6 if v6 else self.v4)
@@ -191,7 +191,7 @@ class Case:
         else:
             self.counts["dropped"].setdefault(outcome, 0)
             self.counts["dropped"][outcome] += 1
-            if len(came) != (outcome in ("no_server", "hop_limit")):
+            if len(came) != (outcome in ("no_server", "hop_limit", "no_session")):
                 wrong("expected one ICMP error, or nothing")
             self.counts["generated"] += len(came)
             self.made += [len(self.wanted)] * len(came)
@@ -238,6 +238,8 @@ class Case:
     def finish(self, folder, look=True):
         if look:
             self.look()
+        for knob, value in self.turned.items():
+            self.turn(knob, value)
         at = os.path.join(folder, self.name)
         shutil.rmtree(at, ignore_errors=True)
         os.makedirs(at)
@@ -666,6 +668,140 @@ def any_port_services(c):
 
 
 OTHERS = ["203.0.113.250", "203.0.114.1", "2001:db8:cafe::ffff:1", "2001:db8:cafe:1::1"]
+def conn_reuse(c, mode, knob):
+    """SYNs on sessions in every state; two servers, so that a new one is seen."""
+    c.knob("conn_reuse_mode", knob)
+    c.service("t", "-s rr", f"-r 10.1.0.1:80 {mode}", f"-r 10.1.0.2:80 {mode}")
+    port = 6000
+    for sequence in "cS", "cS cA", "cS cA cFA", "cS cR", "cS cA cR", "cFS", "cS sSA cA cFA sFA cA":
+        if mode == "-g" and " s" in sequence:
+            continue
+        port += 1
+        for step in (sequence + " cS").split():
+            if step[0] == "c":
+                c.client(p.tcp(c.a4, port, c.v4, 80, step[1:]))
+            else:
+                number = serving(c, port)
+                c.server(number, p.tcp(f"10.1.0.{number}", 80, c.a4, port, step[1:]))
+        c.look(port=port)
+
+
+def serving(c, port):
+    """The number of the server that has the session of this client port."""
+    for line in sh("ipvsadm -Lnc").splitlines()[2:]:
+        if f"{c.a4}:{port} " in line:
+            return int(line.split()[5].split(":")[0].split(".")[-1])
+    sys.exit(f"{c.name}: no session of port {port}")
+
+
+def expire_nodest(c):
+    """Packets of a removed server's session; a SYN on the session of a server with weight 0."""
+    c.knob("expire_nodest_conn", 1)
+    c.service("u", "-s rr", "-r 10.1.0.2:80 -m")  # stays, or IPVS would unhook itself below
+    c.service("t", "-s rr", "-r 10.1.0.2:80 -m", "-r 10.1.0.1:80 -m")
+    where = f"-t {c.v4}:80"
+    for port in 4000, 4001, 4002, 4003:  # servers 1, 2, 1, 2
+        c.client(p.tcp(c.a4, port, c.v4, 80, "S"))
+    c.command(f"-e {where} -r 10.1.0.1:80 -m -w 0")
+    c.client(p.tcp(c.a4, 4000, c.v4, 80, "A", seq=1001))  # goes on
+    c.client(p.tcp(c.a4, 4000, c.v4, 80, "S"))  # rescheduled
+    c.command(f"-d {where} -r 10.1.0.1:80")
+    c.client(p.tcp(c.a4, 4002, c.v4, 80, "A", seq=1001), outcome=KERNEL)
+    c.command(f"-a {where} -r 10.1.0.1:80 -m -w 1")
+    c.client(p.tcp(c.a4, 4002, c.v4, 80, "A", seq=1001), outcome=KERNEL)  # it is gone for good
+    c.command(f"-d {where} -r 10.1.0.2:80")
+    c.client(p.tcp(c.a4, 4001, c.v4, 80, "S"))  # begins anew at once
+
+
+def sloppy_tcp(c):
+    c.knob("sloppy_tcp", 1)
+    c.service("t", "-s rr", "-r 10.1.0.1:80 -m")
+    port = 4000
+    for flags in "A", "PA", "FA", "R", "RA", "", "S", "SA", "SF", "SR", "F":
+        port += 1
+        kernel = "R" in flags
+        c.client(p.tcp(c.a4, port, c.v4, 80, flags), outcome=KERNEL if kernel else OUT)
+        if not kernel:
+            c.look(port=port)
+    c.client(p.tcp(c.a4, 20, c.v4, 80, "S"), outcome=KERNEL)  # FTP's data port is no client's
+
+
+def drop_packet(c, rate, count):
+    """drop_packet = 3 drops the first of each am_droprate first packets."""
+    c.knob("am_droprate", rate)
+    c.service("t", "-s rr", "-r 10.1.0.1:80 -m")
+    c.service("u", "-s rr", "-r 10.1.0.1:80 -m")
+    c.knob("drop_packet", 3)
+    for i in range(count):
+        dropped = i % rate == 0
+        if i % 2:
+            packet = p.udp(c.a4, 5000 + i, c.v4, 80)
+        else:
+            packet = p.tcp(c.a4, 4000 + i, c.v4, 80, "S")
+        c.client(packet, outcome="drop_rate" if dropped else OUT)
+        if not dropped:
+            c.client(packet)  # of a session: never dropped
+    c.client(p.tcp(c.a4, 4999, c.v4, 80, "A"), outcome=KERNEL)  # begins none
+
+
+def secure_tcp(c, mode):
+    c.knob("secure_tcp", 3)
+    states(c, mode)
+
+
+def nat_icmp_send(c):
+    c.knob("nat_icmp_send", 1)
+    for kind in "tu":
+        c.service(kind, "-s rr", "-r 10.1.0.1:8080 -m", "-r 10.1.0.2:80 -g")
+    answered = "no_session"
+    c.server(1, p.udp("10.1.0.1", 8080, c.a4, 5000, b"unasked"), outcome=answered)
+    c.server(1, p.tcp("10.1.0.1", 8080, c.a4, 5000, "SA"), outcome=answered)
+    c.server(1, p.tcp("10.1.0.1", 8080, c.a4, 5000, "A"), outcome=answered)
+    c.server(1, p.tcp("10.1.0.1", 8080, c.a4, 5000, "R"), outcome=KERNEL)
+    c.server(1, p.tcp("10.1.0.1", 8080, c.a4, 5000, "RA"), outcome=KERNEL)
+    c.server(1, p.tcp("10.1.0.1", 8081, c.a4, 5000, "A"), outcome=KERNEL)
+    c.server(2, p.tcp("10.1.0.2", 80, c.a4, 5000, "A"), outcome=KERNEL)
+    c.client(p.udp(c.a4, 5000, c.v4, 80))
+    c.client(p.udp(c.a4, 5001, c.v4, 80))
+    for port in 5000, 5001:
+        if serving(c, port) == 1:
+            c.server(1, p.udp("10.1.0.1", 8080, c.a4, port, b"asked"))
+    c.server(1, p.udp("10.1.0.1", 8080, c.a4, 5002, b"unasked"), outcome=answered)
+
+
+def nat_icmp_send_v6(c):
+    c.knob("nat_icmp_send", 1)
+    s = "2001:db8:1::1"
+    for kind in "tu":
+        c.service(kind, "-s rr", f"-r [{s}]:8080 -m", v6=True)
+    c.server(1, p.udp(s, 8080, c.a6, 5000, b"unasked"), outcome="no_session")
+    c.server(1, p.tcp(s, 8080, c.a6, 5000, "A"), outcome="no_session")
+    c.server(1, p.tcp(s, 8080, c.a6, 5000, "R"), outcome=KERNEL)
+
+
+def schedule_icmp(c):
+    """Errors about flows that have no session."""
+    c.knob("schedule_icmp", 1)
+    for kind in "tu":
+        c.service(kind, "-s rr", "-r 10.1.0.1:8080 -m", "-r 10.1.0.2:80 -g")
+    router, too_big = "192.0.2.254", struct.pack("!HH", 0, 1400)
+
+    def error(inner, kind=3, code=4, rest=too_big, outcome=OUT):
+        c.client(p.icmp(router, c.v4, kind, code, rest, inner[:28]), outcome=outcome)
+
+    for flags in "A", "SA", "R":
+        for port in 4000, 4001:
+            error(p.tcp(c.v4, 80, c.a4, port + 10 * len(flags) + ord(flags[0]), flags))
+    error(p.udp(c.v4, 80, c.a4, 5000, b"answer"))
+    error(p.udp(c.v4, 80, c.a4, 5000, b"answer"))
+    error(p.udp(c.v4, 80, c.a4, 5000, b"answer"), kind=11, code=0, rest=b"\0" * 4)
+    error(p.udp(c.v4, 80, c.a4, 5001, b"answer"), kind=3, code=3, rest=b"\0" * 4)
+    error(p.udp(c.v4, 81, c.a4, 5001, b"answer"), outcome=KERNEL)
+    error(p.udp(c.v4, 80, c.a4, 5002, b"answer"), kind=12, code=0, outcome=KERNEL)
+    c.client(p.udp(c.a4, 5000, c.v4, 80))
+
+
+OTHERS = ["203.0.113.250", "203.0.114.1"]
 CASES = [
     ("nat", lambda c: forwarding(c, "-m", False), "Masquerading: a connection, UDP, ToS, TTL 1."),
     ("nat-v6", lambda c: forwarding(c, "-m", True), "Masquerading over IPv6."),
@@ -688,6 +824,19 @@ CASES = [
     ("fragments-dr", lambda c: fragments(c, "-g"), "UDP datagrams in two fragments, in order."),
     ("states-nat", lambda c: states(c, "-m"), "State and timeout after each packet sequence."),
     ("states-dr", lambda c: states(c, "-g"), "State and timeout when no answer is seen."),
+    ("reuse-0-nat", lambda c: conn_reuse(c, "-m", 0), "conn_reuse_mode = 0: sessions stay."),
+    ("reuse-0-dr", lambda c: conn_reuse(c, "-g", 0), "conn_reuse_mode = 0: sessions stay."),
+    ("reuse-1-dr", lambda c: conn_reuse(c, "-g", 1), "conn_reuse_mode = 1: TIME_WAIT, CLOSE."),
+    ("reuse-2-dr", lambda c: conn_reuse(c, "-g", 2), "conn_reuse_mode = 2: and FIN_WAIT."),
+    ("expire-nodest", expire_nodest, "expire_nodest_conn = 1: removed and quiesced servers."),
+    ("sloppy-tcp", sloppy_tcp, "sloppy_tcp = 1: anything but RST begins a session."),
+    ("drop-packet-1", lambda c: drop_packet(c, 1, 4), "drop_packet = 3, am_droprate = 1."),
+    ("drop-packet-3", lambda c: drop_packet(c, 3, 13), "drop_packet = 3, am_droprate = 3."),
+    ("secure-nat", lambda c: secure_tcp(c, "-m"), "secure_tcp = 3: states, seen both ways."),
+    ("secure-dr", lambda c: secure_tcp(c, "-g"), "secure_tcp = 3: states when no answer is seen."),
+    ("nat-icmp-send", nat_icmp_send, "nat_icmp_send = 1: a server's packets without a session."),
+    ("nat-icmp-send-v6", nat_icmp_send_v6, "nat_icmp_send = 1 over IPv6."),
+    ("schedule-icmp", schedule_icmp, "schedule_icmp = 1: errors about flows without a session."),
     ("persistence", persistence, "-p 60 -M 255.255.255.0: a client network stays on its server."),
     ("any-port", any_port, "-p 60 on port 0: every port of the address, one server a client."),
     ("persistence-udp", persistence_udp, "-p over UDP; an answer makes a template ASSURED."),
@@ -716,7 +865,6 @@ def main():
         print(name, flush=True)
         run(case)
         case.finish(folder, look=not case.sessions)
-        case.put_knobs_back()
 
 
 if __name__ == "__main__":
