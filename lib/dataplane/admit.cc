@@ -153,6 +153,7 @@ bool begin_session(Worker& worker, Meta& m, const ipvs::Server& server, uint16_t
   ipvs::ServerLoad& load = worker.counters.loads[server.id];
   load.sessions.add(1);
   (ipvs::is_active(session.state) ? load.active : load.inactive).add(1);
+  worker.board.loads.begun(server.id);
   (F::family == Family::kV4 ? worker.counters.sessions_v4 : worker.counters.sessions_v6).add(1);
   m.server_id = server.id;
   m.is_reply = false;

@@ -114,6 +114,7 @@ void retire(Worker& worker, uint32_t number) {
     (ipvs::is_active(session.state) ? load.active : load.inactive).subtract(1);
   release_control<F>(worker, session);
   load.sessions.subtract(1);
+  worker.board.loads.ended(session.server_id);
   (F::family == Family::kV4 ? worker.counters.sessions_v4 : worker.counters.sessions_v6)
       .subtract(1);
   sessions.erase(&number, 1);

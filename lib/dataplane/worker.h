@@ -75,6 +75,8 @@ class Worker {
   void flush_sessions();
 
   unsigned held() const { return x_held_count; }
+  /// Are there timers that came round and were not looked at yet?
+  bool expires_late() const { return sessions_v4->behind() || sessions_v6->behind(); }
 
   // What the stages work on (all owned by this worker)
   // ---------------------------------------------

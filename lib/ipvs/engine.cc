@@ -31,8 +31,6 @@ constexpr UnbuiltRow kUnbuiltTable[] = {
      [](const Command& c) {
        return c.has(Option::kForward) && c.server.method == ForwardMethod::kTunnel;
      }},
-    {"-x", given<Option::kUpperThreshold>},
-    {"-y", given<Option::kLowerThreshold>},
 };
 
 Result<void> check(const Command& command) {

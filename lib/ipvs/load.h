@@ -25,11 +25,21 @@ struct alignas(32) ServerLoad {
 };
 static_assert(sizeof(ServerLoad) == 32);
 
-/// The limits of one server id and whether they were passed. Writers: control the limits, and any
-/// worker that begins or ends a session the mark.
+/// The limits of one server id and whether they were passed. Writers: control the limits; the mark,
+/// control and any worker that begins or ends a session. A removed server keeps its limits, added
+/// again it goes on with them, as in IPVS.
 struct ServerLimits {
   std::atomic<uint32_t> upper{0}, lower{0};  ///< sessions; 0: none (u_threshold, l_threshold)
   std::atomic<uint32_t> overloaded{0};
+
+  /// Control: what is configured now. More room than before lifts the mark (__ip_vs_update_dest).
+  void set(uint32_t new_upper, uint32_t new_lower) {
+    uint32_t old_upper = upper.load(std::memory_order_relaxed);
+    if (new_upper == old_upper && new_lower == lower.load(std::memory_order_relaxed)) return;
+    if (new_upper == 0 || new_upper > old_upper) overloaded.store(0, std::memory_order_relaxed);
+    upper.store(new_upper, std::memory_order_relaxed);
+    lower.store(new_lower, std::memory_order_relaxed);
+  }
 };
 
 /// All workers' rows, to be read by any of them.
@@ -63,9 +73,20 @@ class Loads {
   }
 
   bool is_overloaded(uint32_t server_id) const {
-    return x_limits[server_id].overloaded.load(std::memory_order_relaxed) != 0;
+    const ServerLimits& limits = x_limits[server_id];
+    return limits.overloaded.load(std::memory_order_relaxed) != 0 &&
+           limits.upper.load(std::memory_order_relaxed) != 0;
   }
   ServerLimits& limits(uint32_t server_id) const { return x_limits[server_id]; }
+
+  /// A worker has counted a session of this server, or a template, or counts one no more: does a
+  /// threshold say something else now? (ip_vs_bind_dest, ip_vs_unbind_dest)
+  void begun(uint32_t server_id) const {
+    if (x_limits[server_id].upper.load(std::memory_order_relaxed) != 0) raise(server_id);
+  }
+  void ended(uint32_t server_id) const {
+    if (x_limits[server_id].upper.load(std::memory_order_relaxed) != 0) lower(server_id);
+  }
 
   /// May a scheduler give it a new session? (weight 0 means quiesced.)
   bool is_usable(const Server& server) const {
@@ -73,6 +94,9 @@ class Loads {
   }
 
  private:
+  void raise(uint32_t server_id) const;
+  void lower(uint32_t server_id) const;
+
   ServerLimits* x_limits;
   std::array<const ServerLoad*, kMostWorkers> x_workers{};
   unsigned x_count = 0;

@@ -35,6 +35,7 @@ struct Server {
   int32_t weight = 1;
   int32_t last_weight =
       1;  ///< latest non-zero weight; 0 if it was added with weight 0 (mh's table)
+  uint32_t upper_threshold = 0, lower_threshold = 0;  ///< sessions, 0: none; for control
 };
 
 /// A server that was removed from its service, and the one before it in the list then (kNoServer:

@@ -191,7 +191,9 @@ class Case:
         else:
             self.counts["dropped"].setdefault(outcome, 0)
             self.counts["dropped"][outcome] += 1
-            if len(came) != (outcome in ("no_server", "hop_limit", "no_session")):
+            errors = [x for x in came if p.summary(x).startswith("icmp")]
+            due = outcome in ("no_server", "hop_limit", "no_session")
+            if len(came) != len(errors) or len(came) != due:
                 wrong("expected one ICMP error, or nothing")
             self.counts["generated"] += len(came)
             self.made += [len(self.wanted)] * len(came)
@@ -422,6 +424,48 @@ def overload(c):
     c.client(p.tcp(c.a4, 4000, c.v4, 80, "S"))
     c.client(p.tcp(c.a4, 4001, c.v4, 80, "S"), outcome="no_server")
     c.client(p.tcp(c.a4, 4000, c.v4, 80, "A", seq=1001))
+
+
+def thresholds(c):
+    """Two services, one server each, of which one has a lower threshold too; sessions of 2 s."""
+    sh("ipvsadm --set 900 120 2")
+    c.rules.append("--set 900 120 2")
+    c.service("u", "-s rr", "-r 10.1.0.1:80 -m -x 4", port=80)
+    c.service("u", "-s rr", "-r 10.1.0.2:80 -m -x 4 -y 2", port=81)
+
+    def both(*ports, one="out", two="out"):
+        for source in ports:
+            c.client(p.udp(c.a4, source, c.v4, 80), outcome=one)
+            c.client(p.udp(c.a4, source, c.v4, 81), outcome=two)
+
+    def at(seconds):
+        time.sleep(max(0, seconds - c.now() / 1000))
+
+    both(5000, 5001, 5002, 5003)
+    both(5004, one="no_server", two="no_server")
+    at(1.3)
+    both(5000, 5001, 5002)
+    at(2.9)  # three are left: not below three quarters
+    both(5004, one="no_server", two="no_server")
+    both(5000, 5001)
+    at(4.2)  # two are left
+    both(5004, two="no_server")
+    both(5000)
+    at(5.6)  # one is left of the second
+    c.command("--set 900 120 60")
+    both(5006)
+    for port, options in (80, "-x 2"), (81, "-x 5"):
+        server = port - 79
+        c.command(f"-e -u {c.v4}:{port} -r 10.1.0.{server}:80 -m -w 1 {options}")
+    both(5007, one=OUT)
+    both(5008, one="no_server")
+    for port, options in (80, "-x 2"), (81, ""):
+        server = port - 79
+        c.command(f"-d -u {c.v4}:{port} -r 10.1.0.{server}:80")
+        c.command(f"-a -u {c.v4}:{port} -r 10.1.0.{server}:80 -m -w 1 {options}")
+    both(5009, one="no_server")  # who is added again is what he was
+    c.look()
+    sh("ipvsadm --set 900 120 300")
 
 
 def removed_server(c):
@@ -849,6 +893,7 @@ CASES = [
     ("persistence-ftp", persistence_ftp, "Port 21 takes data connections too."),
     ("ftp", ftp, "Port 21 without -p: data connections are the local stack's."),
     ("any-port-services", any_port_services, "Port 0 next to other services of its address."),
+    ("thresholds", thresholds, "-x and -y: full servers, sessions that end, edits, added again."),
 ]
 
 

@@ -108,8 +108,6 @@ TEST_F(ConfigurationTest, NamesWhatIsNotBuiltYet) {
                               {"-A -f 5 -s rr", "-f"},
                               {"-A --sctp-service 10.0.0.2:80 -s rr", "--sctp-service"},
                               {"-a -t 10.0.0.1:80 -r 10.1.0.1 -i", "-i"},
-                              {"-a -t 10.0.0.1:80 -r 10.1.0.1 -x 5", "-x"},
-                              {"-a -t 10.0.0.1:80 -r 10.1.0.1 -y 0", "-y"},
                               {"--start-daemon master", "--start-daemon"},
                               {"--stop-daemon backup", "--stop-daemon"}})
     EXPECT_EQ(apply(line), std::string("not built yet: ") + option) << line;
