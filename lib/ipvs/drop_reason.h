@@ -53,7 +53,7 @@ inline constexpr std::array<DropReasonRow, kDropReasons> kDropReasonTable = {{
     {"short_ip", "the IP header does not fit, or its version is wrong"},
     {"ip_length", "an IP length that contradicts the frame's"},
     {"ip_checksum", "wrong IPv4 header checksum"},
-    {"short_transport", "the TCP or UDP header does not fit in the packet"},
+    {"short_transport", "the TCP, UDP or SCTP header does not fit in the packet"},
     {"extensions", "IPv6 extension headers too many, looping or cut short"},
     {"foreign_mac", "unicast to a MAC address that is not ours"},
     {"multi_segment", "a frame in more buffers than one"},

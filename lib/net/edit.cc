@@ -3,6 +3,7 @@
 #include <cstddef>
 
 #include "net/checksum.h"
+#include "net/crc32c.h"
 
 namespace shunt::net {
 namespace {
@@ -16,7 +17,7 @@ void avoid_zero(be16& udp_checksum) {
   if (udp_checksum.raw() == 0) checksum_store(udp_checksum, 0xffff);
 }
 
-/// TCP and UDP have their ports at the same place.
+/// TCP, UDP and SCTP have their ports at the same place.
 template <class F>
 void write_ports(uint8_t* transport, const Translation<F>& translation) {
   auto& udp = header_at<UdpHeader>(transport, 0);
@@ -34,13 +35,47 @@ uint32_t transport_sum(const uint8_t* frame, const Parsed& parsed) {
                       pseudo_header_sum(ip.source, ip.destination, parsed.protocol, length));
 }
 
+/// The CRC32c of an SCTP packet that is whole (RFC 9260 section 6.8).
+void fill_sctp(uint8_t* frame, const Parsed& parsed) {
+  auto& sctp = header_at<SctpHeader>(frame, parsed.l4_offset);
+  constexpr size_t kField = offsetof(SctpHeader, checksum);
+  constexpr uint8_t kZero[sizeof sctp.checksum] = {};
+  uint32_t crc = crc32c(&sctp, kField);
+  crc = crc32c(kZero, sizeof kZero, crc);
+  const size_t rest = parsed.l4_offset + sizeof sctp;
+  crc = crc32c(frame + rest, parsed.ip_end - rest, crc);
+  for (uint8_t& byte : sctp.checksum) {
+    byte = static_cast<uint8_t>(crc);
+    crc >>= 8;
+  }
+}
+
 template <class F>
 void fill_transport(uint8_t* frame, const Parsed& parsed) {
+  if (parsed.protocol == kSctp) return fill_sctp(frame, parsed);
   be16& checksum = parsed.protocol == kTcp ? header_at<TcpHeader>(frame, parsed.l4_offset).checksum
                                            : header_at<UdpHeader>(frame, parsed.l4_offset).checksum;
   checksum.set(0);
   checksum_store(checksum, checksum_finish(transport_sum<F>(frame, parsed)));
   if (parsed.protocol == kUdp) avoid_zero(checksum);
+}
+
+/// A packet that is whole in spite of a fragment header (RFC 6946).
+bool is_atomic(const Parsed& parsed) {
+  return parsed.fragment_offset == 0 && !parsed.more_fragments;
+}
+
+/// SCTP's checksum sees the ports, not the addresses. As in Linux, what keeps its ports keeps its
+/// checksum too, right or wrong (ip_vs_proto_sctp.c, sctp_dnat_handler).
+template <class F>
+void translate_sctp(uint8_t* frame, const Parsed& parsed, const Translation<F>& translation) {
+  uint8_t* transport = frame + parsed.l4_offset;
+  const auto& sctp = header_at<SctpHeader>(transport, 0);
+  if (sctp.source_port == translation.source_port &&
+      sctp.destination_port == translation.destination_port)
+    return;
+  write_ports(transport, translation);
+  if (is_atomic(parsed)) fill_sctp(frame, parsed);
 }
 
 /// Applies `delta` to a checksum that itself lies in ICMP's data; returns `icmp_delta` with the
@@ -72,6 +107,7 @@ void translate(uint8_t* frame, const Parsed& parsed, const Translation<F>& trans
   if (parsed.kind == Kind::kFragment && !parsed.has_ports) return;
 
   uint8_t* transport = frame + parsed.l4_offset;
+  if (parsed.protocol == kSctp) return translate_sctp(frame, parsed, translation);
   write_ports(transport, translation);
   const uint16_t delta = sum_of(translation.address_delta, translation.port_delta);
   if (parsed.protocol == kTcp)

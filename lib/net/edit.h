@@ -1,7 +1,8 @@
 // The byte operations of forwarding: translate (NAT), lower the hop limit, set MACs.
 //
 // All checksums are updated incrementally: what was wrong stays wrong and is forwarded, as Linux
-// does. The one exception is UDP without a checksum, which leaves NAT with a full one.
+// does. Exceptions are UDP without a checksum, which leaves NAT with a full one, and SCTP, whose
+// CRC32c is made anew if a port changes and else left alone.
 //
 // Called by the dataplane on frames that parse() has just described; every write lies where parse()
 // has found the bytes to be.
@@ -26,10 +27,11 @@ struct Translation {
 template <class F>
 Translation<F> make_translation(const Tuple<F>& from, const Tuple<F>& to);
 
-/// Rewrites addresses, ports and checksums of a TCP or UDP packet (Kind::kFlow) or of a fragment of
-/// one (Kind::kFragment): in a fragment with ports the same, except that UDP without a checksum
-/// stays without one, since the rest of the datagram is elsewhere; in any other fragment the
-/// addresses and the IPv4 header checksum.
+/// Rewrites addresses, ports and checksums of a TCP, UDP or SCTP packet (Kind::kFlow) or of a
+/// fragment of one (Kind::kFragment): in a fragment with ports the same, except that UDP without a
+/// checksum stays without one, since the rest of the datagram is elsewhere, and that SCTP's
+/// checksum, which needs the rest, is left wrong if a port changes: the caller drops such
+/// fragments; in any other fragment the addresses and the IPv4 header checksum.
 template <class F>
 void translate(uint8_t* frame, const Parsed& parsed, const Translation<F>& translation);
 

@@ -96,6 +96,25 @@ struct UdpHeader {
   be16 checksum;  ///< 0: none (IPv4 only)
 };
 
+/// RFC 9260 section 3.1.
+struct SctpHeader {
+  be16 source_port;
+  be16 destination_port;
+  be32 verification_tag;
+  uint8_t checksum[4];  ///< CRC32c, lowest byte first (appendix A)
+};
+
+/// RFC 9260 section 3.2: how every chunk begins.
+struct SctpChunkHeader {
+  uint8_t type;
+  uint8_t flags;
+  be16 length;  ///< bytes, header included, padding to a multiple of 4 not
+
+  /// Types that say how an association begins or ends.
+  static constexpr uint8_t kInit = 1, kInitAck = 2, kAbort = 6, kShutdown = 7, kShutdownAck = 8,
+                           kError = 9, kCookieEcho = 10, kCookieAck = 11, kShutdownComplete = 14;
+};
+
 /// RFC 792 and RFC 4443: both families begin alike.
 struct IcmpHeader {
   uint8_t type;
@@ -109,6 +128,8 @@ static_assert(sizeof(Ipv4Header) == 20 && alignof(Ipv4Header) == 1);
 static_assert(sizeof(Ipv6Header) == 40 && alignof(Ipv6Header) == 1);
 static_assert(sizeof(TcpHeader) == 20 && alignof(TcpHeader) == 1);
 static_assert(sizeof(UdpHeader) == 8 && alignof(UdpHeader) == 1);
+static_assert(sizeof(SctpHeader) == 12 && alignof(SctpHeader) == 1);
+static_assert(sizeof(SctpChunkHeader) == 4 && alignof(SctpChunkHeader) == 1);
 static_assert(sizeof(IcmpHeader) == 8 && alignof(IcmpHeader) == 1);
 
 }  // namespace shunt::net

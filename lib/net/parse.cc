@@ -10,6 +10,7 @@ namespace {
 
 constexpr size_t kMinTcp = sizeof(TcpHeader);  // data offset is not looked at, nor does Linux
 constexpr size_t kMinUdp = sizeof(UdpHeader);
+constexpr size_t kMinSctp = sizeof(SctpHeader);  // a chunk is not asked for, nor does Linux
 /// What an ICMP error quotes of the transport header at least (RFC 792).
 constexpr size_t kMinQuoted = 8;
 constexpr size_t kMaxFrame = 65535;
@@ -21,10 +22,10 @@ void fail(Parsed& parsed, Bad bad) {
 
 /// 0 for protocols that are not balanced.
 size_t min_transport_header(uint8_t protocol) {
-  return protocol == kTcp ? kMinTcp : protocol == kUdp ? kMinUdp : 0;
+  return protocol == kTcp ? kMinTcp : protocol == kUdp ? kMinUdp : protocol == kSctp ? kMinSctp : 0;
 }
 
-/// TCP and UDP have their ports at the same place.
+/// TCP, UDP and SCTP have their ports at the same place.
 template <class F>
 void take_ports(Tuple<F>& tuple, const uint8_t* transport) {
   const auto& udp = header_at<UdpHeader>(transport, 0);
@@ -146,6 +147,39 @@ void look_at_icmp(const uint8_t* frame, Parsed& parsed, Tuple<F>& tuple) {
   take_ports<F>(tuple, frame + at.offset);
 }
 
+/// The chunk that begins at `offset`; null if its header does not fit before `end`.
+const SctpChunkHeader* chunk_at(const uint8_t* frame, size_t offset, size_t end) {
+  if (offset > end || end - offset < sizeof(SctpChunkHeader)) return nullptr;
+  return &header_at<SctpChunkHeader>(frame, offset);
+}
+
+/// The first chunk says what the packet is to its association, unless it may have company: ABORT
+/// behind one that carries or confirms a cookie (RFC 9260 section 3.3.7; ip_vs_proto_sctp.c,
+/// set_sctp_state).
+void look_at_chunks(const uint8_t* frame, Parsed& parsed) {
+  const size_t at = parsed.l4_offset + sizeof(SctpHeader), end = parsed.ip_end;
+  const SctpChunkHeader* first = chunk_at(frame, at, end);
+  if (!first) return;
+  parsed.has_chunk = true;
+  parsed.chunk_type = first->type;
+  if (first->type != SctpChunkHeader::kCookieEcho && first->type != SctpChunkHeader::kCookieAck)
+    return;
+  const size_t length = first->length.host();
+  if (length < sizeof *first) return;
+  const SctpChunkHeader* second = chunk_at(frame, at + (length + 3) / 4 * 4, end);
+  parsed.is_aborted = second && second->type == SctpChunkHeader::kAbort;
+}
+
+/// What the transport header, which is there, says.
+template <class F>
+void take_transport(const uint8_t* frame, Parsed& parsed, Tuple<F>& tuple) {
+  take_ports<F>(tuple, frame + parsed.l4_offset);
+  if (parsed.protocol == kTcp)
+    parsed.tcp_flags = header_at<TcpHeader>(frame, parsed.l4_offset).flags;
+  else if (parsed.protocol == kSctp)
+    look_at_chunks(frame, parsed);
+}
+
 /// A packet that is whole, with l4_offset, ip_end and protocol known and the addresses in `tuple`.
 template <class F>
 void look_at_transport(const uint8_t* frame, Parsed& parsed, Tuple<F>& tuple) {
@@ -154,9 +188,7 @@ void look_at_transport(const uint8_t* frame, Parsed& parsed, Tuple<F>& tuple) {
   if (needed == 0) return;
   if (size_t{parsed.ip_end} - parsed.l4_offset < needed) return fail(parsed, Bad::kShortTransport);
   parsed.kind = Kind::kFlow;
-  take_ports<F>(tuple, frame + parsed.l4_offset);
-  if (parsed.protocol == kTcp)
-    parsed.tcp_flags = header_at<TcpHeader>(frame, parsed.l4_offset).flags;
+  take_transport<F>(frame, parsed, tuple);
 }
 
 template <class F>
@@ -166,9 +198,7 @@ void look_at_fragment(const uint8_t* frame, Parsed& parsed, Tuple<F>& tuple) {
   if (parsed.fragment_offset != 0 || needed == 0) return;
   if (size_t{parsed.ip_end} - parsed.l4_offset < needed) return;
   parsed.has_ports = true;
-  take_ports<F>(tuple, frame + parsed.l4_offset);
-  if (parsed.protocol == kTcp)
-    parsed.tcp_flags = header_at<TcpHeader>(frame, parsed.l4_offset).flags;
+  take_transport<F>(frame, parsed, tuple);
 }
 
 void parse_v4(const uint8_t* frame, size_t size, Parsed& parsed, Tuple<V4>& tuple) {

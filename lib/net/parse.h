@@ -13,9 +13,10 @@
 namespace shunt::net {
 
 enum class Kind : uint8_t {
-  kFlow,  ///< TCP or UDP, whole (or a first fragment is NOT this: see kFragment): tuple is valid
-  kIcmpError,  ///< ICMP error whose embedded packet names a TCP or UDP flow: tuple is the embedded
-               ///< one's
+  kFlow,  ///< TCP, UDP or SCTP, whole (or a first fragment is NOT this: see kFragment): tuple is
+          ///< valid
+  kIcmpError,  ///< ICMP error whose embedded packet names a TCP, UDP or SCTP flow: tuple is the
+               ///< embedded one's
   kFragment,   ///< any fragment, first ones included; tuple has addresses and protocol, and the
                ///< ports if this is the first fragment and they are in it (has_ports)
   kOther,      ///< valid, but nothing to balance: ARP, other ethertypes, ICMP echo, other protocols
@@ -29,7 +30,7 @@ enum class Bad : uint8_t {
   kShortIp,         ///< the IP header does not fit, or the version is not the ethertype's
   kIpLength,        ///< header length below 20, or lengths beyond the frame
   kIpChecksum,      ///< IPv4 header checksum wrong (Linux ip_rcv drops it too)
-  kShortTransport,  ///< TCP (20 bytes) or UDP (8 bytes) header does not fit in the packet
+  kShortTransport,  ///< TCP (20 bytes), UDP (8) or SCTP (12) header does not fit in the packet
   kExtensions,      ///< IPv6 extension headers too many (kMaxExtensions), looping or cut short
 };
 
@@ -47,11 +48,15 @@ struct Parsed {
   uint16_t l4_offset = 0;  ///< transport header of the packet itself
   uint16_t ip_end = 0;     ///< l3_offset + total length: bytes after it are Ethernet padding
   uint8_t tcp_flags = 0;   ///< TcpHeader::k*, only for protocol TCP: kFlow, and has_ports
-  bool has_ports = false;  ///< kFragment: it is the first and holds the whole TCP (20 bytes) or UDP
-                           ///< (8 bytes) header: the ports, and the checksum that follows them
+  bool has_ports = false;  ///< kFragment: it is the first and holds the whole TCP (20 bytes), UDP
+                           ///< (8) or SCTP (12) header: the ports, and the checksum behind them
+  // SCTP only, where tcp_flags would be valid:
+  bool has_chunk = false;   ///< there is a first chunk
+  uint8_t chunk_type = 0;   ///< its type
+  bool is_aborted = false;  ///< it is COOKIE ECHO or COOKIE ACK, and ABORT follows
   // kIcmpError only:
   uint8_t icmp_type = 0, icmp_code = 0;
-  uint8_t inner_protocol = 0;    ///< kTcp or kUdp
+  uint8_t inner_protocol = 0;    ///< kTcp, kUdp or kSctp
   uint16_t inner_l3_offset = 0;  ///< embedded IP header
   uint16_t inner_l4_offset =
       0;  ///< embedded transport header; at least its 8 first bytes are there

@@ -84,6 +84,17 @@ inline uint16_t transport_checksum(const Bytes& source, const Bytes& destination
   return reference_checksum(all.data(), all.size());
 }
 
+/// CRC32c a bit at a time, as the polynomial says it (RFC 9260 appendix A).
+inline uint32_t reference_crc32c(const uint8_t* bytes, size_t size) {
+  uint32_t crc = 0xffffffff;
+  for (size_t i = 0; i < size; i++)
+    for (int bit = 0; bit < 8; bit++) {
+      const bool carry = (crc ^ bytes[i] >> bit) & 1;
+      crc = crc >> 1 ^ (carry ? 0x82f63b78 : 0);
+    }
+  return ~crc;
+}
+
 inline Bytes tcp(uint16_t source, uint16_t destination, const Bytes& data = {}, uint8_t flags = 2) {
   Bytes header(20);
   put16(header, 0, source);
@@ -99,6 +110,26 @@ inline Bytes udp(uint16_t source, uint16_t destination, const Bytes& data = {}) 
   put16(header, 2, destination);
   put16(header, 4, static_cast<uint16_t>(8 + data.size()));
   return header + data;
+}
+
+/// A chunk of SCTP with a right length, padded.
+inline Bytes chunk(uint8_t type, Bytes value = {}) {
+  Bytes header{type, 0, 0, 0};
+  put16(header, 2, static_cast<uint16_t>(4 + value.size()));
+  value.resize((value.size() + 3) / 4 * 4);
+  return header + value;
+}
+
+/// An SCTP packet of these chunks, with a right checksum.
+inline Bytes sctp(uint16_t source, uint16_t destination, const Bytes& chunks) {
+  Bytes packet(12);
+  put16(packet, 0, source);
+  put16(packet, 2, destination);
+  packet[7] = 7;  // the verification tag
+  packet = packet + chunks;
+  const uint32_t crc = reference_crc32c(packet.data(), packet.size());
+  for (size_t i = 0; i < 4; i++) packet[8 + i] = static_cast<uint8_t>(crc >> 8 * i);
+  return packet;
 }
 
 inline Bytes icmp(uint8_t type, uint8_t code, const Bytes& data, uint32_t rest = 0) {
@@ -155,9 +186,11 @@ struct Packet {
   }
 };
 
-/// A TCP or UDP packet with right checksums.
+/// A TCP or UDP packet, or with `data` as its chunks an SCTP packet, with right checksums.
 inline Packet flow(const char* source, const char* destination, uint8_t protocol,
                    uint16_t source_port, uint16_t destination_port, const Bytes& data = {}) {
+  if (protocol == kSctp)
+    return {source, destination, kSctp, sctp(source_port, destination_port, data)};
   Packet packet{source, destination, protocol,
                 protocol == kTcp ? tcp(source_port, destination_port, data)
                                  : udp(source_port, destination_port, data)};

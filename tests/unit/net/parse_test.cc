@@ -120,7 +120,7 @@ TEST(Parse, Version4) {
       {23, "TCP of 0 bytes", v4(kTcp, {}).frame(), Kind::kBad, Bad::kShortTransport},
       {24, "UDP of 7 bytes", v4(kUdp, Bytes(7)).frame(), Kind::kBad, Bad::kShortTransport},
       {25, "UDP of 8 bytes", v4(kUdp, Bytes(8)).frame(), Kind::kFlow},
-      {26, "SCTP", v4(kSctp, Bytes(20)).frame(), Kind::kOther},
+      {26, "DCCP", v4(33, Bytes(20)).frame(), Kind::kOther},
       {27, "GRE", v4(47, Bytes(20)).frame(), Kind::kOther},
       {28, "ESP", v4(kEsp, Bytes(20)).frame(), Kind::kOther},
       {29, "AH", v4(kAuth, authentication(kTcp) + tcp20).frame(), Kind::kOther},
@@ -218,7 +218,7 @@ TEST(Parse, Version6) {
       {16, "no next header", v6(kNone, Bytes(4)).frame(), Kind::kOther},
       {17, "no next header, behind another", v6(kDest, options(kNone)).frame(), Kind::kOther},
       {18, "ESP", v6(kEsp, Bytes(20)).frame(), Kind::kOther},
-      {19, "SCTP", v6(kSctp, Bytes(20)).frame(), Kind::kOther},
+      {19, "DCCP", v6(33, Bytes(20)).frame(), Kind::kOther},
       {20, "IPv4's ICMP", v6(kIcmp, icmp(3, 3, Bytes(60))).frame(), Kind::kOther},
       {21, "39 bytes of IP", cut(syn, 14 + 39), Kind::kBad, Bad::kShortIp},
       {22, "version 4", with(syn, 14, 0x45), Kind::kBad, Bad::kShortIp},
@@ -309,11 +309,11 @@ TEST(Parse, IcmpErrors4) {
   const Packet about = flow(kVirtual, kClient, kTcp, 80, 4000, Bytes(30));
   const Packet about_udp = flow(kVirtual, kClient, kUdp, 53, 5000, Bytes(30));
   const char* tuple = "6 198.51.100.1:80 > 203.0.113.1:4000";
-  Packet with_options = about, first = about, later = about, sctp = about;
+  Packet with_options = about, first = about, later = about, dccp = about;
   with_options.options = Bytes(8, 1);
   first.fragment = 0x2000;
   later.fragment = 1;
-  sctp.protocol = kSctp;
+  dccp.protocol = 33;
   auto of = [](uint8_t type, const Packet& what, size_t quoted = 65535) {
     return error(kRouter, kVirtual, type, 1, what, quoted).frame();
   };
@@ -338,7 +338,7 @@ TEST(Parse, IcmpErrors4) {
       {12, "the same, a byte less", of(3, with_options, 35), Kind::kOther},
       {13, "first fragment", of(3, first), Kind::kIcmpError, Bad::kNone, tuple},
       {14, "later fragment", of(3, later), Kind::kOther},
-      {15, "SCTP", of(3, sctp), Kind::kOther},
+      {15, "DCCP", of(3, dccp), Kind::kOther},
       {16, "about an ICMP packet", of(3, v4(kIcmp, icmp(8, 0, Bytes(20)))), Kind::kOther},
       {17, "redirect", of(5, about), Kind::kOther},
       {18, "parameter problem", of(12, about), Kind::kOther},
@@ -396,7 +396,7 @@ TEST(Parse, IcmpErrors6) {
        Kind::kIcmpError, Bad::kNone, tuple},
       {17, "later fragment quoted", of(1, quoted_with(kFrag, fragment(kTcp, 8, true))),
        Kind::kOther},
-      {18, "SCTP quoted", of(1, v6(kSctp, Bytes(20))), Kind::kOther},
+      {18, "DCCP quoted", of(1, v6(33, Bytes(20))), Kind::kOther},
       {19, "embedded version 4", with(of(1, about), 62, 0x45), Kind::kOther},
       {20, "behind an extension header",
        v6(kDest, options(kIcmpv6) + icmp(1, 4, about.bytes())).frame(), Kind::kIcmpError,
@@ -420,6 +420,7 @@ TEST(Parse, CutAnywhere) {
       fragment4(kTcp, tcp(1, 2), 0, true),
       error(kRouter, kVirtual, 3, 4, options12),
       flow(kClient6, kVirtual6, kTcp, 4000, 80),
+      flow(kClient, kVirtual, kSctp, 4000, 80, chunk(10, Bytes(5)) + chunk(6)),
       v6(kHop, options(kRoute) + options(kAuth) + authentication(kDest, 2) + options(kUdp, 1) +
                    udp(1, 2, Bytes(4))),
       v6(kFrag, fragment(kDest, 0, true) + options(kUdp) + udp(1, 2)),
