@@ -37,7 +37,7 @@ def compare(scenario, real, ours):
     out += _rows("listing", listing(real["list"]), listing(ours["list"]))
     out += _rows("connection", connections(real["connections"]), connections(ours["connections"]))
     if "stats" in real:
-        out += _counters(counters(real["stats"]), counters(ours["stats"]), _hop_limits(real))
+        out += _counters(counters(real["stats"]), counters(ours["stats"]), _own_errors(real))
     if (wanted := sorted_save(real["save"])) != (got := sorted_save(ours["save"])):
         lines = [f"- {x}" for x in wanted if x not in got] + [f"+ {x}" for x in got if x not in wanted]
         out.append(Difference("save", "; ".join(lines) or "the order of lines"))
@@ -192,18 +192,20 @@ def sorted_save(text):
     return [re.sub(r"\s+", " ", line).strip() for line in text.splitlines()]
 
 
-def _hop_limits(real):
-    """How many time exceeded messages the director itself sent."""
-    return sum(
-        f"{kind:02x}" == frame[at : at + 2]
-        for did in real["steps"]
-        for _, frame in (did or {}).get("out", ())
-        for kind, at in ((11, 2 * 34) if frame[24:28] == "0800" else (3, 2 * 54),)
-        if frame[2 * (23 if kind == 11 else 20) :][:2] in ("01", "3a")
-    )
+def _own_errors(real):
+    """How many ICMP errors about clients' packets the director itself sent."""
+    count = 0
+    for did in real["steps"]:
+        if did and did.get("wire") == "c":
+            for wire, text in did["out"]:
+                frame = bytes.fromhex(text)
+                v6 = frame[12:14] == b"\x86\xdd"
+                kind = frame[54] if v6 and frame[20] == 58 else frame[34] if not v6 and frame[23] == 1 else 0
+                count += wire == "c" and kind in ((1, 2, 3) if v6 else (3, 11))
+    return count
 
 
-def _counters(wanted, got, hop_limits):
+def _counters(wanted, got, own_errors):
     out = []
     for name in dict.fromkeys([*wanted, *got]):
         a, b = wanted.get(name, {}), got.get(name, {})
@@ -211,7 +213,7 @@ def _counters(wanted, got, hop_limits):
         if columns:
             parts = [f"{c} {a.get(c)} with IPVS, {b.get(c)} with Shunt" for c in columns]
             text = f"{' '.join(n for n in name if n)}: " + "; ".join(parts)
-            facts = {"row": name, "wanted": a, "got": b, "columns": columns, "hop_limits": hop_limits}
+            facts = {"row": name, "wanted": a, "got": b, "columns": columns, "own_errors": own_errors}
             out.append(Difference("counter", text, -1, facts))
     return out
 

@@ -10,6 +10,7 @@ import random
 import coverage
 import edits
 import model
+import traffic
 import world
 
 SERVICES = 5  # of one scenario
@@ -18,6 +19,9 @@ LEAST_PACKETS, LEAST_EDITS, LEAST_SERVICES = 200, 5, 3
 
 POLITE = {"c": ("A", "PA", "FA", "A"), "s": ("SA", "A", "PA", "FA")}
 RUDE = {"c": ("S", "A", "FA", "R", "RA", "SA", "F", "", "PA"), "s": ("SA", "A", "FA", "R", "S", "RA", "")}
+POLITE_SCTP = {"c": ("COOKIE_ECHO", "DATA", "SACK", "SHUTDOWN", "SHUTDOWN_COMPLETE"),
+               "s": ("INIT_ACK", "COOKIE_ACK", "DATA", "SACK", "SHUTDOWN_ACK")}  # fmt: skip
+RUDE_SCTP = {"c": tuple(traffic.CHUNKS), "s": tuple(traffic.CHUNKS)}
 
 
 def services_of(seed, number, can):
@@ -106,7 +110,9 @@ class Writer:
         chance = self.rng.random()
         if not old or chance < 0.45:
             flow = self._new_flow(service)
-            first = {"flags": "S"} if service.protocol == "tcp" else {}
+            first = {"tcp": {"flags": "S"}, "sctp": {"chunk": "INIT"}}.get(service.protocol, {})
+            if service.protocol == "tcp" and self.rng.random() < 0.08:
+                first = {"flags": self.rng.choice(("SA", "SR", "SP", "A", "R", "FA", ""))}
             if self.rng.random() < 0.1:
                 self._odd(service, flow)
             else:
@@ -124,6 +130,9 @@ class Writer:
             manners = POLITE if self.rng.random() < 0.6 else RUDE
             step["flags"] = self.rng.choice(manners[side])
             step["seq"] = self.rng.randrange(1 << 32)
+        elif service.protocol == "sctp":
+            manners = POLITE_SCTP if self.rng.random() < 0.7 else RUDE_SCTP
+            step["chunk"] = self.rng.choice(manners[side])
         if self.rng.random() < 0.4:
             step["size"] = self.rng.choice((0, 1, 7, 100, 1001, 1400))
         if self.rng.random() < 0.15:

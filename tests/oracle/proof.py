@@ -18,7 +18,7 @@ class Copy:
     """A copy of the tree's sources with a build directory in it."""
 
     def __init__(self, root, folder):
-        self._root, self._tree = root, os.path.join(folder, "tree")
+        self._tree = os.path.join(folder, "tree")
         self._build = os.path.join(folder, "build")
         shutil.rmtree(self._tree, ignore_errors=True)
         skip = shutil.ignore_patterns("__pycache__", "build*", ".*")
@@ -51,12 +51,16 @@ class Copy:
             text = file.read()
         if text.count(bug.before) != 1:
             return False
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text.replace(bug.before, bug.after))
+        self._before = path, text
+        self._write(path, text.replace(bug.before, bug.after))
         return True
 
-    def remove(self, bug):
-        shutil.copyfile(os.path.join(self._root, bug.file), os.path.join(self._tree, bug.file))
+    def remove(self):
+        self._write(*self._before)
+
+    def _write(self, path, text):
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
 
 
 def find(run, copy, scenarios, answers):
@@ -80,12 +84,10 @@ def prove(root, build, run, scenarios):
     missed = 0
     for bug in bugs.BUGS:
         planted = copy.plant(bug)
-        try:
-            if planted:
-                copy.build()
-                found = find(run, copy, scenarios, answers)
-        finally:
-            copy.remove(bug)
+        if planted:
+            copy.build()
+            found = find(run, copy, scenarios, answers)
+            copy.remove()
         if not planted:
             print(f"CANNOT BE PLANTED  {bug.name}: its place in {bug.file} is gone")
         elif found is None:

@@ -10,8 +10,22 @@ import struct
 import packet
 import world
 
-NUMBERS = {"tcp": packet.TCP, "udp": packet.UDP, "sctp": 132}
+SCTP = 132
+NUMBERS = {"tcp": packet.TCP, "udp": packet.UDP, "sctp": SCTP}
+# Types of SCTP's chunks (RFC 9260 section 3.2).
+CHUNKS = {"DATA": 0, "INIT": 1, "INIT_ACK": 2, "SACK": 3, "HEARTBEAT": 4, "ABORT": 6, "SHUTDOWN": 7,
+          "SHUTDOWN_ACK": 8, "ERROR": 9, "COOKIE_ECHO": 10, "COOKIE_ACK": 11, "SHUTDOWN_COMPLETE": 14}  # fmt: skip
 IP_FIELDS = ("ttl", "tos", "ident", "df", "bad_sum")
+
+
+def crc32c(data):
+    """The CRC of SCTP (RFC 9260 appendix A)."""
+    value = 0xFFFFFFFF
+    for byte in data:
+        value ^= byte
+        for _ in range(8):
+            value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)
+    return value ^ 0xFFFFFFFF
 
 
 class Traffic:
@@ -37,6 +51,8 @@ class Traffic:
             fields = packet.dissect(frame)
             ip = "ip6" if "ip6.source" in fields else "ip"
             port = fields.get(step["kind"] + ".destination_port")
+            if port is None and len(fields.get("ip.payload", "")) >= 8:
+                port = int(fields["ip.payload"][4:8], 16)
             server = fields[ip + ".destination"], port, fields["eth.destination"]
             self._servers[step["flow"]] = server
 
@@ -66,6 +82,20 @@ class Traffic:
         ends = self._ends(step)
         more = {"data": b"u" * step.get("size", 1), "no_sum": step.get("no_sum", False)}
         return ends and self._send(step, ends, packet.udp, **more)
+
+    def _sctp(self, step):
+        ends = self._ends(step)
+        if ends is None:
+            return None
+        fields = {name: step[name] for name in IP_FIELDS if name in step}
+        if "options" in step:
+            fields["options"] = bytes.fromhex(step["options"])
+        source, sport, target, dport = ends
+        body = b"s" * (step.get("size", 16) // 4 * 4)
+        chunk = struct.pack("!BBH", CHUNKS[step["chunk"]], 0, 4 + len(body)) + body
+        head = struct.pack("!HHI", sport, dport, 7)
+        value = struct.pack("<I", crc32c(head + b"\0\0\0\0" + chunk))
+        return step["side"], source, packet.ip(source, target, SCTP, head + value + chunk, **fields)
 
     def _stray(self, step):
         """A server's packet that belongs to no flow: `server` is [address, port]."""

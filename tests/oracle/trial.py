@@ -30,7 +30,7 @@ class Trial:
         out, lost = [], 0
         for difference in found:
             # Linux tells the sender of each packet it lost so, and counts that, too.
-            difference.facts["own_errors"] = difference.facts.get("hop_limits", 0) + lost
+            difference.facts["own_errors"] = difference.facts.get("own_errors", 0) + lost
             name = deviations.explain(scenario, difference)
             lost += name == "stale-route"
             if name is None:
