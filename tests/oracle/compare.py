@@ -40,7 +40,8 @@ def compare(scenario, real, ours):
         out += _counters(counters(real["stats"]), counters(ours["stats"]), _own_errors(real))
     if (wanted := sorted_save(real["save"])) != (got := sorted_save(ours["save"])):
         lines = [f"- {x}" for x in wanted if x not in got] + [f"+ {x}" for x in got if x not in wanted]
-        out.append(Difference("save", "; ".join(lines) or "the order of lines"))
+        facts = {"wanted": wanted, "got": got}
+        out.append(Difference("save", "; ".join(lines) or "the order of lines", -1, facts))
     for name in "list", "save":
         # The same rows, but other text: heads, blanks, order.
         if not out and real[name] != ours[name]:

@@ -95,7 +95,15 @@ def _cut_header(scenario, difference):
     return protocol in (packet.TCP, packet.UDP) and "ip.payload" in sent
 
 
+def _saved_thresholds(scenario, difference):
+    if difference.kind != "save" or "wanted" not in difference.facts:
+        return False
+    got = [re.sub(r" -[xy] \d+", "", line) for line in difference.facts["got"]]
+    return got == difference.facts["wanted"]
+
+
 TESTS = {
+    "saved-thresholds": _saved_thresholds,
     "cut-header": _cut_header,
     "stale-route": _stale_route,
     "own-errors-counted": _own_answers,
