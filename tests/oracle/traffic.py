@@ -42,6 +42,10 @@ class Traffic:
         wire, source, data = made
         return wire, packet.ethernet(world.DIRECTOR_MAC, world.mac_of(source), data)
 
+    def begins(self, step):
+        """May this packet begin its flow anew?"""
+        return step.get("chunk") == "INIT" or "S" in step.get("flags", "")
+
     def forwarded(self, step, came):
         """Remembers which server a client's packet went to."""
         if step.get("side") != "c" or step["kind"] not in NUMBERS or len(came) != 1:
