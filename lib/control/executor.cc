@@ -96,6 +96,10 @@ Result<void> Executor::execute(const Command& command, uint64_t cursor, Reply& r
   return {};
 }
 
+void Executor::tick() {
+  if (knobs().of(ipvs::Knob::kRunEstimation) != 0) x_accounts.tick();
+}
+
 ipvs::Listing Executor::services() const {
   ipvs::Listing listing;
   listing.reserve(x_configuration.services().size());

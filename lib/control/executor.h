@@ -43,7 +43,7 @@ class Executor {
                            const ipvs::Names& names);
 
   /// To be called every Estimator::kPeriod seconds.
-  void tick() { x_accounts.tick(); }
+  void tick();
 
   const ipvs::Knobs& knobs() const { return x_configuration.knobs(); }
   /// All services with their counters, in the configuration's order.

@@ -68,9 +68,7 @@ bool Worker::turn(Nanoseconds time) {
   packets += receive_from_twins();
   expire<net::V4>();
   expire<net::V6>();
-  end_idle_sessions<net::V4>();
-  end_idle_sessions<net::V6>();
-  end_orphans();
+  end_sessions_early();
   follow_orders();
   for (unsigned i = 0; i < ports.size(); i++) flush(ports[i], static_cast<uint8_t>(i));
 
@@ -260,60 +258,6 @@ void Worker::expire() {
   unsigned n = sessions<F>().expire(now, over, kExpirePerTurn);
   for (unsigned i = 0; i < n; i++)
     if (!outlives<F>(sessions<F>().at(over[i]), now)) retire<F>(*this, over[i]);
-}
-
-// With expire_nodest_conn, the sessions of servers that are removed end without waiting for a
-// packet: one walk after each change of the services (ip_vs_expire_nodest_conn_flush).
-void Worker::end_orphans() {
-  if (services != x_known_services) {
-    x_known_services = services;
-    x_seeks_orphans = board.knobs.of(ipvs::Knob::kExpireNodestConn) != 0;
-    x_orphan_cursors[0] = x_orphan_cursors[1] = 0;
-  }
-  if (!x_seeks_orphans) return;
-  auto walk = [this](auto& table, uint32_t& cursor, auto retire_one) {
-    uint32_t numbers[kDumpPerTurn];
-    unsigned n = table.dump(cursor, numbers, kDumpPerTurn);
-    for (unsigned i = 0; i < n; i++)
-      if (!board.configured.has(table.at(numbers[i]).server_id)) retire_one(numbers[i]);
-    return n != 0;
-  };
-  bool more4 = walk(*sessions_v4, x_orphan_cursors[0],
-                    [this](uint32_t number) { retire<net::V4>(*this, number); });
-  bool more6 = walk(*sessions_v6, x_orphan_cursors[1],
-                    [this](uint32_t number) { retire<net::V6>(*this, number); });
-  x_seeks_orphans = more4 || more6;
-}
-
-// drop_entry (ip_vs_random_dropentry, ip_vs_conn.c): half-open sessions, and those that were idle
-// for a minute after few packets.
-template <class F>
-void Worker::end_idle_sessions() {
-  constexpr Nanoseconds kIdle = 60'000'000'000;
-  auto& table = sessions<F>();
-  for (uint32_t n = defense.take(F::family, kDumpPerTurn); n > 0; n--) {
-    x_random ^= x_random << 13;  // xorshift64 (Marsaglia)
-    x_random ^= x_random >> 7;
-    x_random ^= x_random << 17;
-    auto number = static_cast<uint32_t>(x_random % table.capacity());
-    if (!table.is_used(number)) continue;
-    const Session<F>& session = table.at(number);
-    switch (session.state) {
-      case ipvs::State::kSynRecv:
-      case ipvs::State::kSynAck:
-        break;
-      case ipvs::State::kEstablished:
-      case ipvs::State::kUdp: {
-        Nanoseconds whole = uint64_t{1'000'000'000} * board.timeouts.of(session.state);
-        bool idle = session.deadline <= now || now + whole >= session.deadline + kIdle;
-        if (!idle || !x_idle_choice.drops(session.packets)) continue;
-        break;
-      }
-      default:
-        continue;
-    }
-    retire<F>(*this, number);
-  }
 }
 
 void Worker::follow_orders() {

@@ -141,9 +141,11 @@ class Worker {
   void retry_fragments();
   template <class F>
   void expire();
+  void end_sessions_early();
   template <class F>
-  void end_idle_sessions();
-  void end_orphans();
+  void drop_entries();
+  template <class F>
+  bool end_orphans(uint32_t& cursor);
   void follow_orders();
   template <class F>
   bool dump(share::SessionDump& dump);

@@ -45,8 +45,7 @@ Result<KnobSetting> parse_knob_setting(std::string_view text) {
       value <= its.most)
     return KnobSetting{*knob, value};
   std::string sentence = "'" + std::string(written) + "' is no value of " + std::string(its.name);
-  if (*knob == Knob::kPmtuDisc)
-    return refusal(sentence + ": packets that may not be fragmented never are, so it stays 1");
+  if (!its.fixed.empty()) return refusal(sentence + ": " + std::string(its.fixed));
   return refusal(sentence + ", which is a number from " + std::to_string(its.least) + " to " +
                  std::to_string(its.most));
 }

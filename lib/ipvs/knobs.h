@@ -42,7 +42,8 @@ struct KnobRow {
   std::string_view name;
   int32_t initial;
   int32_t least, most;
-  std::string_view about;  ///< what it does here, a line
+  std::string_view about;       ///< what it does here, a line
+  std::string_view fixed = {};  ///< why it can have one value only
 };
 
 // In the order of Knob. Defaults and ranges are those of Linux 6.1 (ip_vs_ctl.c).
@@ -52,8 +53,9 @@ inline constexpr std::array<KnobRow, kKnobs> kKnobTable = {{
     {"amemthresh", 1024, INT_MIN, INT_MAX,
      "pressure is when a worker has room for less than 16 times so many sessions (a page of the "
      "kernel's memory holds 16), but never before 7/8 of its room are taken"},
-    {"cache_bypass", 0, INT_MIN, INT_MAX,
-     "a packet of a mark service without a usable server goes on to its own destination"},
+    {"cache_bypass", 0, 0, 0,
+     "a packet of a mark service without a usable server goes on to its own destination",
+     "this is not built yet, so it stays 0"},
     {"conn_reuse_mode", 1, INT_MIN, INT_MAX,
      "may a SYN begin a new session on the ports of one in TIME_WAIT or CLOSE; bit 2: and in "
      "FIN_WAIT without answers seen; 0: never"},
@@ -63,7 +65,8 @@ inline constexpr std::array<KnobRow, kKnobs> kKnobTable = {{
     {"drop_packet", 0, 0, 3,
      "drop first packets: 0 never, 1 and 2 under pressure, 3 one of am_droprate always"},
     {"expire_nodest_conn", 0, INT_MIN, INT_MAX,
-     "a session whose server was removed ends with its next packet instead of running out"},
+     "sessions of a removed server end at once instead of running out; a SYN on one of a server "
+     "with weight 0 begins a new one"},
     {"expire_quiescent_template", 0, INT_MIN, INT_MAX,
      "a persistence template does not lead new sessions to a server with weight 0"},
     {"lblc_expiration", 86400, INT_MIN, INT_MAX,
@@ -72,13 +75,14 @@ inline constexpr std::array<KnobRow, kKnobs> kKnobTable = {{
      "seconds after which lblcr forgets a destination that is not used"},
     {"nat_icmp_send", 0, INT_MIN, INT_MAX,
      "a real server's packet without a session is answered with ICMP port unreachable"},
-    {"pmtu_disc", 1, 1, 1, "packets that may not be fragmented are answered with the MTU"},
+    {"pmtu_disc", 1, 1, 1, "packets that may not be fragmented are answered with the MTU",
+     "packets that may not be fragmented never are, so it stays 1"},
     {"run_estimation", 1, INT_MIN, INT_MAX, "compute the averages of --rate"},
     {"schedule_icmp", 0, INT_MIN, INT_MAX,
      "an ICMP error about an unknown flow of a service goes to a server the scheduler picks"},
     {"secure_tcp", 0, 0, 3,
-     "stricter TCP states, in which a client alone establishes nothing: 0 never, 1 and 2 under "
-     "pressure, 3 always"},
+     "stricter TCP states, in which a client alone establishes nothing through masquerading: 0 "
+     "never, 1 and 2 under pressure, 3 always"},
     {"sloppy_sctp", 0, INT_MIN, INT_MAX, "any SCTP packet but ABORT may begin a session"},
     {"sloppy_tcp", 0, INT_MIN, INT_MAX, "any TCP packet but RST may begin a session"},
 }};

@@ -39,8 +39,8 @@ constexpr Table kNext = {{
       Row{ CL, CL, CL, SR, CL, CL, CL, CL, LA, LI, CL }}},   //             rst
 }};
 
-/// Under secure_tcp (tcp_states_dos): a client's ACK establishes nothing that the server has not
-/// answered. LAST_ACK and LISTEN are never reached.
+/// Under secure_tcp (tcp_states_dos): of a session seen both ways, a client's ACK establishes
+/// nothing that the server has not answered. LAST_ACK and LISTEN are never reached.
 constexpr Table kNextSecure = {{
     //     NO  ES  SS  SR  FW  TW  CL  CW  LA  LI  SA
     {{Row{ SR, ES, ES, SR, SR, SR, SR, SR, SR, SR, SA },     // input: syn

@@ -58,6 +58,9 @@ struct Now {
   uint64_t nanoseconds = 0;  ///< the worker's clock
   unsigned worker = 0;       ///< whose pick it is, from 0
   uint32_t seed = 0;         ///< of that worker's random choices
+  /// Nanoseconds until lblc and lblcr forget (sysctls lblc_expiration, lblcr_expiration).
+  uint64_t lblc_expiration = kDay, lblcr_expiration = kDay;
+  static constexpr uint64_t kDay = uint64_t{24 * 60 * 60} * 1'000'000'000;
 };
 
 /// A pick: the index into Service::servers, or kNoPick, and the table slot for --explain.

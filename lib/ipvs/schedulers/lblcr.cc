@@ -53,10 +53,11 @@ uint32_t most(const Service& service, const Now& now, const LocalityMap& map,
 
 Pick pick(const Service& service, SchedulerState&, const Flow& flow, const Now& now) {
   LocalityMap* map = locality_map(service, now);
-  LocalityMap::Place* place = map ? map->find(flow, now.nanoseconds) : nullptr;
+  LocalityMap::Place* place =
+      map ? map->find(flow, now.nanoseconds, now.lblcr_expiration) : nullptr;
   if (place) {
     const Pick pick = least(service, now, *map, *place);
-    if (place->size > 1 && now.nanoseconds > place->last_change + LocalityMap::kExpiration)
+    if (place->size > 1 && now.nanoseconds > place->last_change + now.lblcr_expiration)
       if (uint32_t id = most(service, now, *map, *place); id != kNoServer)
         map->erase(*place, id, now.nanoseconds);
     if (pick.index != Pick::kNoPick && !is_crowded(service, now, service.servers[pick.index]))

@@ -19,9 +19,7 @@ class LocalityMap {
   /// Linux's limit of entries before old ones are swept out (IP_VS_LBLC_TAB_SIZE * 16).
   static constexpr uint32_t kPlaces = 16 * 1024;
   static constexpr uint32_t kMembers = 4 * kPlaces;
-  /// How long an unused entry lives (sysctl lblc_expiration, lblcr_expiration), and how long
-  /// an entry is safe when there is no room (ENTRY_TIMEOUT); nanoseconds.
-  static constexpr uint64_t kExpiration = uint64_t{24 * 60 * 60} * 1'000'000'000;
+  /// How long an entry is safe when there is no room (ENTRY_TIMEOUT); nanoseconds.
   static constexpr uint64_t kSafe = uint64_t{6 * 60} * 1'000'000'000;
 
   struct Member {
@@ -39,8 +37,9 @@ class LocalityMap {
     bool used;
   };
 
-  /// The place of the flow's virtual address if it is not older than kExpiration; it is used now.
-  Place* find(const Flow& flow, uint64_t now);
+  /// The place of the flow's virtual address if its last use is less than `expiration` ago; it is
+  /// used now.
+  Place* find(const Flow& flow, uint64_t now, uint64_t expiration);
   /// A place without servers; null: no room.
   Place* add(const Flow& flow, uint64_t now);
   /// False if there is no room for it.

@@ -148,8 +148,6 @@ TEST_F(ExecutorTest, AtomicRestoreNamesTheLineAndChangesNothing) {
 }
 
 TEST_F(ExecutorTest, NotBuiltYet) {
-  EXPECT_EQ(run("-A -t 10.0.0.1:80 -p"), "ERR not built yet: -p\n");
-  EXPECT_EQ(x_status, 255);
   EXPECT_EQ(run("-a -t 10.0.0.1:80 -r 10.1.0.1 -i"), "ERR not built yet: -i\n");
   EXPECT_EQ(x_status, 255);
   EXPECT_EQ(run("--start-daemon master"),
@@ -208,6 +206,20 @@ TEST_F(ExecutorTest, ListsInEveryFormat) {
             "TCP  10.0.0.1:80 rr\n"
             "  -> 10.1.0.1:80                  Masq    n/a           1      2          3         "
             "\n");
+}
+
+TEST_F(ExecutorTest, EstimatesNoRatesWithoutRunEstimation) {
+  run("-A -t 10.0.0.1:80 -s rr");
+  run("-a -t 10.0.0.1:80 -r 10.1.0.1 -m");
+  x_facts[0].totals = {1000, 0, 0, 0, 0};
+  run("--sysctl run_estimation=0");
+  x_executor.tick();
+  EXPECT_NE(run("-L -n --rate").find("10.1.0.1:80                         0 "), std::string::npos);
+  EXPECT_NE(run("-L -n --stats").find("10.1.0.1:80                      1000 "), std::string::npos);
+  run("--sysctl run_estimation=1");
+  x_executor.tick();
+  EXPECT_NE(run("-L -n --rate").find("10.1.0.1:80                       125 "), std::string::npos)
+      << run("-L -n --rate");
 }
 
 TEST_F(ExecutorTest, HasNoSynchronizationDaemons) {

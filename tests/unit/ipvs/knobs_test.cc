@@ -63,6 +63,7 @@ TEST(Knobs, WhatIsNoSettingIsRefusedWithASentence) {
       {"pmtu_disc=0",
        "'0' is no value of pmtu_disc: packets that may not be fragmented never "
        "are, so it stays 1"},
+      {"cache_bypass=1", "'1' is no value of cache_bypass: this is not built yet, so it stays 0"},
       {"conntrack=1",
        "'conntrack' means nothing here: balanced packets do not pass through Linux "
        "and its connection tracking"},
