@@ -160,19 +160,14 @@ bool begin_session(Worker& worker, Meta& m, const ipvs::Server& server, uint16_t
   return true;
 }
 
-Nanoseconds seconds_of(const Worker& worker, Knob knob) {
-  return uint64_t{1'000'000'000} * static_cast<uint32_t>(std::max(worker.board.knobs.of(knob), 0));
-}
-
 /// Asks the scheduler; null if it has no server.
 template <class F>
 const ipvs::Server* schedule(Worker& worker, const ipvs::Service& service, Meta& m) {
   ipvs::SchedulerState& state = worker.scheduler_states[service.id];
   state.follow(service);
-  ipvs::Pick pick = service.scheduler->pick(
-      service, state, flow_of<F>(m.tuple<F>()),
-      {worker.board.loads, worker.now, worker.settings.number, worker.settings.seed,
-       seconds_of(worker, Knob::kLblcExpiration), seconds_of(worker, Knob::kLblcrExpiration)});
+  ipvs::Pick pick = service.scheduler->pick(service, state, flow_of<F>(m.tuple<F>()),
+                                            {worker.board.loads, worker.board.knobs, worker.now,
+                                             worker.settings.number, worker.settings.seed});
   m.slot = pick.slot;
   return pick.index == ipvs::Pick::kNoPick ? nullptr : &service.servers[pick.index];
 }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <climits>
 #include <cstdint>
 #include <optional>
@@ -121,6 +122,22 @@ class Knobs {
 
  private:
   std::array<int32_t, kKnobs> x_values{};
+};
+
+/// The kernel's knobs (writer: control; `--sysctl`).
+class SharedKnobs {
+ public:
+  SharedKnobs() { set(Knobs{}); }
+  void set(const Knobs& knobs) {
+    for (int i = 0; i < kKnobs; i++)
+      x_values[i].store(knobs.of(static_cast<Knob>(i)), std::memory_order_relaxed);
+  }
+  int32_t of(Knob knob) const {
+    return x_values[static_cast<int>(knob)].load(std::memory_order_relaxed);
+  }
+
+ private:
+  std::array<std::atomic<int32_t>, kKnobs> x_values{};
 };
 
 struct KnobSetting {

@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "ipvs/knobs.h"
 #include "ipvs/load.h"
 #include "ipvs/service_table.h"
 
@@ -55,12 +56,10 @@ struct SchedulerState {
 /// What else a pick may look at.
 struct Now {
   const Loads& loads;
+  const SharedKnobs& knobs;
   uint64_t nanoseconds = 0;  ///< the worker's clock
   unsigned worker = 0;       ///< whose pick it is, from 0
   uint32_t seed = 0;         ///< of that worker's random choices
-  /// Nanoseconds until lblc and lblcr forget (sysctls lblc_expiration, lblcr_expiration).
-  uint64_t lblc_expiration = kDay, lblcr_expiration = kDay;
-  static constexpr uint64_t kDay = uint64_t{24 * 60 * 60} * 1'000'000'000;
 };
 
 /// A pick: the index into Service::servers, or kNoPick, and the table slot for --explain.

@@ -42,21 +42,7 @@ class SharedTimeouts {
   std::array<std::atomic<uint32_t>, ipvs::kStates> x_seconds{};
 };
 
-/// The kernel's knobs (writer: control; `--sysctl`).
-class SharedKnobs {
- public:
-  SharedKnobs() { set(ipvs::Knobs{}); }
-  void set(const ipvs::Knobs& knobs) {
-    for (int i = 0; i < ipvs::kKnobs; i++)
-      x_values[i].store(knobs.of(static_cast<ipvs::Knob>(i)), std::memory_order_relaxed);
-  }
-  int32_t of(ipvs::Knob knob) const {
-    return x_values[static_cast<int>(knob)].load(std::memory_order_relaxed);
-  }
-
- private:
-  std::array<std::atomic<int32_t>, ipvs::kKnobs> x_values{};
-};
+using SharedKnobs = ipvs::SharedKnobs;  // writer: control; `--sysctl`
 
 /// Which server ids are configured now (writer: control). A session whose server is not, drops.
 class ConfiguredServers {

@@ -11,7 +11,8 @@ namespace {
 
 Pick pick(const Service& service, SchedulerState&, const Flow& flow, const Now& now) {
   LocalityMap* map = locality_map(service, now);
-  LocalityMap::Place* place = map ? map->find(flow, now.nanoseconds, now.lblc_expiration) : nullptr;
+  const int64_t life = expiration(now, Knob::kLblcExpiration);
+  LocalityMap::Place* place = map ? map->find(flow, now.nanoseconds, life) : nullptr;
   uint32_t before = kNoServer;
   if (place) {
     map->each(*place, [&](uint32_t id) { before = id; });

@@ -53,11 +53,12 @@ uint32_t most(const Service& service, const Now& now, const LocalityMap& map,
 
 Pick pick(const Service& service, SchedulerState&, const Flow& flow, const Now& now) {
   LocalityMap* map = locality_map(service, now);
-  LocalityMap::Place* place =
-      map ? map->find(flow, now.nanoseconds, now.lblcr_expiration) : nullptr;
+  const int64_t life = expiration(now, Knob::kLblcrExpiration);
+  LocalityMap::Place* place = map ? map->find(flow, now.nanoseconds, life) : nullptr;
   if (place) {
     const Pick pick = least(service, now, *map, *place);
-    if (place->size > 1 && now.nanoseconds > place->last_change + now.lblcr_expiration)
+    const auto age = static_cast<int64_t>(now.nanoseconds - place->last_change);
+    if (place->size > 1 && age > life)
       if (uint32_t id = most(service, now, *map, *place); id != kNoServer)
         map->erase(*place, id, now.nanoseconds);
     if (pick.index != Pick::kNoPick && !is_crowded(service, now, service.servers[pick.index]))

@@ -45,12 +45,12 @@ uint32_t& LocalityMap::bucket(const std::array<uint8_t, 16>& address) {
   return x_buckets[(folded * 0x9e3779b1u >> 16) % kPlaces];
 }
 
-LocalityMap::Place* LocalityMap::find(const Flow& flow, uint64_t now, uint64_t expiration) {
+LocalityMap::Place* LocalityMap::find(const Flow& flow, uint64_t now, int64_t expiration) {
   const auto address = padded(flow);
   for (uint32_t at = bucket(address); at != 0; at = x_places[at - 1].next) {
     Place& place = x_places[at - 1];
     if (place.address != address) continue;
-    if (place.last_use + expiration <= now) {
+    if (static_cast<int64_t>(now - place.last_use) >= expiration) {
       remove(at - 1);
       return nullptr;
     }

@@ -19,7 +19,7 @@ class LocalityMap {
   /// Linux's limit of entries before old ones are swept out (IP_VS_LBLC_TAB_SIZE * 16).
   static constexpr uint32_t kPlaces = 16 * 1024;
   static constexpr uint32_t kMembers = 4 * kPlaces;
-  /// How long an entry is safe when there is no room (ENTRY_TIMEOUT); nanoseconds.
+  /// How long an entry is safe when there is no room (ENTRY_TIMEOUT), nanoseconds.
   static constexpr uint64_t kSafe = uint64_t{6 * 60} * 1'000'000'000;
 
   struct Member {
@@ -37,9 +37,9 @@ class LocalityMap {
     bool used;
   };
 
-  /// The place of the flow's virtual address if its last use is less than `expiration` ago; it is
-  /// used now.
-  Place* find(const Flow& flow, uint64_t now, uint64_t expiration);
+  /// The place of the flow's virtual address; it is used now. One that was not used for
+  /// `expiration` nanoseconds is forgotten (Linux does so twice an hour).
+  Place* find(const Flow& flow, uint64_t now, int64_t expiration);
   /// A place without servers; null: no room.
   Place* add(const Flow& flow, uint64_t now);
   /// False if there is no room for it.
@@ -78,6 +78,11 @@ LocalityMap* locality_map(const Service& service, const Now& now);
 Result<void> build_id_order(Service& service, const SchedulerSettings& settings);
 /// The index of the server with this id, or Pick::kNoPick.
 int32_t index_of(const Service& service, uint32_t server_id);
+
+/// Nanoseconds, from a knob in seconds.
+inline int64_t expiration(const Now& now, Knob knob) {
+  return int64_t{now.knobs.of(knob)} * 1'000'000'000;
+}
 
 /// Has the server more active connections than its weight while another has less than half of its?
 bool is_crowded(const Service& service, const Now& now, const Server& server);

@@ -85,7 +85,8 @@ class TestLoads {
   TestLoads() { x_loads.add_worker(x_rows.data()); }
   ServerLoad& operator[](uint32_t id) { return x_rows[id]; }
   ServerLimits& limits(uint32_t id) { return x_limits[id]; }
-  Now now(uint64_t nanoseconds = 0) const { return {x_loads, nanoseconds}; }
+  Now now(uint64_t nanoseconds = 0) const { return {x_loads, knobs, nanoseconds}; }
+  SharedKnobs knobs;
 
  private:
   std::vector<ServerLoad> x_rows{kServers};
