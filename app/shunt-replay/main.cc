@@ -147,7 +147,7 @@ class Pass {
 };
 
 int run(const Options& options) {
-  ipvs::Configuration configuration;
+  ipvs::Configuration configuration(ipvs::kEngine, options.schedulers);
   configuration.set_knobs(options.knobs);
   if (auto loaded = load(configuration, options.rules); !loaded) return complain(loaded.error());
   auto reader = CaptureReader::open(options.read);

@@ -6,6 +6,8 @@
 #include <cstring>
 #include <sstream>
 
+#include "ipvs/schedulers/maglev.h"
+
 namespace po = boost::program_options;
 
 namespace shunt::replay {
@@ -35,6 +37,8 @@ po::options_description description(Options& o, std::string& mac,
   add("mtu", po::value(&o.mtu), "bytes of the longest IP packet that leaves (1500)");
   add("sessions", po::value(&o.sessions), "room for so many sessions (65536)");
   add("sysctl", po::value(&knobs)->composing(), "NAME=VALUE: a knob of /proc/sys/net/ipv4/vs");
+  add("mh-table-index", po::value(&o.schedulers.mh_table_index), "of mh's tables, 8 to 17 (12)");
+  add("maglev-slots", po::value(&o.schedulers.maglev_slots), "of maglev's tables (65537)");
   add("seed", po::value(&o.seed), "of every random choice (0)");
   return all;
 }
@@ -68,6 +72,10 @@ Result<void> check(const Options& o) {
   if (o.read.empty()) return Error{"--read FILE is missing: the capture to replay", 2};
   if (o.loop == 0) return Error{"--loop 0: once at least", 2};
   if (o.mtu < 68 || o.mtu > 65535) return Error{"--mtu must be 68 to 65535 bytes", 2};
+  if (o.schedulers.mh_table_index < 8 || o.schedulers.mh_table_index > 17)
+    return Error{"--mh-table-index must be 8 to 17", 2};
+  if (auto good = ipvs::check_maglev_slots(o.schedulers.maglev_slots); !good)
+    return Error{"--maglev-slots: " + good.error().message, 2};
   if (o.sessions < 8) return Error{"--sessions must be 8 or more", 2};
   return {};
 }

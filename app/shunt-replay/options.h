@@ -10,6 +10,7 @@
 #include "base/address.h"
 #include "base/result.h"
 #include "ipvs/knobs.h"
+#include "ipvs/scheduler.h"
 
 namespace shunt::replay {
 
@@ -19,6 +20,7 @@ struct Options {
   bool json = false, explain = false, loop_fresh = false, help = false;
   uint64_t loop = 1;
   uint32_t seed = 0, mtu = 1500, sessions = 65536;
+  ipvs::SchedulerSettings schedulers;
   std::optional<MacAddress> mac;  ///< only frames to it are ours; none: every unicast frame
   std::map<Address, MacAddress> neighbours;
   struct At {

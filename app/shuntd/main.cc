@@ -69,7 +69,7 @@ Result<void> check_rules(const control::Conf& conf) {
   if (conf.rules.empty()) return {};
   auto text = read_file(conf.rules);
   if (!text) return text.error();
-  ipvs::Configuration scratch;
+  ipvs::Configuration scratch(ipvs::kEngine, conf.schedulers);
   return ipvs::replace_rules(scratch, *text, conf.rules, ipvs::system_names());
 }
 
@@ -92,7 +92,7 @@ Result<int> run(const control::Conf& conf) {
   auto mirror = MirrorToBoard::open(conf, **engine);
   if (!mirror) return mirror.error();
 
-  ipvs::Configuration configuration;
+  ipvs::Configuration configuration(ipvs::kEngine, conf.schedulers);
   configuration.set_knobs(conf.knobs);
   Workers workers(**engine, configuration);
   control::Executor executor(configuration, workers.runtime());

@@ -10,6 +10,8 @@
 #include <regex>
 #include <sstream>
 
+#include "ipvs/schedulers/maglev.h"
+
 namespace shunt::control {
 namespace {
 
@@ -46,6 +48,10 @@ po::options_description keys() {
       ("masquerade-ports", text("FIRST-LAST"), "its local ports (10000-32767)")                //
       ("kernel-rate", text("N"), "packets a second to the kernel, 0: no limit (20000)")        //
       ("sysctl", text("NAME=VALUE"), "a knob of /proc/sys/net/ipv4/vs; once for each")         //
+      ("mh-table-index", text("8-17"),
+       "size of mh's tables, as the kernel's option says it (12)")                        //
+      ("maglev-slots", text("PRIME"), "size of maglev's tables (65537)")                  //
+      ("maglev-key", text("HEX"), "of maglev's hash, 32 digits, if the rules give none")  //
       ("eal", text("OPTIONS"), "options for DPDK's EAL");
   return table;
 }
@@ -182,6 +188,17 @@ Result<void> apply(Conf& conf, const std::string& key, const std::string& value)
     if (!setting) return wrong(setting.error().message);
     conf.knobs.set(setting->knob, setting->value);
   }
+  if (key == "mh-table-index") return set_number(conf.schedulers.mh_table_index, 8, 17);
+  if (key == "maglev-slots") {
+    if (auto set = set_number(conf.schedulers.maglev_slots, 0, UINT32_MAX); !set) return set;
+    if (auto good = ipvs::check_maglev_slots(conf.schedulers.maglev_slots); !good)
+      return wrong("maglev-slots = " + value + ": " + good.error().message);
+  }
+  if (key == "maglev-key") {
+    auto read = ipvs::parse_maglev_key(value);
+    if (!read) return wrong("maglev-key = " + value + " is not 32 hexadecimal digits");
+    conf.schedulers.maglev_key = *read;
+  }
   if (key == "workers") {
     if (value != "auto") return set_number(conf.workers, 1, 128);
     conf.workers = std::max(1u, available_cpus() - 1);
@@ -240,6 +257,7 @@ Result<void> read_file(Conf& conf, bool must_exist) {
 
 /// What can be judged only when all is read.
 Result<void> complete(Conf& conf) {
+  conf.schedulers.workers = conf.workers;
   if (conf.ports.empty())
     return wrong("there is no port: say `port = NAME DEVICE` in " + conf.conf +
                  " or --port 'NAME DEVICE'");

@@ -12,6 +12,7 @@
 #include "base/address.h"
 #include "base/result.h"
 #include "ipvs/knobs.h"
+#include "ipvs/scheduler.h"
 
 namespace shunt::control {
 
@@ -57,9 +58,10 @@ struct Conf {
   std::vector<std::string> masquerade;      ///< names of ports
   std::vector<Address> masquerade_sources;  ///< at most one of each family
   PortRange masquerade_ports{10000, 32767};
-  ipvs::Knobs knobs;              ///< sysctl = NAME=VALUE, once for each
-  uint64_t kernel_rate = 20'000;  ///< packets a second handed to the kernel; 0: no limit
-  std::vector<std::string> eal;   ///< EAL's options, the program's name not included
+  ipvs::Knobs knobs;                   ///< sysctl = NAME=VALUE, once for each
+  uint64_t kernel_rate = 20'000;       ///< packets a second handed to the kernel; 0: no limit
+  ipvs::SchedulerSettings schedulers;  ///< workers included
+  std::vector<std::string> eal;        ///< EAL's options, the program's name not included
 };
 
 /// Reads the command line `[EAL options] -- [options]` (without "--" all are ours) and the conf

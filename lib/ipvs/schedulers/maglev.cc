@@ -122,12 +122,17 @@ Pick pick(const Service& service, SchedulerState&, const Flow& flow, const Now& 
 
 }  // namespace
 
-Result<void> build_maglev_table(Service& service, uint32_t slots) {
-  service.table.clear();
+Result<void> check_maglev_slots(uint32_t slots) {
   if (slots < kMaglevLeastSlots || slots > kMaglevMostSlots || !is_prime(slots))
     return Error{"maglev's table cannot have " + std::to_string(slots) +
                  " slots: choose a prime from " + std::to_string(kMaglevLeastSlots) + " to " +
                  std::to_string(kMaglevMostSlots)};
+  return {};
+}
+
+Result<void> build_maglev_table(Service& service, uint32_t slots) {
+  service.table.clear();
+  if (auto good = check_maglev_slots(slots); !good) return good;
   const size_t most = std::min<size_t>(slots, kMostServers);
   if (service.servers.size() > most)
     return Error{"a service has " + std::to_string(service.servers.size()) +

@@ -17,6 +17,9 @@ namespace shunt::ipvs {
 /// service.
 inline constexpr uint32_t kMaglevLeastSlots = 251, kMaglevMostSlots = 16'777'213;
 
+/// An error unless it is a prime in range.
+Result<void> check_maglev_slots(uint32_t slots);
+
 /// Fills Service::table: slot → index in servers. Servers of weight 0 get no slot, all others their
 /// exact share, rounded to slots by largest remainder, but one at least; the table is empty if
 /// there is none. It depends on endpoints, weights and `slots` alone, not on the order of servers.

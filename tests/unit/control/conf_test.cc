@@ -69,6 +69,9 @@ masquerade-source = 192.0.2.1
 masquerade-source = 2001:db8::1
 masquerade-ports = 1024-9999
 kernel-rate = 0
+mh-table-index = 13
+maglev-slots = 131071
+maglev-key = 000102030405060708090a0b0c0d0e0f
 eal = -l 0-4  --no-huge
 sysctl = conn_reuse_mode=0
 sysctl = net.ipv4.vs.drop_packet = 3
@@ -91,6 +94,10 @@ sysctl = net.ipv4.vs.drop_packet = 3
   EXPECT_EQ(to_string(conf->masquerade_sources[1]), "2001:db8::1");
   EXPECT_EQ(conf->masquerade_ports, (PortRange{1024, 9999}));
   EXPECT_EQ(conf->kernel_rate, 0u);
+  EXPECT_EQ(conf->schedulers.workers, 4u);
+  EXPECT_EQ(conf->schedulers.mh_table_index, 13);
+  EXPECT_EQ(conf->schedulers.maglev_slots, 131071u);
+  EXPECT_EQ(conf->schedulers.maglev_key, (net::SipKey{0x0706050403020100, 0x0f0e0d0c0b0a0908}));
   EXPECT_EQ(conf->eal, (std::vector<std::string>{"-l", "0-4", "--no-huge"}));
   EXPECT_EQ(ipvs::knob_rules(conf->knobs), "--sysctl conn_reuse_mode=0\n--sysctl drop_packet=3\n");
 }
@@ -147,6 +154,9 @@ TEST_F(ConfTest, NamesFileAndLine) {
   auto at = [&](int line) { return x_path + ":" + std::to_string(line) + ": "; };
   expect_error(file("\nport = eth1\nprot = eth2\n"), at(3) + "there is no key 'prot'");
   expect_error(file("port eth1\n"), at(1) + "'port eth1' is not `key = value`");
+  for (const char* line :
+       {"mh-table-index = 7", "mh-table-index = 18", "maglev-slots = 65536", "maglev-key = 12"})
+    EXPECT_FALSE(file(std::string("port = eth1\n") + line + "\n")) << line;
   expect_error(file("port =\n"), at(1) + "port needs a value");
   expect_error(file("workers = four\n"), at(1) + "workers = four is not a number from 1 to 128");
   expect_error(file("workers = 0\n"), at(1) + "workers = 0 is not a number from 1 to 128");

@@ -52,5 +52,26 @@ TEST(Rules, AnErrorNamesItsLineAndChangesNothing) {
   EXPECT_TRUE(configuration.find(ServiceKey{0, 6, {*parse_address("10.0.0.9"), 80}}));
 }
 
+TEST(Rules, HaveAKeyForMaglev) {
+  Configuration configuration;
+  const std::string hex = "000102030405060708090a0b0c0d0e0f";
+  const std::string services = "-A -t 10.0.0.1:80 -s maglev\n-a -t 10.0.0.1:80 -r 10.1.0.1\n";
+  auto key = [&] { return configuration.services().begin()->second.compiled->key_of_hash; };
+  ASSERT_EQ(load(configuration, services), "");
+  EXPECT_EQ(key(), net::SipKey{});
+  ASSERT_EQ(load(configuration, services + "--maglev-key " + hex + "\n"), "");
+  const net::SipKey given = {0x0706050403020100, 0x0f0e0d0c0b0a0908};
+  EXPECT_EQ(key(), given);
+  EXPECT_EQ(load(configuration, services + "--maglev-key " + hex + "0\n"),
+            "services.rules:3: --maglev-key needs 32 hexadecimal digits; `openssl rand -hex 16` "
+            "makes them");
+  EXPECT_EQ(load(configuration, "--maglev-key " + hex + "\n--maglev-key " + hex + "\n"),
+            "services.rules:2: there are two lines of --maglev-key");
+  EXPECT_EQ(load(configuration, services + services), "services.rules:3: Service already exists");
+  EXPECT_EQ(key(), given) << "a refused file changes nothing";
+  ASSERT_EQ(load(configuration, services), "");
+  EXPECT_EQ(key(), net::SipKey{}) << "a file without one means the default";
+}
+
 }  // namespace
 }  // namespace shunt::ipvs
