@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Every pick of mh that a real IPVS made (picks/*.csv), asked of shunt-replay: the same rules, a
+"""Every pick of mh, sh and dh that a real IPVS made (picks/*.csv), asked of shunt-replay: the same rules, a
 packet from each client, and --explain's server is compared with the recorded one.
 
 usage: run_picks.py BUILD_DIR [CSV...]
@@ -28,7 +28,8 @@ class Table:
         with open(path, encoding="utf-8") as file:
             head = file.readline().lstrip("# ").rstrip("\n")
             self.rows = list(csv.reader(file))
-        self.columns = self.rows.pop(0)[2:]
+        titles = self.rows.pop(0)
+        self.columns, self.by_vip = titles[2:], titles[0] == "vip"
         service, servers, *changes = [part.strip() for part in head.split(";")]
         kind, family, options = service.split(" ", 2)
         self.udp, self.v6, self.options = kind == "-u", family == "v6", options
@@ -43,18 +44,26 @@ class Table:
             self.changes[label].append(change)
 
     def rules(self, column):
-        lines = [f"-A {self.service} {self.options}"]
+        """One service; where rows are virtual addresses, the same at each."""
+        services = [self.service]
+        if self.by_vip:
+            services = [f"{self.service[:2]} {vip}:80" for vip, *_ in self.rows]
+        return "".join(line + "\n" for service in services for line in self.service_rules(service, column))
+
+    def service_rules(self, service, column):
+        yield f"-A {service} {self.options}"
         for number, weight, port in self.servers:
             host = f"[2001:db8:1::{int(number):x}]" if self.v6 else f"10.1.0.{number}"
-            lines.append(f"-a {self.service} -r {host}:{port} -m -w {weight}")
+            yield f"-a {service} -r {host}:{port} -m -w {weight}"
         for change in self.changes[column]:
-            lines.append(change.replace("ipvsadm ", "").replace("SVC", self.service))
-        return "\n".join(lines) + "\n"
+            yield change.replace("ipvsadm ", "").replace("SVC", service)
 
     def frames(self):
         build = packet.udp if self.udp else packet.tcp
         vip = "2001:db8:f::1" if self.v6 else "198.51.100.1"
         for number, (client, port, *_) in enumerate(self.rows):
+            if self.by_vip:
+                client, port, vip = f"203.0.{100 + number // 250}.{1 + number % 250}", 2000, client
             yield pcap.packet(1 + number, packet.ethernet(
                 DIRECTOR, GATEWAY, build(client, int(port), vip, 80)))
 

@@ -1,4 +1,5 @@
-// Every pick of Linux's mh recorded in tests/golden/picks (format: the README there), recomputed.
+// Every pick of Linux's mh, sh and dh recorded in tests/golden/picks (format: the README there),
+// recomputed.
 #include <gtest/gtest.h>
 
 #include <cstdio>
@@ -59,8 +60,8 @@ Recording read_header(const std::string& comment, const std::string& titles) {
                                  protocol == "-u" ? net::kUdp : net::kTcp);
   recording.service.scheduler = find_scheduler(scheduler);
   for (const auto& flag : split(flags, ",")) {
-    if (flag == "mh-fallback") recording.service.flags |= kSchedFlag1;
-    if (flag == "mh-port") recording.service.flags |= kSchedFlag2;
+    if (flag.ends_with("-fallback")) recording.service.flags |= kSchedFlag1;
+    if (flag.ends_with("-port")) recording.service.flags |= kSchedFlag2;
   }
 
   for (const auto& server : split(split(parts.at(1), ": ").at(1), ", ")) {
@@ -126,8 +127,11 @@ int compare(const std::filesystem::path& path) {
   int compared = 0;
   while (std::getline(file, line)) {
     auto cells = split(line, ",");
-    Address client = *parse_address(cells.at(0));
-    Flow flow = {.client = client.is_v4() ? fold(client.v4()) : fold(client.v6()),
+    Address address = *parse_address(cells.at(0));
+    const uint32_t folded = address.is_v4() ? fold(address.v4()) : fold(address.v6());
+    const bool by_vip = titles.starts_with("vip,");
+    Flow flow = {.client = by_vip ? 1 : folded,
+                 .virtual_address = by_vip ? folded : 1,
                  .client_port = static_cast<uint16_t>(std::stoi(cells.at(1))),
                  .virtual_port = 80};
     for (size_t i = 0; i < services.size(); i++, compared++) {
