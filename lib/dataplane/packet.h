@@ -43,10 +43,9 @@ struct Meta {
     net::Tuple<net::V4> v4;
     net::Tuple<net::V6> v6;
   };
-  bool looks_like_reply = false;  ///< steered to the owner that a reply would have
-  bool tried_as_reply = false;    ///< and missed there
-  bool identified = false;        ///< a fragment whose tuple has its packet's ports
-  bool generated = false;         ///< made here, not received
+  uint8_t attempt = 0;      ///< which of its possible owners it is at: see steer
+  bool identified = false;  ///< a fragment whose tuple has its packet's ports
+  bool generated = false;   ///< made here, not received
   uint32_t service_id = UINT32_MAX;
   int32_t slot = -1;  ///< of the scheduler's table
   Nanoseconds held_until = 0;

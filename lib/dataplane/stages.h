@@ -20,7 +20,7 @@ bool try_identify(Worker& worker, rte_mbuf* packet, Burst& flows);
 void send_to_owner(Worker& worker, rte_mbuf* packet, unsigned owner);
 template <class F>
 void steer(Worker& worker, const Burst& burst, Burst& mine);
-/// The packets of `missed` that came here as replies may be requests: once more, by their source.
+/// Those of `missed` whose session may be with another owner go there; those that end here stay.
 template <class F>
 void steer_again(Worker& worker, const Burst& missed, Burst& mine);
 

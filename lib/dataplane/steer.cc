@@ -1,15 +1,28 @@
 // steer: every flow has one owner, computable from requests, replies and ICMP errors alike.
 //
-// The owner is a hash of the client's endpoint: a request's source, a reply's destination. What
-// comes from a masquerading service's server is taken for a reply first. A reply to a hidden client
-// names its owner by the local port, of which each worker has its slice.
+// The owner is a hash of the client's endpoint, a request's source or a reply's destination; where
+// the service is persistent, of the client's network, whose template is there, too. A reply to a
+// hidden client names its owner by the local port, of which each worker has its slice.
+//
+// A packet may have several possible owners, which it visits in turn until one knows its session:
+//   1. what comes from a masquerading service's server may be a reply: to a client of each of the
+//      services, persistent or not, that have or had the server;
+//   2. a request: to the service as it is now; as it was before it was edited, since sessions stay
+//      where they began; and back, to begin a session.
+// Most flows have one: only those of services that were edited or removed make detours.
 #include <rte_jhash.h>
+
+#include <algorithm>
+#include <span>
 
 #include "dataplane/stages.h"
 
 namespace shunt::dataplane {
 
 namespace {
+
+/// A packet that was sent on so often stays where it is.
+constexpr unsigned kMostVisits = 250;
 
 template <class F>
 unsigned owner_of_client(const Worker& worker, const typename F::Address& address, be16 port) {
@@ -18,25 +31,75 @@ unsigned owner_of_client(const Worker& worker, const typename F::Address& addres
 }
 
 template <class F>
-unsigned owner_of_reply(Worker& worker, const net::Tuple<F>& tuple) {
-  uint16_t port = tuple.destination_port.host();
-  const PortRange& range = worker.settings.local_ports;
-  if (range.contains(port) && worker.routes->is_local(Address(tuple.destination)))
-    return LocalPorts<F>::owner(range, worker.settings.workers, port);
-  return owner_of_client<F>(worker, tuple.destination, tuple.destination_port);
+unsigned owner_of_client(const Worker& worker, ipvs::ClientPart part,
+                         const typename F::Address& address, be16 port) {
+  if (!part.is_network) return owner_of_client<F>(worker, address, port);
+  return owner_of_client<F>(worker, ipvs::network_of<F>(address, part.netmask), be16(0));
 }
 
+/// All the owners a packet may have, in the order of visits.
 template <class F>
-unsigned owner(Worker& worker, Meta& m) {
-  const net::Tuple<F>& tuple = m.tuple<F>();
-  if (!m.tried_as_reply && worker.services->template is_masqueraded_server<F>(
-                               tuple.protocol, tuple.source, tuple.source_port)) {
-    m.looks_like_reply = true;
-    return owner_of_reply<F>(worker, tuple);
+class Owners {
+ public:
+  Owners(Worker& worker, const Meta& m) : x_worker(worker), x_tuple(m.tuple<F>()) {
+    const ipvs::ServiceTable& services = *worker.services;
+    uint8_t protocol = x_tuple.protocol;
+    if (services.is_masqueraded_server<F>(protocol, x_tuple.source, x_tuple.source_port)) {
+      x_replies = 1;
+      uint16_t port = x_tuple.destination_port.host();
+      x_hidden = worker.settings.local_ports.contains(port) &&
+                 worker.routes->is_local(Address(x_tuple.destination));
+    }
+    if (!services.has_networks()) return;
+    if (x_replies && !x_hidden) {
+      x_reply_parts = services.reply_parts<F>(protocol, x_tuple.source, x_tuple.source_port);
+      x_replies += static_cast<unsigned>(x_reply_parts.size());
+    }
+    const typename F::Address& to = x_tuple.destination;
+    be16 port = x_tuple.destination_port;
+    if (const ipvs::Service* service = services.find<F>(protocol, to, port)) {
+      x_now = service->part();
+      x_former = service->former_parts;
+    }
+    x_departed = services.departed_parts<F>(protocol, to, port);
+    x_before = static_cast<unsigned>(x_former.size() + x_departed.size());
   }
-  m.looks_like_reply = false;
-  return owner_of_client<F>(worker, tuple.source, tuple.source_port);
-}
+
+  /// The visit after which there is no other.
+  unsigned last() const { return x_replies + (x_before ? x_before + 1 : 0); }
+
+  unsigned at(unsigned visit) const {
+    if (visit < x_replies) return reply_owner(visit);
+    visit -= x_replies;
+    ipvs::ClientPart part = x_now;
+    if (visit >= 1 && visit <= x_former.size())
+      part = x_former[visit - 1];
+    else if (visit > x_former.size() && visit <= x_before)
+      part = x_departed[visit - 1 - x_former.size()];
+    return owner_of_client<F>(x_worker, part, x_tuple.source, x_tuple.source_port);
+  }
+
+ private:
+  unsigned reply_owner(unsigned visit) const {
+    if (x_hidden)
+      return LocalPorts<F>::owner(x_worker.settings.local_ports, x_worker.settings.workers,
+                                  x_tuple.destination_port.host());
+    // The whole endpoint comes last.
+    ipvs::ClientPart part =
+        visit < x_reply_parts.size() ? x_reply_parts[visit] : ipvs::ClientPart{};
+    return owner_of_client<F>(x_worker, part, x_tuple.destination, x_tuple.destination_port);
+  }
+
+  Worker& x_worker;
+  const net::Tuple<F>& x_tuple;
+  unsigned x_replies = 0;  ///< visits as a reply
+  bool x_hidden = false;   ///< it would be one to a local port of ours
+  ipvs::ServiceTable::Parts x_reply_parts;
+  ipvs::ClientPart x_now;
+  std::span<const ipvs::ClientPart> x_former;
+  ipvs::ServiceTable::Parts x_departed;
+  unsigned x_before = 0;  ///< visits to where sessions may have begun before
+};
 
 }  // namespace
 
@@ -50,7 +113,7 @@ template <class F>
 void steer(Worker& worker, const Burst& burst, Burst& mine) {
   for (unsigned i = 0; i < burst.n; i++) {
     rte_mbuf* packet = burst.packets[i];
-    unsigned to = owner<F>(worker, meta(packet));
+    unsigned to = Owners<F>(worker, meta(packet)).at(0);
     if (to == worker.settings.number)
       mine.add(packet);
     else
@@ -63,12 +126,17 @@ void steer_again(Worker& worker, const Burst& missed, Burst& mine) {
   for (unsigned i = 0; i < missed.n; i++) {
     rte_mbuf* packet = missed.packets[i];
     Meta& m = meta(packet);
-    if (!m.looks_like_reply) {
-      mine.add(packet);
-      continue;
+    Owners<F> owners(worker, m);
+    const unsigned last = std::min(owners.last(), kMostVisits);
+    unsigned visit = m.attempt, to = worker.settings.number;
+    // An owner that it was at need not be asked again. The last one takes it; should that be
+    // another one now, because services were edited meanwhile, it goes on to that.
+    while (visit < last && to == worker.settings.number) to = owners.at(++visit);
+    if (visit >= last && m.attempt < kMostVisits) {
+      to = owners.at(last);
+      visit = std::max(visit, m.attempt + 1u);
     }
-    m.tried_as_reply = true;
-    unsigned to = owner<F>(worker, m);
+    m.attempt = static_cast<uint8_t>(visit);
     if (to == worker.settings.number)
       mine.add(packet);
     else
