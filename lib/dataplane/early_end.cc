@@ -1,5 +1,6 @@
 // What ends sessions before their time without any packet of theirs: drop_entry, and
 // expire_nodest_conn for the sessions of removed servers. A bounded number a turn.
+#include "dataplane/persistence.h"
 #include "dataplane/stages.h"
 
 namespace shunt::dataplane {
@@ -57,7 +58,7 @@ void Worker::drop_entries() {
     x_random ^= x_random << 17;
     auto number = static_cast<uint32_t>(x_random % table.capacity());
     if (table.is_used(number) && may_drop<F>(*this, table.at(number), x_idle_choice))
-      retire<F>(*this, number);
+      discard<F>(*this, number);
   }
 }
 

@@ -101,6 +101,7 @@ bool begin_template(Worker& worker, const ipvs::Service& service, const net::Tup
   ipvs::ServerLoad& load = worker.counters.loads[server.id];
   load.sessions.add(1);
   load.persistent.add(1);
+  worker.board.loads.begun(server.id);
   (F::family == Family::kV4 ? worker.counters.sessions_v4 : worker.counters.sessions_v6).add(1);
   return true;
 }
@@ -119,6 +120,18 @@ template <class F>
 void release_control(Worker& worker, const Session<F>& session) {
   if (session.flags & Session<F>::kControlled)
     worker.sessions<F>().at(session.control).controlled--;
+}
+
+template <class F>
+void discard(Worker& worker, uint32_t number) {
+  const Session<F>& session = worker.sessions<F>().at(number);
+  if (session.flags & Session<F>::kTemplate && session.controlled != 0) return;
+  uint32_t control = session.flags & Session<F>::kControlled ? session.control : kNoSession;
+  retire<F>(worker, number);
+  if (control == kNoSession) return;
+  const Session<F>& controlling = worker.sessions<F>().at(control);
+  if (controlling.controlled == 0 && !(controlling.flags & Session<F>::kAssured))
+    retire<F>(worker, control);
 }
 
 template <class F>
@@ -152,6 +165,8 @@ template void take_control<net::V4>(Worker&, uint32_t, uint32_t);
 template void take_control<net::V6>(Worker&, uint32_t, uint32_t);
 template void release_control<net::V4>(Worker&, const Session<net::V4>&);
 template void release_control<net::V6>(Worker&, const Session<net::V6>&);
+template void discard<net::V4>(Worker&, uint32_t);
+template void discard<net::V6>(Worker&, uint32_t);
 template void assure_control<net::V4>(Worker&, const Session<net::V4>&);
 template void assure_control<net::V6>(Worker&, const Session<net::V6>&);
 template bool outlives<net::V4>(Session<net::V4>&, Nanoseconds);

@@ -36,6 +36,11 @@ void take_control(Worker& worker, uint32_t session, uint32_t control);
 template <class F>
 void release_control(Worker& worker, const Session<F>& session);
 
+/// Ends a session before its time, and with it a template that has no other and never had an
+/// established one. A template that has sessions stays. (ip_vs_conn_del, ip_vs_conn.c)
+template <class F>
+void discard(Worker& worker, uint32_t number);
+
 /// A session was established, or answered: so is its template (ASSURED), if it has one.
 template <class F>
 void assure_control(Worker& worker, const Session<F>& session);

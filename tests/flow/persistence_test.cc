@@ -96,8 +96,8 @@ class Persistence : public testing::Test {
 
   uint64_t templates() {
     uint64_t n = 0;
-    for (const auto& service : rig.configuration.table()->services())
-      for (const ipvs::Server& server : service->servers)
+    for (const auto& [key, service] : rig.configuration.services())
+      for (const ipvs::ConfiguredServer& server : service.servers)
         n += rig.board->loads.of(server.id).persistent;
     return n;
   }
@@ -241,6 +241,30 @@ TEST_F(Persistence, FlushingEndsTemplatesToo) {
   EXPECT_EQ(rig.sessions(), 0u);
   begin(client(0, 1, 4000));
   EXPECT_EQ(templates(), 1u);
+}
+
+TEST_F(Persistence, ExpiringSessionsOfRemovedServersEndsTemplatesAfterThem) {
+  rig.rules("--sysctl expire_nodest_conn=1\n" + rules("-p 60 -M 255.255.255.0"));
+  for (unsigned host = 1; host <= 40; host++) begin(client(host % 5, host, 4000));
+  expect_alive(client(1, 1, 4000), begin(client(1, 1, 4000)));  // one template is assured
+  EXPECT_EQ(templates(), 5u);
+  rig.rules("-A -t 198.51.100.9:80 -s rr\n-D -t 198.51.100.1:80\n");
+  rig.run();
+  EXPECT_EQ(rig.sessions(), 1u);  // that one, which runs out
+  rig.rules(rules("-p 60 -M 255.255.255.0"));
+  EXPECT_EQ(templates(), 1u);
+  expect_alive(client(1, 1, 4000), begin(client(1, 1, 4000)));
+  rig.expect_balanced_accounts();
+}
+
+TEST_F(Persistence, TemplatesCountForThresholds) {
+  rig.rules("-A -t 198.51.100.1:80 -s rr -p 60\n-a -t 198.51.100.1:80 -r 10.1.0.1 -m -x 4\n");
+  begin(client(0, 1, 4000));
+  begin(client(0, 2, 4000));
+  EXPECT_TRUE(rig.dropped(ipvs::DropReason::kNoServer) == 0);
+  pass(tcp_frame(client(0, 3, 4000), kVip, kSyn));
+  EXPECT_EQ(rig.dropped(ipvs::DropReason::kNoServer), 1u);
+  begin(client(0, 1, 4001));  // who has a template is served on
 }
 
 TEST_F(Persistence, AFullTableRefusesAndForgetsNothing) {
