@@ -37,7 +37,7 @@ class LocalPortsTest : public testing::Test {
     session.request.source_port = be16(static_cast<uint16_t>(x_client));
     session.reply = reply;
     session.state = state;
-    session.flags = static_cast<uint16_t>(flags | Session<F>::kHasReply);
+    session.flags = static_cast<uint8_t>(flags | Session<F>::kHasReply);
     uint32_t number;
     EXPECT_EQ(x_table->insert(&session, 1, &number), 1u);
     return number;
