@@ -218,10 +218,9 @@ SessionRecord get_session(const json& row) {
       throw Malformed{"unknown state '" + state + "' of a template"};
     session.is_assured = state == "ASSURED";
   } else {
-    int number = 0;
-    while (number < kStates && name(static_cast<State>(number)) != state) number++;
-    if (number == kStates) throw Malformed{"unknown state '" + state + "'"};
-    session.state = static_cast<State>(number);
+    auto found = find_state(session.protocol, state);
+    if (!found) throw Malformed{"unknown state '" + state + "'"};
+    session.state = *found;
   }
   session.fwmark = row.at("fwmark").get<uint32_t>();
   session.method =

@@ -1,4 +1,5 @@
-// IPVS's TCP state machine as one table, and what listings and counters want to know of a state.
+// IPVS's TCP state machine as one table (SCTP's is protocol_state_sctp.cc's), and what listings and
+// counters want to know of a state.
 //
 // Pure functions of their arguments; workers call them for every TCP packet of a session.
 #include "ipvs/protocol_state.h"
@@ -65,18 +66,13 @@ struct Traits {
 
 /// In State's order; activity as tcp_state_active_table has it.
 constexpr std::array<Traits, kStates> kTraits = {{
-    {"NONE", false},
-    {"ESTABLISHED", true},
-    {"SYN_SENT", true},
-    {"SYN_RECV", true},
-    {"FIN_WAIT", false},
-    {"TIME_WAIT", false},
-    {"CLOSE", false},
-    {"CLOSE_WAIT", false},
-    {"LAST_ACK", false},
-    {"LISTEN", false},
-    {"SYNACK", true},
-    {"UDP", false},
+    {"NONE", false},       {"ESTABLISHED", true}, {"SYN_SENT", true},    {"SYN_RECV", true},
+    {"FIN_WAIT", false},   {"TIME_WAIT", false},  {"CLOSE", false},      {"CLOSE_WAIT", false},
+    {"LAST_ACK", false},   {"LISTEN", false},     {"SYNACK", true},      {"UDP", false},
+    {"NONE", false},       {"INIT1", false},      {"INIT", false},       {"C-SENT", false},
+    {"C-REPLIED", false},  {"C-WAIT", false},     {"COOKIE", false},     {"C-ECHOED", false},
+    {"ESTABLISHED", true}, {"S-SENT", false},     {"S-RECEIVED", false}, {"S-ACK-SENT", false},
+    {"REJECTED", false},   {"CLOSED", false},
 }};
 
 }  // namespace
@@ -101,12 +97,21 @@ State next_tcp_state(State state, Direction direction, uint8_t flags, bool secur
 
 bool is_new_connection_expected(State state, bool no_output, int conn_reuse_mode) {
   if (conn_reuse_mode == 0) return false;
-  if (state == State::kTimeWait || state == State::kClose) return true;
+  if (is_closed(state)) return true;
   return (conn_reuse_mode & 2) && state == State::kFinWait && no_output;
 }
 
 std::string_view name(State state) {
   return kTraits[static_cast<int>(state)].name;
+}
+
+std::optional<State> find_state(uint8_t protocol, std::string_view name) {
+  constexpr auto kUdp = static_cast<int>(State::kUdp);
+  const bool udp = protocol == net::kUdp, sctp = protocol == net::kSctp;
+  const int first = udp ? kUdp : sctp ? kUdp + 1 : 0, end = udp ? kUdp + 1 : sctp ? kStates : kUdp;
+  for (int i = first; i < end; i++)
+    if (kTraits[i].name == name) return static_cast<State>(i);
+  return std::nullopt;
 }
 
 bool is_active(State state) {

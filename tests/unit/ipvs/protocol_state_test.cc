@@ -152,22 +152,35 @@ TEST(ProtocolState, HasANextStateForEverything) {
         EXPECT_NE(next, kNone);
       }
       EXPECT_EQ(next_tcp_state(kUdp, direction, flags), kUdp);
+      EXPECT_EQ(next_tcp_state(kSctpInit, direction, flags), kSctpInit);
     }
   }
 }
 
 TEST(ProtocolState, NamesAreIpvsadms) {
-  const std::string_view names[] = {"NONE",     "ESTABLISHED", "SYN_SENT", "SYN_RECV",
-                                    "FIN_WAIT", "TIME_WAIT",   "CLOSE",    "CLOSE_WAIT",
-                                    "LAST_ACK", "LISTEN",      "SYNACK",   "UDP"};
-  for (int i = 0; i < kStates; i++) EXPECT_EQ(name(static_cast<State>(i)), names[i]);
+  const std::string_view names[] = {
+      "NONE",       "ESTABLISHED", "SYN_SENT",   "SYN_RECV", "FIN_WAIT", "TIME_WAIT", "CLOSE",
+      "CLOSE_WAIT", "LAST_ACK",    "LISTEN",     "SYNACK",   "UDP",      "NONE",      "INIT1",
+      "INIT",       "C-SENT",      "C-REPLIED",  "C-WAIT",   "COOKIE",   "C-ECHOED",  "ESTABLISHED",
+      "S-SENT",     "S-RECEIVED",  "S-ACK-SENT", "REJECTED", "CLOSED"};
+  for (int i = 0; i < kStates; i++) {
+    const auto state = static_cast<State>(i);
+    EXPECT_EQ(name(state), names[i]);
+    const uint8_t protocol = state < kUdp ? net::kTcp : state == kUdp ? net::kUdp : net::kSctp;
+    EXPECT_EQ(find_state(protocol, names[i]), state);
+  }
+  EXPECT_FALSE(find_state(net::kTcp, "CLOSED"));
+  EXPECT_FALSE(find_state(net::kTcp, "UDP"));
+  EXPECT_FALSE(find_state(net::kUdp, "ESTABLISHED"));
+  EXPECT_FALSE(find_state(net::kSctp, "SYN_RECV"));
+  EXPECT_FALSE(find_state(net::kIcmp, "no such state"));
 }
 
 TEST(ProtocolState, CountsHalfOpenConnectionsAsActive) {
   for (int i = 0; i < kStates; i++) {
     State state = static_cast<State>(i);
-    bool active =
-        state == kEstablished || state == kSynSent || state == kSynRecv || state == kSynAck;
+    bool active = state == kEstablished || state == kSynSent || state == kSynRecv ||
+                  state == kSynAck || state == kSctpEstablished;
     EXPECT_EQ(is_active(state), active) << name(state);
   }
 }

@@ -41,6 +41,9 @@ Reply full_reply() {
   session.server = endpoint("10.1.0.1", 3);
   for (int state = 0; state < kStates; state++) {
     session.state = static_cast<State>(state);
+    session.protocol = session.state < State::kUdp    ? net::kTcp
+                       : session.state == State::kUdp ? net::kUdp
+                                                      : net::kSctp;
     reply.sessions->push_back(session);
   }
   reply.cursor = UINT64_MAX;
