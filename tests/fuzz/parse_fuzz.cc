@@ -3,6 +3,7 @@
 // is parsed again and must be what was asked for.
 //
 // Called by libFuzzer (parse_mutator.cc) and by parse_smoke.cc.
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 
@@ -33,8 +34,10 @@ void check_offsets(const Parsed& p, size_t size) {
   if (!is_ip) return;
   MUST(p.l3_offset == 14 && p.l3_offset < p.l4_offset);
   MUST(p.l4_offset <= p.ip_end && p.ip_end <= size);
-  const size_t header = p.protocol == kTcp ? 20 : 8;
+  const size_t header = p.protocol == kTcp ? 20 : p.protocol == kSctp ? 12 : 8;
   if (p.kind == Kind::kFlow) MUST(p.l4_offset + header <= p.ip_end);
+  MUST(!p.has_chunk || p.l4_offset + header + 4 <= p.ip_end);
+  MUST(!p.is_aborted || (p.has_chunk && p.l4_offset + header + 8 <= p.ip_end));
   if (p.kind == Kind::kFragment && p.has_ports)
     MUST(p.fragment_offset == 0 && p.l4_offset + header <= p.ip_end);
   if (p.kind == Kind::kIcmpError) {
@@ -84,6 +87,13 @@ void check_edits(const Exact& frame, const Look& found) {
   if (parsed.kind != Kind::kFlow) return;
   fill_checksums(bytes, after.parsed);
   const uint32_t length = uint32_t{parsed.ip_end} - parsed.l4_offset;
+  if (parsed.protocol == kSctp) {
+    frames::Bytes packet(bytes + parsed.l4_offset, bytes + parsed.ip_end);
+    const uint32_t sum = uint32_t{packet[11]} << 24 | packet[10] << 16 | packet[9] << 8 | packet[8];
+    std::fill_n(packet.begin() + 8, 4, uint8_t{0});
+    MUST(sum == frames::reference_crc32c(packet.data(), packet.size()));
+    return;
+  }
   MUST(checksum_finish(checksum_add(
            bytes + parsed.l4_offset, length,
            pseudo_header_sum(ip.source, ip.destination, parsed.protocol, length))) == 0);

@@ -15,6 +15,11 @@ std::vector<Bytes> make_seeds() {
   const Packet udp4 = flow(client, virt, kUdp, 5000, 53, {1, 2, 3, 4});
   const Packet tcp6 = flow(client6, virt6, kTcp, 4000, 80, {1, 2, 3});
   const Packet udp6 = flow(client6, virt6, kUdp, 5000, 53, {1, 2, 3, 4});
+  const Bytes cookie = chunk(10, Bytes(5));
+  const Packet sctp4 = flow(client, virt, kSctp, 4000, 80, cookie + chunk(6)),
+               sctp6 = flow(client6, virt6, kSctp, 4000, 80, chunk(1, Bytes(16)));
+  Packet part = sctp4;
+  part.fragment = 0x2000;
   Packet options = tcp4, first = udp4, later = udp4, unchecked = udp4;
   options.options = Bytes(12, 1);
   first.fragment = 0x2000;
@@ -36,6 +41,11 @@ std::vector<Bytes> make_seeds() {
           error(router, virt, 11, 0, options).frame(),
           error(router, virt, 3, 3, unchecked).frame(),
           Packet{client, virt, kIcmp, icmp(8, 0, {1, 2})}.frame(),
+          sctp4.frame(),
+          part.frame(),
+          error(router, virt, 3, 2, sctp4, 28).frame(),
+          sctp6.frame(),
+          Packet{client6, virt6, 44, Bytes{kSctp, 0, 0, 0, 0, 0, 0, 7} + sctp6.payload}.frame(),
           tcp6.frame(),
           udp6.frame(),
           chained.frame(),
