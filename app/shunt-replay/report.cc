@@ -12,6 +12,7 @@ using Json = nlohmann::ordered_json;
 std::string protocol_name(uint8_t protocol) {
   if (protocol == net::kTcp) return "TCP";
   if (protocol == net::kUdp) return "UDP";
+  if (protocol == net::kSctp) return "SCTP";
   return "protocol " + std::to_string(protocol);
 }
 

@@ -13,17 +13,34 @@ using ipvs::Knob;
 /// How long a session lives that an ICMP error began (ip_vs_conn_new).
 constexpr Nanoseconds kIcmpBegan = 3'000'000'000;
 
-/// May this packet begin a session? TCP needs a SYN without RST, or with sloppy_tcp no RST; an ICMP
-/// error needs schedule_icmp. FTP's data connections come from servers and are never scheduled.
+/// SCTP without a chunk says nothing: Linux drops it (sctp_conn_schedule).
+bool is_empty_sctp(const net::Parsed& parsed) {
+  bool has_header = parsed.kind == net::Kind::kFlow || parsed.has_ports;
+  return parsed.protocol == net::kSctp && has_header && !parsed.has_chunk;
+}
+
+/// TCP needs a SYN without RST, or with sloppy_tcp no RST; SCTP an INIT first, or with sloppy_sctp
+/// no ABORT.
+bool begins_flow(const share::SharedKnobs& knobs, const net::Parsed& parsed) {
+  if (parsed.protocol == net::kUdp) return true;
+  if (parsed.protocol == net::kSctp) {
+    using Chunk = net::SctpChunkHeader;
+    if (parsed.chunk_type == Chunk::kInit) return true;
+    return parsed.chunk_type != Chunk::kAbort && knobs.of(Knob::kSloppySctp) != 0;
+  }
+  constexpr uint8_t kMask = net::TcpHeader::kSyn | net::TcpHeader::kRst;
+  if ((parsed.tcp_flags & kMask) == net::TcpHeader::kSyn) return true;
+  return !(parsed.tcp_flags & net::TcpHeader::kRst) && knobs.of(Knob::kSloppyTcp) != 0;
+}
+
+/// May this packet begin a session? An ICMP error needs schedule_icmp. FTP's data connections come
+/// from servers and are never scheduled.
 template <class F>
 bool may_begin(const share::SharedKnobs& knobs, const Meta& m) {
   if (m.parsed.kind == net::Kind::kIcmpError) return knobs.of(Knob::kScheduleIcmp) != 0;
   if (m.parsed.kind == net::Kind::kFragment && !m.parsed.has_ports) return false;
   if (m.tuple<F>().source_port.host() == ipvs::kFtpDataPort) return false;
-  if (m.parsed.protocol != net::kTcp) return true;
-  constexpr uint8_t kMask = net::TcpHeader::kSyn | net::TcpHeader::kRst;
-  if ((m.parsed.tcp_flags & kMask) == net::TcpHeader::kSyn) return true;
-  return !(m.parsed.tcp_flags & net::TcpHeader::kRst) && knobs.of(Knob::kSloppyTcp) != 0;
+  return begins_flow(knobs, m.parsed);
 }
 
 /// Is it a masqueraded server's packet that belongs to no session, and is the server to be told so?
@@ -67,8 +84,7 @@ bool clear_reply(Worker& worker, const net::Tuple<F>& reply) {
   Hit other = worker.sessions<F>().lookup(reply);
   if (!other) return true;
   const Session<F>& session = worker.sessions<F>().at(other.session);
-  bool over = session.deadline <= worker.now || session.state == ipvs::State::kTimeWait ||
-              session.state == ipvs::State::kClose;
+  bool over = session.deadline <= worker.now || ipvs::is_closed(session.state);
   if (over) retire<F>(worker, other.session);
   return over;
 }
@@ -134,7 +150,7 @@ bool begin_session(Worker& worker, Meta& m, const ipvs::Server& server, uint16_t
   session.server_id = server.id;
   session.hop_in = session.hop_out = kNoHop;
   session.method = server.method;
-  session.state = session.request.protocol == net::kUdp ? ipvs::State::kUdp : ipvs::State::kNone;
+  session.state = ipvs::first_state(session.request.protocol);
   if (server.method == ipvs::ForwardMethod::kMasquerade) {
     if (!fill_reply<F>(worker, m, session, reason)) return false;
   } else {
@@ -189,6 +205,7 @@ void admit_one(Worker& worker, rte_mbuf* packet, Burst& found) {
     return worker.to_kernel(packet);
   }
   m.service_id = service->id;
+  if (is_empty_sctp(m.parsed)) return worker.drop(packet, ipvs::DropReason::kShortTransport);
   if (!may_begin<F>(worker.board.knobs, m)) {
     m.why = Why::kNotFirst;
     return worker.to_kernel(packet);

@@ -17,13 +17,25 @@ void change_state(Worker& worker, Session<F>& session, ipvs::State next) {
     (active ? load.active : load.inactive).add(1);
   }
   session.state = next;
-  if (next == ipvs::State::kEstablished) assure_control<F>(worker, session);
+  if (next == ipvs::State::kEstablished || next == ipvs::State::kSctpEstablished)
+    assure_control<F>(worker, session);
+}
+
+/// After a packet that is not UDP and whose transport header was seen.
+ipvs::State next_state(const Worker& worker, ipvs::State state, ipvs::Direction direction,
+                       const net::Parsed& parsed) {
+  if (parsed.protocol == net::kTcp)
+    return ipvs::next_tcp_state(state, direction, parsed.tcp_flags, worker.defense.secures_tcp());
+  if (!parsed.has_chunk) return state;
+  uint8_t chunk = parsed.is_aborted ? net::SctpChunkHeader::kAbort : parsed.chunk_type;
+  return ipvs::next_sctp_state(state, direction, chunk);
 }
 
 template <class F>
 void advance_session(Worker& worker, uint32_t number, const Meta& m) {
   Session<F>& session = worker.sessions<F>().at(number);
-  if (m.parsed.protocol == net::kTcp && (m.parsed.kind == net::Kind::kFlow || m.parsed.has_ports)) {
+  bool has_header = m.parsed.kind == net::Kind::kFlow || m.parsed.has_ports;
+  if (m.parsed.protocol != net::kUdp && has_header) {
     ipvs::Direction direction = ipvs::Direction::kInput;
     if (m.is_reply) {
       direction = ipvs::Direction::kOutput;
@@ -31,9 +43,7 @@ void advance_session(Worker& worker, uint32_t number, const Meta& m) {
     } else if (session.flags & Session<F>::kNoOutput) {
       direction = ipvs::Direction::kInputOnly;
     }
-    change_state<F>(worker, session,
-                    ipvs::next_tcp_state(session.state, direction, m.parsed.tcp_flags,
-                                         worker.defense.secures_tcp()));
+    change_state<F>(worker, session, next_state(worker, session.state, direction, m.parsed));
   }
   if (session.state == ipvs::State::kUdp && m.is_reply) assure_control<F>(worker, session);
   if (!m.is_reply && session.packets < Session<F>::kManyPackets) session.packets++;

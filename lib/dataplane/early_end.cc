@@ -21,8 +21,11 @@ bool may_drop(const Worker& worker, const Session<F>& session, IdleChoice& choic
   switch (session.state) {
     case ipvs::State::kSynRecv:
     case ipvs::State::kSynAck:
+    case ipvs::State::kSctpInit1:
+    case ipvs::State::kSctpInit:
       return true;
     case ipvs::State::kEstablished:
+    case ipvs::State::kSctpEstablished:
     case ipvs::State::kUdp: {
       Nanoseconds whole = uint64_t{1'000'000'000} * worker.board.timeouts.of(session.state);
       bool idle = session.deadline <= worker.now || worker.now + whole >= session.deadline + kIdle;

@@ -7,10 +7,13 @@ namespace shunt::dataplane {
 
 namespace {
 
-bool is_syn(const Meta& m) {
+/// SYN without RST, or INIT first. (is_new_conn, ip_vs_core.c)
+bool begins_connection(const Meta& m) {
+  if (m.parsed.kind != net::Kind::kFlow) return false;
+  if (m.parsed.protocol == net::kSctp)
+    return m.parsed.has_chunk && m.parsed.chunk_type == net::SctpChunkHeader::kInit;
   constexpr uint8_t kMask = net::TcpHeader::kSyn | net::TcpHeader::kRst;
-  return m.parsed.kind == net::Kind::kFlow && m.parsed.protocol == net::kTcp &&
-         (m.parsed.tcp_flags & kMask) == net::TcpHeader::kSyn;
+  return (m.parsed.tcp_flags & kMask) == net::TcpHeader::kSyn;
 }
 
 /// Has the session's server weight 0 now?
@@ -32,7 +35,7 @@ bool ends_session(const Worker& worker, const Meta& m, const Session<F>& session
   if (expire && m.parsed.kind != net::Kind::kIcmpError &&
       !worker.board.configured.has(session.server_id))
     return true;
-  if (!is_syn(m)) return false;
+  if (!begins_connection(m)) return false;
   bool controlled = session.flags & Session<F>::kControlled;  // made from a template
   return (!controlled &&
           ipvs::is_new_connection_expected(session.state, session.flags & Session<F>::kNoOutput,

@@ -46,7 +46,8 @@ static_assert(sizeof(FragmentKey) == 40);
 
 class FragmentMap {
  public:
-  /// What a first fragment says: TCP or UDP and the ports, or that it is no flow's (protocol 0).
+  /// What a first fragment says: TCP, UDP or SCTP and the ports, or that it is no flow's (protocol
+  /// 0).
   struct First {
     be16 source_port, destination_port;
     uint8_t protocol;

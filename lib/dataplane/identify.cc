@@ -12,7 +12,7 @@ namespace {
 constexpr Nanoseconds kWaitForFirst = 2'000'000'000;
 
 bool is_balanced(uint8_t protocol) {
-  return protocol == net::kTcp || protocol == net::kUdp;
+  return protocol == net::kTcp || protocol == net::kUdp || protocol == net::kSctp;
 }
 
 /// Behind a later fragment's header of this type any protocol may stand (RFC 8200 section 4).

@@ -53,8 +53,7 @@ typename LocalPorts<F>::Choice LocalPorts<F>::choose(const SessionTable<F>& tabl
       if (!hits[i]) return take(done + i, kNoSession);
       if (evict != kNoSession || !hits[i].is_reply) continue;
       const Session<F>& session = table.at(hits[i].session);
-      bool closed = session.state == ipvs::State::kTimeWait || session.state == ipvs::State::kClose;
-      if (!closed || !(session.flags & Session<F>::kMasqueraded)) continue;
+      if (!ipvs::is_closed(session.state) || !(session.flags & Session<F>::kMasqueraded)) continue;
       reusable = done + i;
       evict = hits[i].session;
     }

@@ -46,8 +46,8 @@ class LocalPorts {
 
   /// `reply`: from the server's endpoint to a local address; sets its destination port. Looks at up
   /// to kMostCandidates ports: a free one is taken at once; else the first one of a masqueraded
-  /// session in TIME_WAIT or CLOSE, whose number is `evict`; else exhausted, and `reply` is as it
-  /// was. Insert the session before choosing for another one.
+  /// session in TIME_WAIT, CLOSE or CLOSED, whose number is `evict`; else exhausted, and `reply` is
+  /// as it was. Insert the session before choosing for another one.
   Choice choose(const SessionTable<F>& table, net::Tuple<F>& reply);
   static constexpr uint32_t kMostCandidates = 1024;
 

@@ -33,6 +33,17 @@ bool find_hop(Worker& worker, Session<F>& session, Meta& m) {
   return true;
 }
 
+/// A part of an SCTP packet that leaves with another port than it came with: the checksum, in its
+/// first fragment, would need all of them. Linux puts such packets together.
+template <class F>
+bool is_partial_sctp(const Session<F>& session, const net::Parsed& parsed) {
+  return parsed.protocol == net::kSctp && parsed.kind == net::Kind::kFragment &&
+         (parsed.fragment_offset != 0 || parsed.more_fragments) &&
+         session.method == ipvs::ForwardMethod::kMasquerade &&
+         (session.request.destination_port != session.reply.source_port ||
+          session.request.source_port != session.reply.destination_port);
+}
+
 bool may_fragment(rte_mbuf* packet, const net::Parsed& parsed) {
   if (parsed.family == Family::kV6) return false;
   const auto* ip = reinterpret_cast<const net::Ipv4Header*>(bytes(packet) + parsed.l3_offset);
@@ -57,6 +68,10 @@ void route(Worker& worker, const Burst& live, Burst& routed) {
     if (hop_limit<F>(packet, m.parsed) <= 1) {
       answer<F>(worker, packet, net::IcmpError::kTimeExceeded, virtual_address);
       worker.drop(packet, ipvs::DropReason::kHopLimit);
+      continue;
+    }
+    if (is_partial_sctp<F>(session, m.parsed)) {
+      worker.drop(packet, ipvs::DropReason::kSctpFragment);
       continue;
     }
     if (!find_hop<F>(worker, session, m)) {

@@ -2,8 +2,6 @@
 
 #include <string>
 
-#include "net/headers.h"
-
 namespace shunt::ipvs {
 namespace {
 
@@ -17,14 +15,10 @@ bool given(const Command& command) {
   return command.has(O);
 }
 
-// A mark or SCTP service only has to be refused where it would come to be: it is never found.
+// A mark service only has to be refused where it would come to be: it is never found.
 constexpr UnbuiltRow kUnbuiltTable[] = {
     {"-f",
      [](const Command& c) { return c.verb == Verb::kAddService && c.service.key.fwmark != 0; }},
-    {"--sctp-service",
-     [](const Command& c) {
-       return c.verb == Verb::kAddService && c.service.key.protocol == net::kSctp;
-     }},
     {"--pe", given<Option::kEngine>},
     {"-o", given<Option::kOnePacket>},
     {"-i",

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "net/checksum.h"
+#include "net/crc32c.h"
 #include "net/headers.h"
 
 namespace shunt::test {
@@ -129,6 +130,33 @@ inline std::vector<Frame> udp_fragments(const Endpoint& from, const Endpoint& to
         64, id, fragment));
   }
   return frames;
+}
+
+/// The checksum of an SCTP packet, whatever stands in its field, as four bytes of it.
+inline Frame sctp_checksum(Frame packet) {
+  std::fill_n(packet.begin() + 8, 4, uint8_t{0});
+  uint32_t crc = net::crc32c_by_tables(packet.data(), packet.size());
+  Frame bytes;
+  for (int i = 0; i < 4; i++) bytes.push_back(static_cast<uint8_t>(crc >> 8 * i));
+  return bytes;
+}
+
+/// An SCTP packet with one chunk.
+inline Frame sctp_packet(const Endpoint& from, const Endpoint& to, uint8_t chunk_type,
+                         const std::string& value = "") {
+  net::SctpHeader header{be16(from.port), be16(to.port), be32(7), {}};
+  net::SctpChunkHeader chunk{chunk_type, 0, be16(static_cast<uint16_t>(4 + value.size()))};
+  Frame padded(value.begin(), value.end());
+  padded.resize((value.size() + 3) / 4 * 4);
+  Frame packet = joined(joined(bytes_of(header), bytes_of(chunk)), padded);
+  const Frame sum = sctp_checksum(packet);
+  std::copy(sum.begin(), sum.end(), packet.begin() + 8);
+  return packet;
+}
+
+inline Frame sctp_frame(const Endpoint& from, const Endpoint& to, uint8_t chunk_type,
+                        const std::string& value = "") {
+  return ip_frame(from.address, to.address, net::kSctp, sctp_packet(from, to, chunk_type, value));
 }
 
 /// An ICMP error from `router` to the source of `about` (a frame), quoting `quoted` bytes of it.

@@ -2,13 +2,14 @@
 
 Written apart from the C++ code on purpose (see pcap.py). dissect() gives every bit of a frame to
 a named field, so that two frames are equal exactly if their fields are; test_tools.py proves it
-by flipping every bit of sample frames. Sources: RFC 791, 8200, 9293, 768, 792, 4443.
+by flipping every bit of sample frames. Sources: RFC 791, 8200, 9293, 768, 9260, 792,
+4443.
 """
 
 import ipaddress
 import struct
 
-ICMP, TCP, UDP, ICMP6 = 1, 6, 17, 58
+ICMP, TCP, UDP, ICMP6, SCTP = 1, 6, 17, 58, 132
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
 EXTENSIONS = {0: "hop-by-hop", 43: "routing", 44: "fragment", 60: "destination", 51: "ah"}
 
@@ -26,6 +27,21 @@ def ones_sum(data):
 def checksum(data):
     """The internet checksum of data whose checksum field is zero."""
     return ~ones_sum(data) & 0xFFFF
+
+
+def crc32c(data):
+    """RFC 9260 appendix A, a bit at a time; as the four bytes that are sent."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return struct.pack("<I", crc ^ 0xFFFFFFFF)
+
+
+def sctp_sum(packet):
+    """The checksum of an SCTP packet, whatever stands in its field."""
+    return crc32c(packet[:8] + bytes(4) + packet[12:])
 
 
 def pack_address(text):
@@ -101,6 +117,21 @@ def tcp(source, sport, destination, dport, flags="S", data=b"", seq=1000, ack=0,
 def udp(source, sport, destination, dport, data=b"x", no_sum=False, **options):
     datagram = udp_datagram(source, sport, destination, dport, data, no_sum)
     return ip(source, destination, UDP, datagram, **options)
+
+
+def chunk(kind, value=b"", length=None):
+    """One of SCTP's, padded; length may lie."""
+    told = 4 + len(value) if length is None else length
+    return struct.pack("!BBH", kind, 0, told) + value + bytes(-len(value) % 4)
+
+
+def sctp(source, sport, destination, dport, chunks, bad_sctp=False, cut=None, **options):
+    """cut: how many bytes of the SCTP packet are left."""
+    packet = struct.pack("!HHII", sport, dport, 7, 0) + chunks
+    value = sctp_sum(packet)
+    if bad_sctp:
+        value = bytes([value[0] ^ 1]) + value[1:]
+    return ip(source, destination, SCTP, (packet[:8] + value + packet[12:])[:cut], **options)
 
 
 def icmp(source, destination, kind, code, rest=b"\0" * 4, body=b"", **options):
@@ -230,6 +261,14 @@ def _transport(protocol, source, destination, data, out, at, whole):
         if whole:
             out[at + "udp.checksum_valid"] = "none" if value == 0 else valid()
         out[at + "udp.data"] = data[8:].hex()
+    elif protocol == SCTP and len(data) >= 12:
+        sport, dport, tag = struct.unpack_from("!HHI", data)
+        out[at + "sctp.source_port"], out[at + "sctp.destination_port"] = sport, dport
+        out[at + "sctp.tag"] = f"{tag:08x}"
+        out[at + "sctp.checksum"] = data[8:12].hex()
+        if whole:
+            out[at + "sctp.checksum_valid"] = data[8:12] == sctp_sum(data)
+        out[at + "sctp.chunks"] = data[12:].hex()
     elif protocol in (ICMP, ICMP6) and len(data) >= 8:
         kind, code, value = struct.unpack_from("!BBH", data)
         out[at + "icmp.type"], out[at + "icmp.code"] = kind, code
@@ -256,7 +295,7 @@ def summary(frame):
         ends, hops = (f["ip6.source"], f["ip6.destination"]), f"hops {f['ip6.hop_limit']}"
     else:
         return f"{len(frame)} bytes, ethertype {f.get('eth.type', 'none')}"
-    for name in "tcp", "udp":
+    for name in "tcp", "udp", "sctp":
         if name + ".source_port" in f:
             ports = f[name + ".source_port"], f[name + ".destination_port"]
             text = f"{name} {ends[0]} {ports[0]} > {ends[1]} {ports[1]}"

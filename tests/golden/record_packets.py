@@ -161,7 +161,8 @@ class Case:
 
     def service(self, kind, options, *servers, port=80, v6=False, vip=None):
         vip = vip or (self.v6 if v6 else self.v4)
-        where = f"-{kind} " + (f"[{vip}]:{port}" if v6 else f"{vip}:{port}")
+        option = f"-{kind}" if len(kind) == 1 else f"--{kind}"
+        where = f"{option} " + (f"[{vip}]:{port}" if v6 else f"{vip}:{port}")
         self.command(f"-A {where} {options}")
         for server in servers:
             self.command(f"-a {where} {server} -w 1")
@@ -536,6 +537,124 @@ def bad_packets(c):
     c.client(p.ip(a, v, 47, b"x" * 20), outcome=KERNEL)
 
 
+CHUNKS = {"init": 1, "init-ack": 2, "sack": 3, "abort": 6, "shutdown": 7, "shutdown-ack": 8}
+CHUNKS |= {"data": 0, "heartbeat": 4, "error": 9, "cookie-echo": 10, "cookie-ack": 11, "complete": 14}
+VALUES = {"init": 16, "init-ack": 20, "sack": 12, "data": 17, "cookie-echo": 21, "shutdown": 4}
+
+
+def chunks(words):
+    """The chunks "cookie-echo+data"."""
+    return b"".join(p.chunk(CHUNKS[w], bytes(range(VALUES.get(w, 0)))) for w in words.split("+"))
+
+
+def sctp_forwarding(c, mode, v6):
+    """An association from INIT to SHUTDOWN COMPLETE, TTL 1, a full packet, wrong checksums."""
+    a, v = (c.a6, c.v6) if v6 else (c.a4, c.v4)
+    s = "2001:db8:1::1" if v6 else "10.1.0.1"
+    nat = mode == "-m"
+    port = 8080 if nat else 80
+    real = f"-r [{s}]:{port} {mode}" if v6 else f"-r {s}:{port} {mode}"
+
+    def client(words, outcome=OUT, **more):
+        c.client(p.sctp(a, 4000, v, 80, chunks(words), **more), outcome=outcome)
+
+    def server(words, **more):
+        if nat:
+            c.server(1, p.sctp(s, port, a, 4000, chunks(words), **more))
+
+    c.service("sctp-service", "-s rr", real, v6=v6)
+    client("data", outcome=KERNEL)
+    client("init", tos=0x10)
+    server("init-ack", tos=0x20, ident=0x77)
+    client("cookie-echo+data")
+    server("cookie-ack+data")
+    client("sack", df=False, ident=0xABCD)
+    client("data", ttl=1, outcome="hop_limit")
+    client("data", ttl=2)
+    full = p.chunk(0, b"z" * (1500 - (40 if v6 else 20) - 12 - 4))
+    c.client(p.sctp(a, 4000, v, 80, full))
+    client("data", bad_sctp=True)
+    server("data", bad_sctp=True)
+    client("heartbeat", cut=12)
+    client("heartbeat", cut=15)
+    client("shutdown")
+    server("shutdown-ack")
+    client("complete")
+    c.client(p.sctp(a, 4001, v, 80, chunks("init")))
+    c.client(p.sctp(a, 4001, v, 80, chunks("abort")))
+    c.client(p.sctp(a, 4001, v, 80, chunks("init")))  # begins anew in CLOSED
+
+
+def sctp_same_port(c):
+    """Only addresses change: the checksum stays, right or wrong."""
+    c.service("sctp-service", "-s rr", "-r 10.1.0.1:80 -m", "-r 10.1.0.2:80 -m")
+    c.client(p.sctp(c.a4, 4000, c.v4, 80, chunks("init"), bad_sctp=True))
+    c.server(2, p.sctp("10.1.0.2", 80, c.a4, 4000, chunks("init-ack"), bad_sctp=True))
+    c.client(p.sctp(c.a4, 4000, c.v4, 80, chunks("cookie-echo")))
+    c.client(p.sctp(c.a4, 4001, c.v4, 80, chunks("init")))
+    packet = p.sctp(c.a4, 4000, c.v4, 80, p.chunk(0, b"f" * 1200))[20:]
+    first = p.ip(c.a4, c.v4, 132, packet[:800], ident=0x4242, df=False, more=True)
+    second = p.ip(c.a4, c.v4, 132, packet[800:], ident=0x4242, df=False, offset=800)
+    c.client(first, second)
+
+
+def sctp_bad(c):
+    """Short packets, packets that begin nothing, no servers."""
+    c.service("sctp-service", "-s rr", "-r 10.1.0.1:8080 -m")
+    for number, size in enumerate((0, 3, 4, 8, 11, 12, 13, 15)):
+        packet = p.sctp(c.a4, 4000 + number, c.v4, 80, chunks("init"), cut=size)
+        c.client(packet, outcome="short_transport")
+    c.client(p.sctp(c.a4, 4010, c.v4, 80, chunks("init"), cut=16))
+    for size in 4, 11:
+        packet = p.sctp(c.a4, 4010, c.v4, 80, chunks("init"), cut=size)
+        c.client(packet, outcome="short_transport")
+    for number, words in enumerate(("data", "abort", "cookie-echo", "shutdown-ack", "heartbeat")):
+        c.client(p.sctp(c.a4, 4020 + number, c.v4, 80, chunks(words)), outcome=KERNEL)
+    c.client(p.sctp(c.a4, 4030, c.v4, 81, chunks("init")), outcome=KERNEL)
+    c.client(p.sctp(c.a4, 20, c.v4, 80, chunks("init")), outcome=KERNEL)
+    c.service("sctp-service", "-s rr", port=90)
+    c.client(p.sctp(c.a4, 4040, c.v4, 90, chunks("init")), outcome="no_server")
+    c.client(p.sctp(c.a4, 4041, c.v4, 90, chunks("data")), outcome=KERNEL)
+
+
+def sctp_sloppy(c):
+    c.knob("sloppy_sctp", 1)
+    c.service("sctp-service", "-s rr", "-r 10.1.0.1:80 -m")
+    everything = [*CHUNKS, "cookie-echo+abort", "data+abort"]
+    everything.remove("abort")
+    for number, words in enumerate(everything):
+        c.client(p.sctp(c.a4, 4000 + number, c.v4, 80, chunks(words)))
+        c.look(port=4000 + number)
+    c.client(p.sctp(c.a4, 4100, c.v4, 80, chunks("abort")), outcome=KERNEL)
+    c.client(p.sctp(c.a4, 4101, c.v4, 80, chunks("data"), cut=13), outcome="short_transport")
+
+
+def sctp_icmp(c):
+    """Errors about an association; only the quoted ports and addresses change."""
+    a, v, router = c.a4, c.v4, "192.0.2.254"
+    c.service("sctp-service", "-s rr", "-r 10.1.0.1:8080 -m")
+    c.client(p.sctp(a, 4000, v, 80, chunks("init")))
+    c.server(1, p.sctp("10.1.0.1", 8080, a, 4000, chunks("init-ack")))
+    inner = p.sctp(v, 80, a, 4000, chunks("data"))
+    for size in 28, 32, 36, 200:
+        c.client(p.icmp(router, v, 3, 4, struct.pack("!HH", 0, 1400), inner[:size]))
+    c.client(p.icmp(router, v, 11, 0, body=p.sctp(v, 80, a, 4999, chunks("data"))), outcome=KERNEL)
+    about = p.sctp(a, 4000, "10.1.0.1", 8080, chunks("data"))
+    c.server(1, p.icmp("10.1.0.1", a, 3, 2, body=about))
+    c.server(9, p.icmp("10.1.0.9", a, 3, 1, body=about[:28]))
+
+
+def sctp_persistence(c):
+    """-p over SCTP: an established association makes the template ASSURED."""
+    c.service("sctp-service", "-s rr -p 60", *pair(80))
+    c.client(p.sctp(c.a4, 4000, c.v4, 80, chunks("init")))
+    c.client(p.sctp("203.0.113.250", 4000, c.v4, 80, chunks("init")))
+    c.server(1, p.sctp("10.1.0.1", 80, "203.0.113.250", 4000, chunks("cookie-ack")))
+    c.client(p.sctp(c.a4, 4001, c.v4, 80, chunks("init")))
+    c.client(p.sctp(c.a4, 4000, c.v4, 80, chunks("abort")))
+    c.client(p.sctp(c.a4, 4000, c.v4, 80, chunks("init")))
+
+
 def fragments(c, mode):
     c.service("u", "-s rr", f"-r 10.1.0.1:80 {mode}")
     for ident in 0x4242, 0x4343:
@@ -894,6 +1013,15 @@ CASES = [
     ("ftp", ftp, "Port 21 without -p: data connections are the local stack's."),
     ("any-port-services", any_port_services, "Port 0 next to other services of its address."),
     ("thresholds", thresholds, "-x and -y: full servers, sessions that end, edits, added again."),
+    ("sctp-nat", lambda c: sctp_forwarding(c, "-m", False), "An SCTP association, masquerading."),
+    ("sctp-nat-v6", lambda c: sctp_forwarding(c, "-m", True), "The same over IPv6."),
+    ("sctp-dr", lambda c: sctp_forwarding(c, "-g", False), "The client's half, direct routing."),
+    ("sctp-dr-v6", lambda c: sctp_forwarding(c, "-g", True), "The same over IPv6."),
+    ("sctp-same-port", sctp_same_port, "SCTP to servers of the service's port; fragments."),
+    ("sctp-bad", sctp_bad, "Short SCTP packets, and such as begin no association."),
+    ("sctp-sloppy", sctp_sloppy, "Which packets begin an association with sloppy_sctp = 1."),
+    ("sctp-icmp", sctp_icmp, "ICMP errors about a masqueraded association."),
+    ("sctp-persistence", sctp_persistence, "-p over SCTP."),
 ]
 
 

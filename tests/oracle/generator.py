@@ -19,9 +19,10 @@ LEAST_PACKETS, LEAST_EDITS, LEAST_SERVICES = 200, 5, 3
 
 POLITE = {"c": ("A", "PA", "FA", "A"), "s": ("SA", "A", "PA", "FA")}
 RUDE = {"c": ("S", "A", "FA", "R", "RA", "SA", "F", "", "PA"), "s": ("SA", "A", "FA", "R", "S", "RA", "")}
-POLITE_SCTP = {"c": ("COOKIE_ECHO", "DATA", "SACK", "SHUTDOWN", "SHUTDOWN_COMPLETE"),
-               "s": ("INIT_ACK", "COOKIE_ACK", "DATA", "SACK", "SHUTDOWN_ACK")}  # fmt: skip
-RUDE_SCTP = {"c": tuple(traffic.CHUNKS), "s": tuple(traffic.CHUNKS)}
+
+# Chunk types of SCTP packets. A server begins no association: its INIT finds none.
+POLITE_SCTP = {"c": ([10], [10, 0], [0], [3], [7], [14]), "s": ([2], [11], [11, 0], [0], [3], [8])}
+RUDE_SCTP = {"c": ([1], [2], [6], [8], [9], [10, 6], [11], [4], [0, 6], [192]), "s": ([1], [6], [7], [9], [10], [11, 6], [14])}
 
 
 def services_of(seed, number, can):
@@ -110,7 +111,7 @@ class Writer:
         chance = self.rng.random()
         if not old or chance < 0.45:
             flow = self._new_flow(service)
-            first = {"tcp": {"flags": "S"}, "sctp": {"chunk": "INIT"}}.get(service.protocol, {})
+            first = {"tcp": {"flags": "S"}, "sctp": {"chunks": [1]}}.get(service.protocol, {})
             if service.protocol == "tcp" and self.rng.random() < 0.08:
                 first = {"flags": self.rng.choice(("SA", "SR", "SP", "A", "R", "FA", ""))}
             if self.rng.random() < 0.1:
@@ -132,7 +133,7 @@ class Writer:
             step["seq"] = self.rng.randrange(1 << 32)
         elif service.protocol == "sctp":
             manners = POLITE_SCTP if self.rng.random() < 0.7 else RUDE_SCTP
-            step["chunk"] = self.rng.choice(manners[side])
+            step["chunks"] = self.rng.choice(manners[side])
         if self.rng.random() < 0.4:
             step["size"] = self.rng.choice((0, 1, 7, 100, 1001, 1400))
         if self.rng.random() < 0.15:
@@ -148,7 +149,7 @@ class Writer:
     def _odd(self, service, flow):
         """What does not belong to a well-behaved connection."""
         choices = ["ttl", "echo", "error", "error", "stray", "elsewhere", "strange", "rude"]
-        choices += {"tcp": ["bad_tcp", "bad_tcp"], "udp": ["no_sum"] * 2 * (service.family == 4)}.get(service.protocol, [])
+        choices += {"tcp": ["bad_tcp", "bad_tcp"], "udp": ["no_sum"] * 2 * (service.family == 4), "sctp": ["bad_sctp"] * 2}.get(service.protocol, [])
         choices += ["bad_sum", "options", "big"] if service.family == 4 else ["big"]
         getattr(self, "_odd_" + self.rng.choice(choices))(service, flow)
 
@@ -160,6 +161,9 @@ class Writer:
 
     def _odd_bad_tcp(self, service, flow):
         self._send(service, flow, "c", bad_tcp=True)
+
+    def _odd_bad_sctp(self, service, flow):
+        self._send(service, flow, self.rng.choice("cs"), bad_sctp=True)
 
     def _odd_no_sum(self, service, flow):
         self._send(service, flow, self.rng.choice("cs"), no_sum=True)

@@ -10,22 +10,8 @@ import struct
 import packet
 import world
 
-SCTP = 132
-NUMBERS = {"tcp": packet.TCP, "udp": packet.UDP, "sctp": SCTP}
-# Types of SCTP's chunks (RFC 9260 section 3.2).
-CHUNKS = {"DATA": 0, "INIT": 1, "INIT_ACK": 2, "SACK": 3, "HEARTBEAT": 4, "ABORT": 6, "SHUTDOWN": 7,
-          "SHUTDOWN_ACK": 8, "ERROR": 9, "COOKIE_ECHO": 10, "COOKIE_ACK": 11, "SHUTDOWN_COMPLETE": 14}  # fmt: skip
+NUMBERS = {"tcp": packet.TCP, "udp": packet.UDP, "sctp": packet.SCTP}
 IP_FIELDS = ("ttl", "tos", "ident", "df", "bad_sum")
-
-
-def crc32c(data):
-    """The CRC of SCTP (RFC 9260 appendix A)."""
-    value = 0xFFFFFFFF
-    for byte in data:
-        value ^= byte
-        for _ in range(8):
-            value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)
-    return value ^ 0xFFFFFFFF
 
 
 class Traffic:
@@ -44,7 +30,7 @@ class Traffic:
 
     def begins(self, step):
         """May this packet begin its flow anew?"""
-        return step.get("chunk") == "INIT" or "S" in step.get("flags", "")
+        return 1 in step.get("chunks", ()) or "S" in step.get("flags", "")
 
     def forwarded(self, step, came):
         """Remembers which server a client's packet went to."""
@@ -89,17 +75,9 @@ class Traffic:
 
     def _sctp(self, step):
         ends = self._ends(step)
-        if ends is None:
-            return None
-        fields = {name: step[name] for name in IP_FIELDS if name in step}
-        if "options" in step:
-            fields["options"] = bytes.fromhex(step["options"])
-        source, sport, target, dport = ends
-        body = b"s" * (step.get("size", 16) // 4 * 4)
-        chunk = struct.pack("!BBH", CHUNKS[step["chunk"]], 0, 4 + len(body)) + body
-        head = struct.pack("!HHI", sport, dport, 7)
-        value = struct.pack("<I", crc32c(head + b"\0\0\0\0" + chunk))
-        return step["side"], source, packet.ip(source, target, SCTP, head + value + chunk, **fields)
+        data = packet.chunk(0, bytes(12) + b"s" * step.get("size", 1))
+        chunks = b"".join(data if kind == 0 else packet.chunk(kind, bytes(16)) for kind in step["chunks"])
+        return ends and self._send(step, ends, packet.sctp, chunks=chunks, bad_sctp=step.get("bad_sctp", False))
 
     def _stray(self, step):
         """A server's packet that belongs to no flow: `server` is [address, port]."""

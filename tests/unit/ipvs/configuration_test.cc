@@ -106,7 +106,6 @@ TEST_F(ConfigurationTest, NamesWhatIsNotBuiltYet) {
   for (auto [line, option] : {std::pair{"-A -u 10.0.0.2:80 -s rr -o", "-o"},
                               {"-A -t 10.0.0.2:80 -s rr -p --pe sip", "--pe"},
                               {"-A -f 5 -s rr", "-f"},
-                              {"-A --sctp-service 10.0.0.2:80 -s rr", "--sctp-service"},
                               {"-a -t 10.0.0.1:80 -r 10.1.0.1 -i", "-i"},
                               {"--start-daemon master", "--start-daemon"},
                               {"--stop-daemon backup", "--stop-daemon"}})
