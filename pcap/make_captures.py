@@ -284,6 +284,49 @@ def bad_checksums(film):
         film.client(p.tcp(A4, 4002, V4, 80, "S", seq=word))
 
 
+def sctp(film):
+    """The client's half of associations, over both families."""
+    bodies = {0: 17, 1: 16, 2: 20, 3: 12, 7: 4, 10: 21}
+    kinds = (0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 14, 15, 192, 255)
+
+    def chunks(*wanted):
+        return b"".join(p.chunk(k, bytes(range(bodies.get(k, 0)))) for k in wanted)
+
+    paths = ((1,), (1, 1), (1, 2), (1, 2, 2), (1, 2, 6), (1, 6), (1, 10), (1, 2, 11), (1, 10, 7), (1, 14))
+    for client, vip in (A4, V4), (A6, V6):
+        port = 2000
+        for path in paths:
+            for last in kinds:
+                port += 1
+                for kind in (*path, last):
+                    film.client(p.sctp(client, port, vip, 5000, chunks(kind)))
+            film.wait(3)
+        film.client(*(p.sctp(client, 1000 + k, vip, 5000, chunks(k)) for k in kinds))
+        bundles = [chunks(*b) for b in ((10, 6), (11, 6), (10, 0, 6), (0, 6), (3, 6), (1, 6), (10, 7))]
+        for length in 0, 3, 4, 5, 8, 9, 5000, 65535:
+            bundles.append(p.chunk(10, b"four", length=length) + chunks(6))
+        bundles += [chunks(10) + chunks(6)[:size] for size in (1, 3, 4)] + [b"", b"\x07", b"\x07\0\0"]
+        for number, bundle in enumerate(bundles):
+            film.client(p.sctp(client, 1100 + number, vip, 5000, chunks(1)))
+            film.client(p.sctp(client, 1100 + number, vip, 5000, bundle))
+        for size in range(18):
+            film.client(p.sctp(client, 1200 + size, vip, 5000, chunks(1), cut=size))
+            film.client(p.sctp(client, 1201, vip, 5000, chunks(1), cut=size))
+        film.client(p.sctp(client, 1300, vip, 5000, chunks(1), bad_sctp=True))
+        film.client(p.sctp(client, 1300, vip, 5000, chunks(0), bad_sctp=True, ttl=1))
+        quote = p.sctp(vip, 5000, client, 1300, chunks(0))
+        film.client(p.icmp(client, vip, 1 if ":" in vip else 3, 1, body=quote))
+        for silence in 1, 3.99, 4.01:  # INIT1 lasts 4 s
+            film.client(p.sctp(client, 1301, vip, 5000, chunks(1)))
+            film.wait(silence)
+            film.client(p.sctp(client, 1301, vip, 5000, chunks(0)))
+            film.client(p.sctp(client, 1301, vip, 5000, chunks(6)))
+        film.client(p.sctp(client, 1302, vip, 5000, chunks(1)), p.sctp(client, 1302, vip, 5000, chunks(1)))
+        film.wait(61.5)
+        for _ in range(20):  # one more look at what is over with each
+            film.client(p.sctp(client, 1302, vip, 5000, chunks(0)))
+
+
 def vlan_arp(film):
     connection(film, A4, 4000, V4)
     inside = p.tcp(A4, 4000, V4, 80, "A")
@@ -390,6 +433,7 @@ FILMS = {
     "icmp-errors": icmp_errors,
     "truncated-headers": truncated_headers,
     "bad-checksums": bad_checksums,
+    "sctp": sctp,
     "vlan-arp": vlan_arp,
     "jumbo": jumbo,
     "cut-by-capture": cut_by_capture,

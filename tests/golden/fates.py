@@ -10,19 +10,20 @@ C++ code. It holds for rules with one server a service, whose addresses do not o
   kernel                  multicast or broadcast MAC; an ethertype other than IP (VLAN tags too)
   drop short_ip, ip_length, ip_checksum, extensions, short_transport
                           malformed, in ip_rcv's order; a transport header is asked for in TCP
-                          (20 bytes) and UDP (8) of every destination
+                          (20 bytes), UDP (8) and SCTP (12) of every destination; an SCTP packet
+                          that would be its session's first also needs a chunk header
   uncertain               a fragment, or a packet of a flow that fragments belong to: the model
                           does not follow them, the check then has a margin of so many packets
-  kernel                  anything but TCP, UDP and ICMP errors (3, 4, 11; 1, 2, 3 in IPv6) that
-                          quote eight bytes of TCP or UDP; no session and (no service at its
+  kernel                  anything but TCP, UDP, SCTP and ICMP errors (3, 4, 11; 1, 2, 3 in IPv6) that
+                          quote eight bytes of TCP, UDP or SCTP; no session and (no service at its
                           destination, or it may not begin a session)
   drop hop_limit          of a session, TTL or hop limit below 2; answered by an ICMP error
   drop too_big            of a session, longer than the MTU; answered if it may not be fragmented
   out                     of a session
 
-A session begins with a UDP datagram, or a TCP packet with SYN and without RST; not from port 20
-(FTP data). It ends when its state's timeout has passed since its last packet (time never goes
-back), or with such a SYN in TIME_WAIT or CLOSE. An ICMP error is of the session whose packets go
+A session begins with a UDP datagram, a TCP packet with SYN and without RST, or an SCTP packet whose
+first chunk is INIT; not from port 20 (FTP data). It ends when its state's timeout has passed since its last packet (time never goes
+back), or with such a SYN in TIME_WAIT or CLOSE, an INIT in CLOSED. An ICMP error is of the session whose packets go
 against the quoted one's direction; it changes nothing. IPv6 headers: at most eight extensions.
 Sources: RFC 791, 8200, 792, 4443, 1122 section 3.2.2; net/netfilter/ipvs of Linux 6.1.
 """
@@ -39,6 +40,8 @@ FTP_DATA = 20
 
 STATES = "NONE ESTABLISHED SYN_SENT SYN_RECV FIN_WAIT TIME_WAIT CLOSE CLOSE_WAIT LAST_ACK".split()
 TIMEOUT = dict(zip(STATES, (2, 900, 120, 60, 120, 120, 10, 60, 30))) | {"UDP": 300}
+SCTP_TIMEOUT = {"NONE": 2, "ESTABLISHED": 900, "INIT1": 4, "REJECTED": 4}  # all others: 61
+INIT, ABORT, COOKIES = 1, 6, (10, 11)
 _SHORT = dict(zip("NO ES SS SR FW TW CL CW LA".split(), STATES))
 
 
@@ -63,6 +66,32 @@ def next_state(state, flags, answers_seen):
     return "CLOSE"
 
 
+# Where a client's chunk leads, for the states its packets alone can reach; other chunks and states
+# stay. The second table is for direct routing.
+_SCTP = (
+    {
+        "NONE": {1: "INIT1"},
+        "INIT1": {1: "INIT", 2: "C-WAIT", 8: "INIT", 10: "INIT", 14: "CLOSED"},
+        "INIT": {2: "C-WAIT", 14: "CLOSED"},
+        "C-WAIT": {2: "COOKIE", 6: "REJECTED"},
+        "REJECTED": {1: "INIT"},
+    },
+    {
+        "NONE": {1: "INIT1"},
+        "INIT1": {1: "INIT", 2: "C-ECHOED", 8: "INIT", 10: "ESTABLISHED", 14: "CLOSED"},
+        "INIT": {2: "C-ECHOED", 10: "ESTABLISHED", 14: "CLOSED"},
+        "C-ECHOED": {11: "ESTABLISHED"},
+        "ESTABLISHED": {7: "S-RECEIVED", 8: "CLOSED"},
+        "S-RECEIVED": {14: "CLOSED"},
+    },
+)
+
+
+def next_sctp_state(state, kind, direct):
+    """The SCTP state after a client's packet whose chunk counts as `kind`."""
+    return _SCTP[direct].get(state, {}).get(kind, "CLOSED" if kind == ABORT else state)
+
+
 @dataclass
 class Look:
     """What a frame is. kind: bad, other, fragment, flow or error."""
@@ -72,6 +101,8 @@ class Look:
     flow: tuple = ()  # protocol, source, port, destination, port; of an error, the quoted packet's
     ends: tuple = ()  # protocol, source and destination of fragments
     flags: int = 0
+    chunk: int = -1  # the type of an SCTP packet's first chunk; -1: none
+    aborted: bool = False  # ABORT follows a first chunk that lets it
     hops: int = 0
     end: int = 0  # offset behind the IP packet in the frame
     size: int = 0  # of the IP packet
@@ -168,7 +199,7 @@ def _ports(frame, at):
 
 
 def _look_transport(frame, found, protocol):
-    least = {p.TCP: 20, p.UDP: 8}.get(protocol)
+    least = {p.TCP: 20, p.UDP: 8, p.SCTP: 12}.get(protocol)
     if least is None:
         six = len(found.source) == 16
         if protocol == (p.ICMP6 if six else p.ICMP):
@@ -180,7 +211,18 @@ def _look_transport(frame, found, protocol):
     found.kind = "flow"
     found.flow = protocol, found.source, sport, found.destination, dport
     found.flags = frame[found.transport + 13] if protocol == p.TCP else 0
+    if protocol == p.SCTP:
+        _look_chunks(frame[found.transport + 12 : found.end], found)
     return found
+
+
+def _look_chunks(chunks, found):
+    if len(chunks) < 4:
+        return
+    found.chunk, _, length = struct.unpack_from("!BBH", chunks)
+    if found.chunk in COOKIES and length >= 4:
+        second = chunks[-(-length // 4) * 4 :]
+        found.aborted = len(second) >= 4 and second[0] == ABORT
 
 
 def _look_error(frame, found, six):
@@ -203,7 +245,7 @@ def _look_error(frame, found, six):
         later = struct.unpack_from("!H", frame, inner + 6)[0] & 0x1FFF
         if at - inner < 20 or later:
             return
-    if protocol not in (p.TCP, p.UDP) or end - at < 8:
+    if protocol not in (p.TCP, p.UDP, p.SCTP) or end - at < 8:
         return
     sport, dport = _ports(frame, at)
     found.kind = "error"
@@ -275,6 +317,9 @@ class Model:
             return Fate("uncertain", look=found)
         session = self._session(flow, found)
         if session is None:
+            empty = protocol == p.SCTP and found.kind == "flow" and found.chunk < 0
+            if empty and self._service(flow):
+                return Fate("drop", "short_transport")
             return Fate("kernel")
         fate = Fate("out", service=session.service, look=found)
         if found.hops < 2:
@@ -292,7 +337,8 @@ class Model:
         if session and session.deadline <= self.now:
             session = None
         begins = found.kind == "flow" and found.flags & (p.SYN | p.RST) == p.SYN
-        if session and begins and session.state in ("TIME_WAIT", "CLOSE"):
+        begins |= found.kind == "flow" and found.chunk == INIT
+        if session and begins and session.state in ("TIME_WAIT", "CLOSE", "CLOSED"):
             session = None
         if found.kind == "error":
             return session
@@ -306,7 +352,14 @@ class Model:
         if flow[0] == p.TCP:
             answers_seen = session.service.method == "-m"
             session.state = next_state(session.state, found.flags, answers_seen)
-        session.deadline = self.now + TIMEOUT[session.state] * 1_000_000_000
+        timeout = TIMEOUT.get(session.state)
+        if flow[0] == p.SCTP:
+            if found.chunk >= 0:
+                kind = ABORT if found.aborted else found.chunk
+                direct = session.service.method == "-g"
+                session.state = next_sctp_state(session.state, kind, direct)
+            timeout = SCTP_TIMEOUT.get(session.state, 61)
+        session.deadline = self.now + timeout * 1_000_000_000
         return session
 
     def living(self):
@@ -327,6 +380,9 @@ def forwarded(frame, fate):
         at, size = (38, 16) if six else (30, 4)
         out[at : at + size] = service.server
         struct.pack_into("!H", out, found.transport + 2, service.server_port)
+        if found.flow[0] == p.SCTP and service.server_port != found.flow[4]:
+            packet = out[found.transport : found.end]
+            out[found.transport + 8 : found.transport + 12] = p.sctp_sum(bytes(packet))
     return bytes(out)
 
 
@@ -335,6 +391,8 @@ def checksum_places(fate):
     found, places = fate.look, {}
     if len(found.source) == 4:
         places[24] = None
+    if found.kind == "flow" and found.flow[0] == p.SCTP:
+        return places
     if fate.service.method == "-m" and found.kind == "flow":
         protocol = found.flow[0]
         places[found.transport + (16 if protocol == p.TCP else 6)] = protocol

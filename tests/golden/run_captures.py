@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Whole captures: run_captures.py BUILD_DIR CAPTURE_OR_DIRECTORY...
 
-For every capture: finds the two busiest TCP or UDP endpoints, makes a masquerading service of the
+For every capture: finds the two busiest TCP, UDP or SCTP endpoints, makes a masquerading service of the
 first and a directly routed one of the second, runs shunt-replay twice and checks that
 
   - the counts add up and the exit status is 0 (1 with a sentence if the last record is cut short);
@@ -34,8 +34,8 @@ EITHER = ("fragment_unknown", "fragment_map_full", "hop_limit", "too_big", "no_b
 
 
 def busiest(looks):
-    """The endpoints most packets go to: up to two of (protocol, address, port). Packets of TCP
-    flows whose SYN is not in the capture count last, they cannot be balanced."""
+    """The endpoints most packets go to: up to two of (protocol, address, port). Packets of flows whose
+    SYN or INIT is not in the capture count last, they cannot be balanced."""
     begun, count, late = set(), collections.Counter(), collections.Counter()
     for found in looks:
         if found.kind != "flow":
@@ -44,7 +44,8 @@ def busiest(looks):
         multicast = address[0] >= 224 if len(address) == 4 else address[0] == 0xFF
         if not port or multicast or not address.strip(b"\0"):
             continue
-        if protocol == p.UDP or found.flags & (p.SYN | p.RST) == p.SYN:
+        begins = found.flags & (p.SYN | p.RST) == p.SYN or found.chunk == fates.INIT
+        if protocol == p.UDP or begins:
             begun.add(found.flow)
         (count if found.flow in begun else late)[(protocol, address, port)] += 1
     keys = sorted({*count, *late}, key=lambda k: (-count[k], -late[k], k))
@@ -76,7 +77,7 @@ def rules_of(services):
     lines = []
     for s in services:
         brackets = "[{}]:{}" if len(s.address) == 16 else "{}:{}"
-        kind = "-t" if s.protocol == p.TCP else "-u"
+        kind = {p.TCP: "-t", p.UDP: "-u", p.SCTP: "--sctp-service"}[s.protocol]
         where = f"{kind} {brackets.format(p.address_text(s.address), s.port)}"
         server = brackets.format(p.address_text(s.server), s.server_port)
         lines += [f"-A {where} -s rr", f"-a {where} -r {server} {s.method} -w 1"]
@@ -150,7 +151,7 @@ def check_counts(result, foretold):
 
 
 def check_sessions(result, model):
-    names = {p.TCP: "TCP", p.UDP: "UDP"}
+    names = {p.TCP: "TCP", p.UDP: "UDP", p.SCTP: "SCTP"}
     wanted = {}
     for flow, session in model.living().items():
         protocol, source, sport, address, port = flow
