@@ -104,6 +104,17 @@ bool choose_local_port(Worker& worker, Session<F>& session, uint16_t before) {
   return static_cast<bool>(choice);
 }
 
+/// What has to be added to checksums on the way to the server and back.
+template <class F>
+void fill_deltas(Session<F>& session) {
+  net::Translation<F> in = net::make_translation<F>(session.request, session.reply.reversed());
+  net::Translation<F> out = net::make_translation<F>(session.reply, session.request.reversed());
+  session.in_address_delta = in.address_delta;
+  session.in_port_delta = in.port_delta;
+  session.out_address_delta = out.address_delta;
+  session.out_port_delta = out.port_delta;
+}
+
 /// The reply tuple of a NAT session, local endpoint included where clients are hidden.
 template <class F>
 bool fill_reply(Worker& worker, const Meta& m, Session<F>& session, ipvs::DropReason& reason) {
@@ -124,12 +135,7 @@ bool fill_reply(Worker& worker, const Meta& m, Session<F>& session, ipvs::DropRe
     }
   }
   session.flags |= Session<F>::kHasReply;
-  net::Translation<F> in = net::make_translation<F>(session.request, session.reply.reversed());
-  net::Translation<F> out = net::make_translation<F>(session.reply, session.request.reversed());
-  session.in_address_delta = in.address_delta;
-  session.in_port_delta = in.port_delta;
-  session.out_address_delta = out.address_delta;
-  session.out_port_delta = out.port_delta;
+  fill_deltas<F>(session);
   return true;
 }
 
@@ -140,8 +146,7 @@ uint16_t server_port(const ipvs::Service& service, const ipvs::Server& server, u
 }
 
 template <class F>
-bool begin_session(Worker& worker, Meta& m, const ipvs::Server& server, uint16_t port,
-                   ipvs::DropReason& reason) {
+Session<F> new_session(const Meta& m, const ipvs::Server& server, uint16_t port) {
   Session<F> session{};
   session.request = m.tuple<F>();
   session.reply.source = address_of<F>(server.endpoint.address);
@@ -151,6 +156,13 @@ bool begin_session(Worker& worker, Meta& m, const ipvs::Server& server, uint16_t
   session.hop_in = session.hop_out = kNoHop;
   session.method = server.method;
   session.state = ipvs::first_state(session.request.protocol);
+  return session;
+}
+
+template <class F>
+bool begin_session(Worker& worker, Meta& m, const ipvs::Server& server, uint16_t port,
+                   ipvs::DropReason& reason) {
+  Session<F> session = new_session<F>(m, server, port);
   if (server.method == ipvs::ForwardMethod::kMasquerade) {
     if (!fill_reply<F>(worker, m, session, reason)) return false;
   } else {
@@ -173,6 +185,52 @@ bool begin_session(Worker& worker, Meta& m, const ipvs::Server& server, uint16_t
   (F::family == Family::kV4 ? worker.counters.sessions_v4 : worker.counters.sessions_v6).add(1);
   m.server_id = server.id;
   m.is_reply = false;
+  return true;
+}
+
+/// One-packet scheduling: a session for this packet alone, that no answer finds. Its client is not
+/// hidden either. `place` is free in this burst.
+template <class F>
+void lend_session(Worker& worker, Meta& m, const ipvs::Server& server, uint16_t port,
+                  unsigned place) {
+  Session<F> session = new_session<F>(m, server, port);
+  session.reply.destination = session.request.source;
+  session.reply.destination_port = session.request.source_port;
+  fill_deltas<F>(session);
+  m.session = worker.sessions<F>().lend(place, session);
+  m.server_id = server.id;
+  m.is_reply = false;
+}
+
+/// A lent session has come and is gone, as far as counts, thresholds and templates are concerned;
+/// what is left of its datagram follows.
+template <class F>
+void end_one_packet(Worker& worker, const Meta& m) {
+  worker.counters.servers[m.server_id].connections.add(1);
+  Counter& sessions = worker.counters.loads[m.server_id].sessions;
+  sessions.add(1);
+  worker.board.loads.begun(m.server_id);
+  sessions.subtract(1);
+  worker.board.loads.ended(m.server_id);
+  Session<F>& session = worker.sessions<F>().at(m.session);
+  release_control<F>(worker, session);
+  session.flags &= static_cast<uint8_t>(~Session<F>::kControlled);
+  if (m.parsed.kind != net::Kind::kFragment || !m.parsed.more_fragments) return;
+  const net::Tuple<F>& tuple = m.tuple<F>();
+  worker.fragments.remember(
+      FragmentKey::of(m), {tuple.source_port, tuple.destination_port, tuple.protocol, m.server_id},
+      worker.now);
+}
+
+/// A later fragment of a datagram that is scheduled by itself goes where the first one went.
+template <class F>
+bool follow_first(Worker& worker, const ipvs::Service& service, Meta& m, unsigned place) {
+  auto first = worker.fragments.find(FragmentKey::of(m), worker.now);
+  uint32_t hint = 0;
+  const ipvs::Server* server = first ? service.server(first->server_id, hint) : nullptr;
+  if (!server) return false;
+  uint16_t port = server_port(service, *server, m.tuple<F>().destination_port.host());
+  lend_session<F>(worker, m, *server, port, place);
   return true;
 }
 
@@ -206,6 +264,12 @@ void admit_one(Worker& worker, rte_mbuf* packet, Burst& found) {
   }
   m.service_id = service->id;
   if (is_empty_sctp(m.parsed)) return worker.drop(packet, ipvs::DropReason::kShortTransport);
+  bool one_packet = service->flags & ipvs::kOnePacket && tuple.protocol == net::kUdp;
+  bool is_rest = m.parsed.kind == net::Kind::kFragment && !m.parsed.has_ports;
+  if (one_packet && is_rest && follow_first<F>(worker, *service, m, found.n)) {
+    m.why = Why::kScheduled;
+    return found.add(packet);
+  }
   if (!may_begin<F>(worker.board.knobs, m)) {
     m.why = Why::kNotFirst;
     return worker.to_kernel(packet);
@@ -243,9 +307,13 @@ void admit_one(Worker& worker, rte_mbuf* packet, Burst& found) {
       !begin_template<F>(worker, *service, key, *server, tuple.destination_port, control))
     return worker.drop(packet, ipvs::DropReason::kTableFull);
   ipvs::DropReason reason;
-  if (!begin_session<F>(worker, m, *server, server_port(*service, *server, port), reason))
+  port = server_port(*service, *server, port);
+  if (one_packet)
+    lend_session<F>(worker, m, *server, port, found.n);
+  else if (!begin_session<F>(worker, m, *server, port, reason))
     return worker.drop(packet, reason);
   if (persistent) take_control<F>(worker, m.session, control);
+  if (one_packet) end_one_packet<F>(worker, m);
   found.add(packet);
 }
 

@@ -47,10 +47,11 @@ static_assert(sizeof(FragmentKey) == 40);
 class FragmentMap {
  public:
   /// What a first fragment says: TCP, UDP or SCTP and the ports, or that it is no flow's (protocol
-  /// 0).
+  /// 0). The owner of its flow knows also which server it got, if no session says so.
   struct First {
     be16 source_port, destination_port;
     uint8_t protocol;
+    uint32_t server_id = UINT32_MAX;
   };
   static First not_flow() { return {be16(0), be16(0), 0}; }
   static constexpr unsigned kBuckets = 1024, kWays = 4;

@@ -40,7 +40,8 @@ uint64_t SessionTable<F>::bytes_wanted(uint32_t capacity) {
   // to a power of two.
   uint64_t key = (sizeof(void*) + sizeof(net::Tuple<F>) + 15) / 16 * 16;
   uint64_t index = entries * key + std::bit_ceil(entries + 2) * (64 / 8 * 2 + 4 + 1);
-  return capacity * sizeof(Session<F>) + words(capacity) * 8 + index + (uint64_t{1} << 16);
+  return (capacity + uint64_t{kBurst}) * sizeof(Session<F>) + words(capacity) * 8 + index +
+         (uint64_t{1} << 16);
 }
 
 template <class F>
@@ -55,8 +56,9 @@ Result<std::unique_ptr<SessionTable<F>>> SessionTable<F>::create(const char* nam
                   std::to_string(capacity) + " sessions on NUMA node " + std::to_string(socket) +
                   "; reserve more memory or give fewer sessions"};
 
-  auto* sessions = static_cast<Session<F>*>(rte_zmalloc_socket(
-      "shunt sessions", capacity * sizeof(Session<F>), RTE_CACHE_LINE_SIZE, socket));
+  auto* sessions = static_cast<Session<F>*>(
+      rte_zmalloc_socket("shunt sessions", (capacity + uint64_t{kBurst}) * sizeof(Session<F>),
+                         RTE_CACHE_LINE_SIZE, socket));
   if (sessions == nullptr) return no_memory;
   std::unique_ptr<SessionTable> table(new SessionTable(sessions));
   table->x_capacity = capacity;

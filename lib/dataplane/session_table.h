@@ -70,6 +70,13 @@ class SessionTable {
   /// have its tuple.
   void hide(uint32_t number);
 
+  /// Room for `session` until the end of a burst, `place` < kBurst, and its number: at() knows it,
+  /// no index and no timer does (one-packet scheduling).
+  uint32_t lend(unsigned place, const Session<F>& session) {
+    x_sessions[x_capacity + place] = session;
+    return x_capacity + place;
+  }
+
   /// A deadline was moved EARLIER than it was: files the session anew (a later one needs nothing).
   void hasten(uint32_t number);
 
@@ -91,7 +98,7 @@ class SessionTable {
   void set_used(uint32_t number) { x_used[number / 64] |= uint64_t{1} << number % 64; }
   void clear_used(uint32_t number) { x_used[number / 64] &= ~(uint64_t{1} << number % 64); }
 
-  Session<F>* x_sessions;
+  Session<F>* x_sessions;  ///< x_capacity of them, and kBurst to lend
   uint32_t x_size = 0;
   uint32_t x_capacity = 0;
   /// Free numbers are a queue through timer_next: a number rests as long as possible before it

@@ -20,7 +20,6 @@ constexpr UnbuiltRow kUnbuiltTable[] = {
     {"-f",
      [](const Command& c) { return c.verb == Verb::kAddService && c.service.key.fwmark != 0; }},
     {"--pe", given<Option::kEngine>},
-    {"-o", given<Option::kOnePacket>},
     {"-i",
      [](const Command& c) {
        return c.has(Option::kForward) && c.server.method == ForwardMethod::kTunnel;

@@ -495,6 +495,33 @@ def one_packet(c):
     c.server(1, p.udp("10.1.0.1", 53, c.a4, 5000, b"answer"), outcome=KERNEL)
 
 
+def one_packet_more(c):
+    """-o with direct routing, over IPv6, without servers, full, over an old session, with -p."""
+    six = "-r [2001:db8:1::1]:80 -m", "-r [2001:db8:1::2]:80 -m"
+    two = "-r 10.1.0.1:80 -m", "-r 10.1.0.2:80 -m"
+    c.service("u", "-s rr -o", "-r 10.1.0.1:80 -g", "-r 10.1.0.2:80 -g")
+    c.service("u", "-s rr -o", *six, v6=True)
+    c.service("u", "-s rr -o", port=54)
+    c.service("u", "-s rr -o", "-r 10.1.0.1:80 -m -x 1", port=55)
+    c.service("u", "-s rr", *two, port=56)
+    c.service("u", "-s rr -o -p 60", *two, port=57)
+    for _ in range(3):
+        c.client(p.udp(c.a4, 5000, c.v4, 80))
+        c.client(p.udp(c.a6, 5000, c.v6, 80))
+        c.client(p.udp(c.a4, 5000, c.v4, 54), outcome="no_server")
+        c.client(p.udp(c.a4, 5000, c.v4, 55, b"x" * 20))
+        c.client(p.udp(c.a4, 5000, c.v4, 57))
+    c.client(p.udp(c.a4, 5001, c.v4, 57))
+    stranger = p.udp(c.v4, 55, c.a4, 5000, b"answer")
+    c.client(p.icmp("192.0.2.254", c.v4, 3, 3, body=stranger), outcome=KERNEL)
+    c.client(p.udp(c.a4, 5000, c.v4, 56))
+    c.command(f"-E -u {c.v4}:56 -s rr -o")
+    for source in 5000, 5001, 5001, 5000:
+        c.client(p.udp(c.a4, source, c.v4, 56))
+    c.server(2, p.udp("10.1.0.2", 80, c.a4, 5000, b"of the session"))
+    c.server(2, p.udp("10.1.0.2", 80, c.a4, 5001, b"of none"), outcome=KERNEL)
+
+
 def mixed(c):
     """One service, a NAT and a DR server; another client."""
     c.service("t", "-s rr", "-r 10.1.0.1:80 -m", "-r 10.1.0.2:80 -g")
@@ -1012,6 +1039,7 @@ CASES = [
     ("persistence-ftp", persistence_ftp, "Port 21 takes data connections too."),
     ("ftp", ftp, "Port 21 without -p: data connections are the local stack's."),
     ("any-port-services", any_port_services, "Port 0 next to other services of its address."),
+    ("one-packet-more", one_packet_more, "-o with -g, over IPv6, without servers, with -x and -p."),
     ("thresholds", thresholds, "-x and -y: full servers, sessions that end, edits, added again."),
     ("sctp-nat", lambda c: sctp_forwarding(c, "-m", False), "An SCTP association, masquerading."),
     ("sctp-nat-v6", lambda c: sctp_forwarding(c, "-m", True), "The same over IPv6."),
