@@ -117,7 +117,7 @@ void ServiceTable::put(const ServiceKey& key, std::shared_ptr<const Service> ser
   if (now != old) recount(key, servers_of(old), servers_of(now));
   if (remains.get() != left) recount(key, servers_of(left), servers_of(remains.get()));
   set(index.services, place, std::move(service));
-  set(index.remains, place, std::move(remains));
+  if (!left || !remains || *left != *remains) set(index.remains, place, std::move(remains));
 }
 
 ServiceTable::Servers ServiceTable::servers_of(const Service* service) {

@@ -99,6 +99,7 @@ class ServiceTable {
     std::vector<Endpoint> servers;  ///< configured no more
     std::vector<ClientPart> parts;  ///< all that the service had
     bool is_departed = false;       ///< there is no service any more
+    friend bool operator==(const Remains&, const Remains&) = default;
   };
 
   ServiceTable() = default;

@@ -272,10 +272,10 @@ TEST_F(ConfigurationTest, OneEditAmongTenThousandServicesTouchesItsOwn) {
   ASSERT_TRUE(x_configuration.apply_all(batch, failed));
   for (auto [line, shards] : {std::pair("-e -t 10.0.7.7:80 -m -r 10.8.7.3:80 -w 9", 1u),
                               {"-a -t 10.0.7.7:80 -m -r 10.99.0.1", 2u},
-                              {"-d -t 10.0.7.7:80 -r 10.99.0.1", 2u},
+                              {"-d -t 10.0.7.7:80 -r 10.99.0.1", 3u},
                               {"-E -t 10.0.7.7:80 -s rr", 1u},
                               {"-A -t 10.99.0.1:80 -s rr", 1u},
-                              {"-D -t 10.99.0.1:80", 1u}}) {
+                              {"-D -t 10.99.0.1:80", 2u}}) {
     auto before = x_configuration.table();
     ASSERT_EQ(apply(line), "");
     auto after = x_configuration.table();
