@@ -1,6 +1,7 @@
 #include "control/accounts.h"
 
-#include <set>
+#include <algorithm>
+#include <vector>
 
 namespace shunt::control {
 namespace {
@@ -29,10 +30,12 @@ Counters minus(Counters a, const Counters& b) {
 
 void Accounts::follow(const ipvs::ConfiguredService& service) {
   ServiceAccount& account = x_services[service.config.key];
-  std::set<uint32_t> present;
-  for (const auto& server : service.servers) present.insert(server.id);
+  std::vector<uint32_t> present;
+  present.reserve(service.servers.size());
+  for (const auto& server : service.servers) present.push_back(server.id);
+  std::sort(present.begin(), present.end());
   for (auto it = account.servers.begin(); it != account.servers.end();) {
-    if (present.contains(it->first)) {
+    if (std::binary_search(present.begin(), present.end(), it->first)) {
       ++it;
       continue;
     }

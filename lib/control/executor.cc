@@ -23,6 +23,12 @@ ipvs::CommandError error_at(size_t index, const Error& error) {
   return {index, error.status, error.message};
 }
 
+/// What no other listing shows is not worth being sent.
+void leave_counters_out(ipvs::ServiceListing& service) {
+  service.totals = service.rates = {};
+  for (ipvs::ServerListing& server : service.servers) server.totals = server.rates = {};
+}
+
 }  // namespace
 
 Executor::Executor(Configuration& configuration, Runtime runtime)
@@ -93,6 +99,10 @@ Result<void> Executor::execute(const Command& command, uint64_t cursor, Reply& r
   } else {
     reply.services = services();
   }
+  bool counted =
+      command.has(Option::kStats) || command.has(Option::kRate) || command.has(Option::kJson);
+  if (reply.services && !counted)
+    for (ipvs::ServiceListing& service : *reply.services) leave_counters_out(service);
   return {};
 }
 

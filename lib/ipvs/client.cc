@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 namespace shunt::ipvs {
 
@@ -47,9 +48,9 @@ Result<std::string> Client::receive() {
   for (size_t searched = 0;;) {
     size_t end = x_received.find('\n', searched);
     if (end != x_received.npos) {
-      std::string line = x_received.substr(0, end);
-      x_received.erase(0, end + 1);
-      return line;
+      std::string rest = x_received.substr(end + 1);
+      x_received.resize(end);
+      return std::exchange(x_received, std::move(rest));
     }
     searched = x_received.size();
     char bytes[65536];

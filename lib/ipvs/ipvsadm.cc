@@ -11,7 +11,7 @@ namespace shunt::ipvs {
 namespace {
 
 /// Lines of a restore that are sent together.
-constexpr size_t kLinesPerRequest = 1000;
+constexpr size_t kLinesPerRequest = 2500;
 
 class Run {
  public:

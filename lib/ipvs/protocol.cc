@@ -47,7 +47,10 @@ std::string text(const json& value) {
 /// things: a tree of values first would take it ten times as long.
 class Row {
  public:
-  explicit Row(std::string& to) : x_to(to) { x_to += '{'; }
+  /// Of a sparse row counts that are zero are left out: few servers of many are busy, and few
+  /// listings show all counts.
+  enum Kind { kFull, kSparse };
+  explicit Row(std::string& to, Kind kind = kFull) : x_to(to), x_kind(kind) { x_to += '{'; }
   ~Row() { x_to += '}'; }
 
   template <std::integral T>
@@ -60,6 +63,9 @@ class Row {
   Row& add(std::string_view name, std::string_view value) {
     begin(name) += text(json(value));
     return *this;
+  }
+  Row& count(std::string_view name, std::integral auto number) {
+    return number == 0 && x_kind == kSparse ? *this : add(name, number);
   }
   Row& flag(std::string_view name, bool value) {
     begin(name) += value ? "true" : "false";
@@ -81,7 +87,14 @@ class Row {
 
  private:
   std::string& x_to;
+  const Kind x_kind;
 };
+
+/// What Row::count() may have left out.
+uint64_t get_count(const json& from, const char* name) {
+  auto found = from.find(name);
+  return found == from.end() ? 0 : found->get<uint64_t>();
+}
 
 /// Appends "[...]", each element by `append_one`.
 template <class Elements, class AppendOne>
@@ -113,14 +126,14 @@ constexpr CounterField kCounterFields[] = {
     {"out_bytes", "out_bytes_per_second", &Counters::out_bytes}};
 
 void add(Row& row, const Counters& totals, const Counters& rates) {
-  for (const CounterField& field : kCounterFields) row.add(field.name, totals.*field.member);
-  for (const CounterField& field : kCounterFields) row.add(field.rate_name, rates.*field.member);
+  for (const CounterField& field : kCounterFields) row.count(field.name, totals.*field.member);
+  for (const CounterField& field : kCounterFields) row.count(field.rate_name, rates.*field.member);
 }
 
 void get(const json& from, Counters& totals, Counters& rates) {
   for (const CounterField& field : kCounterFields) {
-    totals.*field.member = from.at(field.name).get<uint64_t>();
-    rates.*field.member = from.at(field.rate_name).get<uint64_t>();
+    totals.*field.member = get_count(from, field.name);
+    rates.*field.member = get_count(from, field.rate_name);
   }
 }
 
@@ -129,15 +142,15 @@ void add(Row& row, const ServerListing& server) {
   row.add("", config.endpoint)
       .add("method", kMethods[static_cast<int>(config.method)])
       .add("weight", config.weight)
-      .add("upper_threshold", config.upper_threshold)
-      .add("lower_threshold", config.lower_threshold);
+      .count("upper_threshold", config.upper_threshold)
+      .count("lower_threshold", config.lower_threshold);
   if (config.method == ForwardMethod::kTunnel)
     row.add("tunnel_type", kTunnelTypes[static_cast<int>(config.tunnel_type)])
         .add("tunnel_port", config.tunnel_port)
         .add("tunnel_flags", config.tunnel_flags);
-  row.add("active", server.active)
-      .add("inactive", server.inactive)
-      .add("persistent", server.persistent);
+  row.count("active", server.active)
+      .count("inactive", server.inactive)
+      .count("persistent", server.persistent);
   add(row, server.totals, server.rates);
 }
 
@@ -148,17 +161,17 @@ ServerListing get_server(const json& row) {
   config.method =
       static_cast<ForwardMethod>(index_of(kMethods, row.at("method").get<std::string>()));
   config.weight = row.at("weight").get<int32_t>();
-  config.upper_threshold = row.at("upper_threshold").get<uint32_t>();
-  config.lower_threshold = row.at("lower_threshold").get<uint32_t>();
+  config.upper_threshold = static_cast<uint32_t>(get_count(row, "upper_threshold"));
+  config.lower_threshold = static_cast<uint32_t>(get_count(row, "lower_threshold"));
   if (config.method == ForwardMethod::kTunnel) {
     config.tunnel_type =
         static_cast<TunnelType>(index_of(kTunnelTypes, row.at("tunnel_type").get<std::string>()));
     config.tunnel_port = row.at("tunnel_port").get<uint16_t>();
     config.tunnel_flags = row.at("tunnel_flags").get<uint16_t>();
   }
-  server.active = row.at("active").get<uint64_t>();
-  server.inactive = row.at("inactive").get<uint64_t>();
-  server.persistent = row.at("persistent").get<uint64_t>();
+  server.active = get_count(row, "active");
+  server.inactive = get_count(row, "inactive");
+  server.persistent = get_count(row, "persistent");
   get(row, server.totals, server.rates);
   return server;
 }
@@ -275,11 +288,11 @@ void append(std::string& to_line, const Reply& reply) {
   if (reply.services)
     append_array(row.begin("services"), *reply.services,
                  [](std::string& to, const ServiceListing& service) {
-                   Row one(to);
+                   Row one(to, Row::kSparse);
                    add(one, service);
                    append_array(one.begin("servers"), service.servers,
                                 [](std::string& into, const ServerListing& server) {
-                                  Row server_row(into);
+                                  Row server_row(into, Row::kSparse);
                                   add(server_row, server);
                                 });
                  });
@@ -291,6 +304,86 @@ void append(std::string& to_line, const Reply& reply) {
   if (reply.no_daemon) append_array(row.begin("daemons"), std::vector<int>{}, [](auto&, int) {});
   if (reply.knobs) append(row.begin("knobs"), *reply.knobs, std::nullopt);
 }
+
+/// Reads a request as it is parsed: a restore sends a hundred thousand of words, and a tree of them
+/// would cost the daemon as long as the commands themselves.
+class RequestReader : public nlohmann::json_sax<json> {
+ public:
+  Result<Request> result() {
+    if (x_wrong.empty() && !x_has_commands) x_wrong = "no commands";
+    if (!x_wrong.empty()) return Error{"malformed request: " + x_wrong, 2};
+    return std::move(x_request);
+  }
+
+  bool start_object(size_t) override {
+    if (x_depth++ == 0) return true;
+    return x_key == kOther || wrong("an object where none belongs");
+  }
+  bool end_object() override { return x_depth--, true; }
+  bool key(std::string& name) override {
+    if (x_depth != 1) return true;
+    x_key = name == "commands" ? kCommands
+            : name == "atomic" ? kAtomic
+            : name == "cursor" ? kCursor
+                               : kOther;
+    return true;
+  }
+  bool start_array(size_t) override {
+    x_depth++;
+    if (x_depth == 1) return wrong("not a JSON object");
+    if (x_key == kOther) return true;
+    if (x_key != kCommands || x_depth > 3) return wrong("an array where none belongs");
+    if (x_depth == 2) {
+      x_request.commands.clear();
+      x_has_commands = true;
+    } else {
+      x_request.commands.emplace_back();
+    }
+    return true;
+  }
+  bool end_array() override { return x_depth--, true; }
+  bool string(std::string& word) override {
+    if (x_depth == 0 || x_key != kCommands || x_depth != 3) return scalar();
+    x_request.commands.back().push_back(std::move(word));
+    return true;
+  }
+  bool boolean(bool value) override {
+    if (x_depth == 0 || x_key != kAtomic) return scalar();
+    x_request.atomic = value;
+    return true;
+  }
+  bool number_unsigned(uint64_t value) override {
+    if (x_depth == 0 || x_key != kCursor) return scalar();
+    x_request.cursor = value;
+    return true;
+  }
+  bool number_integer(int64_t) override { return scalar(); }
+  bool number_float(double, const std::string&) override { return scalar(); }
+  bool null() override { return scalar(); }
+  bool binary(json::binary_t&) override { return scalar(); }
+  bool parse_error(size_t, const std::string&, const json::exception&) override {
+    return wrong("not a JSON object");
+  }
+
+ private:
+  /// A value that is not what its field must be.
+  bool scalar() {
+    if (x_depth == 0) return wrong("not a JSON object");
+    return x_key == kOther || wrong(
+                                  "commands are arrays of words, atomic is true or false, a "
+                                  "cursor is a number");
+  }
+  bool wrong(const char* sentence) {
+    if (x_wrong.empty()) x_wrong = sentence;
+    return false;
+  }
+
+  Request x_request;
+  enum { kOther, kCommands, kAtomic, kCursor } x_key = kOther;
+  int x_depth = 0;  ///< arrays and objects that are open
+  bool x_has_commands = false;
+  std::string x_wrong;
+};
 
 /// Runs `read` on the line's object; what it throws becomes a sentence.
 template <class T, class Read>
@@ -319,13 +412,9 @@ std::string encode(const Request& request) {
 }
 
 Result<Request> decode_request(std::string_view line) {
-  return decode<Request>(line, "request", [](const json& object) {
-    Request request;
-    request.commands = object.at("commands").get<std::vector<std::vector<std::string>>>();
-    request.atomic = object.value("atomic", false);
-    request.cursor = object.value("cursor", uint64_t{0});
-    return request;
-  });
+  RequestReader reader;
+  json::sax_parse(line.begin(), line.end(), &reader);
+  return reader.result();
 }
 
 std::string encode(const Reply& reply) {

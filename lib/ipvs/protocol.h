@@ -5,7 +5,8 @@
 //   {"commands": [["-L"]]}                                           ->  {"services": [...], ...}
 //
 // Commands are words of ipvsadm without names of hosts or ports (to_arguments()). Whatever arrives
-// is decoded or answered with a sentence, never trusted. Callers: Executor, run_ipvsadm().
+// is decoded or answered with a sentence, never trusted. Counts of services and servers that are
+// zero are left out. Callers: Executor, run_ipvsadm().
 #pragma once
 
 #include <array>

@@ -430,6 +430,63 @@ TEST_P(Stress, AParkedWorkerStopsNoEdits) {
   expect_nothing_lost(rig);
 }
 
+/// Rules of `count` services without traffic, with ten servers each, from number `first` on.
+std::string many_services(const char* verb, unsigned first, unsigned count) {
+  std::string lines;
+  for (unsigned i = first; i < first + count; i++) {
+    std::string at = std::to_string(i / 250) + "." + std::to_string(1 + i % 250);
+    lines += std::string(verb) + " -t 10.64." + at + ":80" + (verb[1] == 'A' ? " -s rr\n" : "\n");
+    for (unsigned n = 0; n < 10 && verb[1] == 'A'; n++)
+      lines += "-a -t 10.64." + at + ":80 -m -r 10." + std::to_string(100 + n) + "." + at + ":80\n";
+  }
+  return lines;
+}
+
+TEST(StressAtScale, ManyServicesComeAndGoUnderTrafficAndAnEditStaysCheap) {
+  constexpr unsigned kMany = SHUNT_SLOW_BUILD ? 1'000 : 10'000, kPiece = 250, kEdits = 2'000;
+  Rig rig(settings_for(2));
+  add_traffic_services(rig);
+  Feeder feeder(rig);
+  if (HasFatalFailure()) return;
+  auto change = [&rig](const std::string& lines) {
+    auto applied = ipvs::apply_rules(rig.configuration, lines, "rules", ipvs::numeric_names());
+    ASSERT_TRUE(applied) << applied.error().message;
+    rig.publish();
+  };
+  std::vector<uint32_t> ids;
+  {
+    Threads threads(rig);
+    feeder.start(threads);
+    for (unsigned i = 0; i < kMany && !HasFatalFailure(); i += kPiece)
+      change(many_services("-A", i, kPiece));
+    publish_at_last(rig);
+    ASSERT_EQ(rig.configuration.services().size(), kMany + kServices);
+    for (const auto& [key, service] : rig.configuration.services())
+      for (const auto& server : service.servers) ids.push_back(server.id);
+    ASSERT_EQ(ids.size(), kMany * 10 + kServices * kServers);
+    for (uint32_t id : ids) ASSERT_TRUE(rig.board->configured.has(id)) << id;
+
+    Changes changes(rig);
+    size_t most = 0;
+    auto before = rig.configuration.table();
+    for (unsigned i = 0; i < kEdits && !HasFatalFailure(); i++) {
+      changes.one();
+      auto after = rig.configuration.table();
+      most = std::max(most, after->shards_apart(*before));
+      before = after;
+    }
+    EXPECT_LE(most, 4u) << "shards copied for one edit";
+
+    for (unsigned i = 0; i < kMany && !HasFatalFailure(); i += kPiece)
+      change(many_services("-D", i, kPiece));
+    publish_at_last(rig);
+    feeder.finish();
+  }
+  for (uint32_t id : ids)
+    ASSERT_EQ(rig.board->configured.has(id), rig.configuration.is_configured(id)) << id;
+  expect_nothing_lost(rig);
+}
+
 INSTANTIATE_TEST_SUITE_P(Workers, Stress, testing::Values(1u, 2u));
 
 }  // namespace

@@ -125,12 +125,29 @@ TEST_F(ExecutorTest, RestoreGoesOnAndItsStatusIsTheLastLines) {
 
 TEST_F(ExecutorTest, ManyLinesGoTogetherAndErrorsStayInOrder) {
   std::string lines;
-  for (int i = 0; i < 2500; i++)
+  for (int i = 0; i < 6000; i++)
     lines +=
         "-A -t 10.0." + std::to_string(i / 250) + "." + std::to_string(i % 250) + ":80 -s rr\n";
   EXPECT_EQ(run("-R", lines), "");
   EXPECT_EQ(x_requests, 3);
-  EXPECT_EQ(x_configuration.services().size(), 2500u);
+  EXPECT_EQ(x_configuration.services().size(), 6000u);
+}
+
+TEST_F(ExecutorTest, SendsCountersOnlyToThoseWhoShowThem) {
+  run("-A -t 10.0.0.1:80 -s rr");
+  run("-a -t 10.0.0.1:80 -r 10.1.0.1 -m");
+  x_facts[0].active = 2;
+  x_facts[0].totals.in_packets = 7;
+  auto listed = [&](const char* option) {
+    return x_executor.execute({{{"-L", option}}}).services->at(0);
+  };
+  for (const char* option : {"--stats", "--rate", "--json"}) {
+    EXPECT_EQ(listed(option).totals.in_packets, 7u) << option;
+    EXPECT_EQ(listed(option).servers[0].totals.in_packets, 7u) << option;
+  }
+  EXPECT_EQ(listed("-n").totals.in_packets, 0u);
+  EXPECT_EQ(listed("-n").servers[0].totals.in_packets, 0u);
+  EXPECT_EQ(listed("-n").servers[0].active, 2u);
 }
 
 TEST_F(ExecutorTest, AtomicRestoreNamesTheLineAndChangesNothing) {

@@ -70,6 +70,36 @@ TEST(Protocol, RepliesArriveAsSent) {
   EXPECT_EQ(reply->timeouts->of(State::kUdp), 5u);
 }
 
+TEST(Protocol, CountsOfZeroAreNotSentButShown) {
+  Reply reply;
+  reply.services = Listing(1);
+  reply.services->front().servers.resize(1);
+  reply.services->front().servers[0].active = 3;
+  const std::string line = encode(reply), shown = services_json(*reply.services);
+  for (const char* count :
+       {"inactive", "persistent", "threshold", "in_bytes", "in_bytes_per_second"}) {
+    EXPECT_EQ(line.find(count), line.npos) << count;
+  }
+  for (const char* count :
+       {"inactive\":0", "persistent\":0", "in_bytes\":0", "upper_threshold\":0"})
+    EXPECT_NE(shown.find(count), shown.npos) << count;
+  auto arrived = decode_reply(line);
+  ASSERT_TRUE(arrived) << arrived.error().message;
+  EXPECT_EQ(*arrived->services, *reply.services);
+}
+
+TEST(Protocol, UnknownFieldsOfARequestAreLeftAlone) {
+  auto request = decode_request(
+      R"({"new":[{"commands":[["-C"]]},[7]],"commands":[["-L"],["-Z"]],"other":{"atomic":true}})");
+  ASSERT_TRUE(request) << request.error().message;
+  EXPECT_EQ(request->commands, (std::vector<std::vector<std::string>>{{"-L"}, {"-Z"}}));
+  EXPECT_FALSE(request->atomic);
+  for (const char* line :
+       {R"({"commands":[[["-L"]]]})", R"({"commands":[{}]})", R"({"commands":["-L"]})",
+        R"({"commands":[["-L"]],"cursor":-1})", R"({"commands":[["-L"]]} x)", R"({"atomic":true})"})
+    EXPECT_FALSE(decode_request(line)) << line;
+}
+
 TEST(Protocol, RequestsArriveAsSent) {
   auto request = decode_request(encode(Request{{{"-A", "-s", "a \"b\"\n"}, {}}, true, 17}));
   ASSERT_TRUE(request) << request.error().message;
