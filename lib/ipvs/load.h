@@ -6,6 +6,7 @@
 // for all workers and change rarely.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdint>
@@ -66,9 +67,14 @@ class Loads {
     }
     return sum;
   }
+  /// What thresholds are about: templates do not count (ip_vs_dest_totalconns).
   uint64_t sessions(uint32_t server_id) const {
     uint64_t sum = 0;
-    for (unsigned w = 0; w < x_count; w++) sum += x_workers[w][server_id].sessions.get();
+    for (unsigned w = 0; w < x_count; w++) {
+      const ServerLoad& row = x_workers[w][server_id];
+      uint64_t templates = row.persistent.get(), all = row.sessions.get();
+      sum += all - std::min(templates, all);  // another worker may be in the middle of a change
+    }
     return sum;
   }
 
