@@ -82,7 +82,10 @@ class TestLoads {
  public:
   static constexpr uint32_t kServers = 1u << 14;
 
-  TestLoads() { x_loads.add_worker(x_rows.data()); }
+  TestLoads() {
+    x_loads.add_worker(x_rows.data());
+    for (ServerLimits& limits : x_limits) limits.upper = 1;  // a mark without a limit means nothing
+  }
   ServerLoad& operator[](uint32_t id) { return x_rows[id]; }
   ServerLimits& limits(uint32_t id) { return x_limits[id]; }
   Now now(uint64_t nanoseconds = 0) const { return {x_loads, knobs, nanoseconds}; }
