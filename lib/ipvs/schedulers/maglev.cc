@@ -104,18 +104,19 @@ Result<void> build(Service& service, const SchedulerSettings& settings) {
 Pick pick(const Service& service, SchedulerState&, const Flow& flow, const Now& now) {
   const auto& table = service.table;
   if (table.empty()) return {};
-  auto slot = static_cast<size_t>(maglev_hash(flow, service.key_of_hash) % table.size());
+  uint64_t hash = maglev_hash(flow, service.key_of_hash);
+  auto slot = static_cast<size_t>(hash % table.size());
   const auto first = static_cast<int32_t>(slot);
-  if (!now.loads.is_usable(service.servers[table[slot]])) {
-    // Overloaded: the servers of the slots that follow, who are as if drawn by lot, share its
-    // flows.
-    auto usable = [&](const Server& server) { return now.loads.is_usable(server); };
+  auto usable = [&](const Server& server) { return now.loads.is_usable(server); };
+  if (!usable(service.servers[table[slot]])) {
     if (std::ranges::none_of(service.servers, usable)) return {.slot = first};
-    size_t tries = 0;
-    do {
-      if (++tries == table.size()) return {.slot = first};
-      slot = slot + 1 == table.size() ? 0 : slot + 1;
-    } while (!usable(service.servers[table[slot]]));
+    // Overloaded: drawn anew, so that the others share its flows; a walk ends what draws do not.
+    constexpr size_t kDraws = 64;
+    for (size_t tries = 0; !usable(service.servers[table[slot]]); tries++) {
+      if (tries == kDraws + table.size()) return {.slot = first};
+      hash = (hash ^ hash >> 31) * 0x9e3779b97f4a7c15;
+      slot = tries < kDraws ? (hash >> 16) % table.size() : (slot + 1) % table.size();
+    }
   }
   return {table[slot], static_cast<int32_t>(slot)};
 }
