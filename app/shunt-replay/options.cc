@@ -16,7 +16,8 @@ namespace {
 
 po::options_description description(Options& o, std::string& mac,
                                     std::vector<std::string>& neighbours,
-                                    std::vector<std::string>& at, std::vector<std::string>& knobs) {
+                                    std::vector<std::string>& at, std::vector<std::string>& knobs,
+                                    std::vector<std::string>& marks) {
   po::options_description all(
       "shunt-replay [EAL options] -- --rules FILE --read IN.pcap [options]");
   auto add = all.add_options();
@@ -39,6 +40,8 @@ po::options_description description(Options& o, std::string& mac,
   add("sysctl", po::value(&knobs)->composing(), "NAME=VALUE: a knob of /proc/sys/net/ipv4/vs");
   add("mh-table-index", po::value(&o.schedulers.mh_table_index), "of mh's tables, 8 to 17 (12)");
   add("maglev-slots", po::value(&o.schedulers.maglev_slots), "of maglev's tables (65537)");
+  add("mark", po::value(&marks)->composing(),
+      "\"MARK [proto P] [from PREFIX] [to PREFIX] [ports A-B]\": of packets, as in shunt.conf");
   add("seed", po::value(&o.seed), "of every random choice (0)");
   return all;
 }
@@ -66,6 +69,15 @@ Result<void> read_at(Options& o, const std::string& text) {
   return {};
 }
 
+Result<void> read_mark(Options& o, const std::string& text) {
+  auto rule = ipvs::parse_mark_rule(text);
+  if (!rule) return Error{"--mark \"" + text + "\": " + rule.error().message, 2};
+  if (!rule->port.empty())
+    return Error{"--mark \"" + text + "\": the one port of a replay has no name", 2};
+  o.marks.add(std::move(*rule), ipvs::MarkTable::kAnyPort);
+  return {};
+}
+
 Result<void> check(const Options& o) {
   if (o.help) return {};
   if (o.rules.empty()) return Error{"--rules FILE is missing: the services to replay for", 2};
@@ -85,7 +97,7 @@ Result<void> check(const Options& o) {
 Result<Options> parse_options(int argc, char** argv) {
   Options o;
   std::string mac;
-  std::vector<std::string> neighbours, at, knobs;
+  std::vector<std::string> neighbours, at, knobs, marks;
   std::vector<std::string> own;
   char** split = std::find_if(argv + 1, argv + argc,
                               [](const char* word) { return std::strcmp(word, "--") == 0; });
@@ -94,7 +106,7 @@ Result<Options> parse_options(int argc, char** argv) {
   own.assign(has_split ? split + 1 : argv + 1, argv + argc);
   try {
     po::variables_map map;
-    auto all = description(o, mac, neighbours, at, knobs);
+    auto all = description(o, mac, neighbours, at, knobs, marks);
     // No guessing of shortened names: an option means what it says in full.
     int style = po::command_line_style::default_style & ~po::command_line_style::allow_guessing;
     po::store(po::command_line_parser(own).options(all).positional({}).style(style).run(), map);
@@ -111,6 +123,8 @@ Result<Options> parse_options(int argc, char** argv) {
     if (!setting) return Error{"--sysctl " + text + ": " + setting.error().message, 2};
     o.knobs.set(setting->knob, setting->value);
   }
+  for (const std::string& text : marks)
+    if (auto result = read_mark(o, text); !result) return result.error();
   std::stable_sort(o.at.begin(), o.at.end(),
                    [](const auto& a, const auto& b) { return a.seconds < b.seconds; });
   if (!mac.empty()) {
@@ -124,9 +138,9 @@ Result<Options> parse_options(int argc, char** argv) {
 std::string usage() {
   Options o;
   std::string mac;
-  std::vector<std::string> neighbours, at, knobs;
+  std::vector<std::string> neighbours, at, knobs, marks;
   std::ostringstream text;
-  text << description(o, mac, neighbours, at, knobs);
+  text << description(o, mac, neighbours, at, knobs, marks);
   return text.str();
 }
 

@@ -10,6 +10,7 @@
 #include "base/address.h"
 #include "base/result.h"
 #include "ipvs/knobs.h"
+#include "ipvs/marks.h"
 #include "ipvs/scheduler.h"
 
 namespace shunt::replay {
@@ -29,6 +30,7 @@ struct Options {
   };
   std::vector<At> at;  ///< sorted by time
   ipvs::Knobs knobs;
+  ipvs::MarkTable marks;
   std::vector<std::string> list;  ///< commands of shuntadm to answer at the end
 };
 

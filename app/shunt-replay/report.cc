@@ -13,6 +13,7 @@ std::string protocol_name(uint8_t protocol) {
   if (protocol == net::kTcp) return "TCP";
   if (protocol == net::kUdp) return "UDP";
   if (protocol == net::kSctp) return "SCTP";
+  if (protocol == 0) return "IP";  // of a mark service's template, as ipvsadm has it
   return "protocol " + std::to_string(protocol);
 }
 
@@ -45,6 +46,11 @@ std::string packet_text(const dataplane::Meta& m) {
   char type[32];
   std::snprintf(type, sizeof type, "ethertype 0x%04x", m.parsed.ether_type);
   return m.parsed.ether_type ? type : "not a flow";
+}
+
+std::string service_name(const ipvs::ServiceKey& key) {
+  if (key.fwmark == 0) return protocol_name(key.protocol) + " " + to_string(key.endpoint);
+  return "FWM " + std::to_string(key.fwmark) + (key.family() == Family::kV6 ? " IPv6" : "");
 }
 
 std::string why_text(const dataplane::Meta& m, const Names& names) {
@@ -98,7 +104,10 @@ Json services_json(const Rig& rig, const ipvs::Configuration& configuration) {
                          {"in_bytes", c.in_bytes.get()},
                          {"out_bytes", c.out_bytes.get()}});
     }
-    services.push_back({{"protocol", protocol_name(service->key.protocol)},
+    uint32_t mark = service->key.fwmark;
+    services.push_back({{"protocol", mark ? "FWM" : protocol_name(service->key.protocol)},
+                        {"fwmark", mark},
+                        {"family", service->key.family() == Family::kV4 ? 4 : 6},
                         {"address", to_string(service->key.endpoint.address)},
                         {"port", service->key.endpoint.port},
                         {"scheduler", service->scheduler->name},
@@ -133,8 +142,7 @@ uint64_t sessions_now(const share::WorkerCounters& c) {
 void Names::learn(const ipvs::Configuration& configuration) {
   for (const auto& [key, configured] : configuration.services()) {
     const auto& service = configured.compiled;
-    x_services[service->id] =
-        protocol_name(service->key.protocol) + " " + to_string(service->key.endpoint);
+    x_services[service->id] = service_name(service->key);
     x_schedulers[service->id] = service->scheduler->name;
     for (const ipvs::Server& server : service->servers)
       x_servers[server.id] = {to_string(server.endpoint), service->id};

@@ -66,6 +66,7 @@ Result<std::unique_ptr<Rig>> Rig::create(const Options& options) {
   auto board = share::Board::create("replay", size);
   if (!board) return board.error();
   rig->x_board = std::move(*board);
+  rig->x_board->marks = options.marks;
   rig->x_board->routes.publish(everything_on_link(), rig->x_board->quiescence);
 
   dataplane::WorkerPort port;

@@ -141,6 +141,7 @@ Result<void> Engine::make_workers() {
   if (!board) return board.error();
   x_board = std::move(*board);
   x_board->owner_seed = random_seed();
+  set_marks();
   x_threads.reserve(x_conf.workers);
   for (unsigned w = 0; w < x_conf.workers; w++) {
     std::vector<dataplane::WorkerPort> ports;
@@ -171,6 +172,15 @@ Result<void> Engine::make_workers() {
     x_workers.push_back(std::move(*worker));
   }
   return {};
+}
+
+/// A rule for a port that did not come up matches nothing.
+void Engine::set_marks() {
+  for (const ipvs::MarkRule& rule : x_conf.marks) {
+    if (rule.port.empty()) x_board->marks.add(rule, ipvs::MarkTable::kAnyPort);
+    for (size_t i = 0; i < x_ports.size(); i++)
+      if (rule.port == x_ports[i].name) x_board->marks.add(rule, static_cast<uint8_t>(i));
+  }
 }
 
 Result<void> Engine::launch() {

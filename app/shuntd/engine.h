@@ -42,6 +42,7 @@ class Engine {
   Result<void> bring_up_ports();
   Result<EnginePort> bring_up(const control::PortConf& conf, unsigned index);
   Result<void> make_workers();
+  void set_marks();
 
   const control::Conf& x_conf;
   rte_mempool* x_pool = nullptr;

@@ -34,20 +34,21 @@ po::options_description command_line_only() {
 po::options_description keys() {
   auto text = [](const char* name) { return po::value<std::string>()->value_name(name); };
   po::options_description table("Options, and keys of the conf file");
-  table.add_options()                                                                          //
-      ("rules", text("FILE"), "ipvsadm-save format, applied before the first packet")          //
-      ("socket", text("PATH"), "control socket (/run/shunt/shunt.sock)")                       //
-      ("port", text("[NAME] DEVICE"), "PCI address, kernel interface or vdev; once for each")  //
-      ("twin", text("[PORT] NAME"), "twin of a port, or of the last one (sh-PORT)")            //
-      ("workers", text("auto|N"), "threads that forward (auto: CPUs less one)")                //
-      ("idle", text("spin|yield|sleep"), "what a worker without packets does (spin)")          //
-      ("sessions", text("N"), "room for sessions, all workers together (1048576)")             //
-      ("full", text("refuse"), "what happens to a new session without room (refuse)")          //
-      ("masquerade", text("PORT..."), "ports whose outgoing NAT connections get our address")  //
-      ("masquerade-source", text("ADDR"), "that address (what the kernel would choose)")       //
-      ("masquerade-ports", text("FIRST-LAST"), "its local ports (10000-32767)")                //
-      ("kernel-rate", text("N"), "packets a second to the kernel, 0: no limit (20000)")        //
-      ("sysctl", text("NAME=VALUE"), "a knob of /proc/sys/net/ipv4/vs; once for each")         //
+  table.add_options()                                                                           //
+      ("rules", text("FILE"), "ipvsadm-save format, applied before the first packet")           //
+      ("socket", text("PATH"), "control socket (/run/shunt/shunt.sock)")                        //
+      ("port", text("[NAME] DEVICE"), "PCI address, kernel interface or vdev; once for each")   //
+      ("twin", text("[PORT] NAME"), "twin of a port, or of the last one (sh-PORT)")             //
+      ("workers", text("auto|N"), "threads that forward (auto: CPUs less one)")                 //
+      ("idle", text("spin|yield|sleep"), "what a worker without packets does (spin)")           //
+      ("sessions", text("N"), "room for sessions, all workers together (1048576)")              //
+      ("full", text("refuse"), "what happens to a new session without room (refuse)")           //
+      ("masquerade", text("PORT..."), "ports whose outgoing NAT connections get our address")   //
+      ("masquerade-source", text("ADDR"), "that address (what the kernel would choose)")        //
+      ("masquerade-ports", text("FIRST-LAST"), "its local ports (10000-32767)")                 //
+      ("kernel-rate", text("N"), "packets a second to the kernel, 0: no limit (20000)")         //
+      ("mark", text("RULE"), "MARK [proto P] [from PREFIX] [to PREFIX] [ports A-B] [on PORT]")  //
+      ("sysctl", text("NAME=VALUE"), "a knob of /proc/sys/net/ipv4/vs; once for each")          //
       ("mh-table-index", text("8-17"),
        "size of mh's tables, as the kernel's option says it (12)")                        //
       ("maglev-slots", text("PRIME"), "size of maglev's tables (65537)")                  //
@@ -183,6 +184,11 @@ Result<void> apply(Conf& conf, const std::string& key, const std::string& value)
   if (key == "kernel-rate") return set_number(conf.kernel_rate, 0, UINT32_MAX);
   if (key == "masquerade-source") return add_masquerade_source(conf, value);
   if (key == "eal") conf.eal = words(value);
+  if (key == "mark") {
+    auto rule = ipvs::parse_mark_rule(value);
+    if (!rule) return wrong("mark = " + value + ": " + rule.error().message);
+    conf.marks.push_back(std::move(*rule));
+  }
   if (key == "sysctl") {
     auto setting = ipvs::parse_knob_setting(value);
     if (!setting) return wrong(setting.error().message);
@@ -286,6 +292,10 @@ Result<void> complete(Conf& conf) {
   }
   for (const std::string& name : conf.masquerade)
     if (!find_port(conf, name)) return wrong("masquerade = " + name + ": there is no such port");
+  for (const ipvs::MarkRule& rule : conf.marks)
+    if (!rule.port.empty() && !find_port(conf, rule.port))
+      return wrong("mark = " + std::to_string(rule.mark) + " ... on " + rule.port +
+                   ": there is no such port");
   return {};
 }
 

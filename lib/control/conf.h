@@ -2,7 +2,7 @@
 //
 // Invariant: a Conf that was handed out is whole and consistent in itself; whether the machine can
 // do it (interfaces, memory, privilege) is asked later. Command line before file, option by option;
-// lists (port, masquerade) add up. Called by shuntd's main, once.
+// lists (port, masquerade, mark) add up. Called by shuntd's main, once.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +12,7 @@
 #include "base/address.h"
 #include "base/result.h"
 #include "ipvs/knobs.h"
+#include "ipvs/marks.h"
 #include "ipvs/scheduler.h"
 
 namespace shunt::control {
@@ -58,6 +59,7 @@ struct Conf {
   std::vector<std::string> masquerade;      ///< names of ports
   std::vector<Address> masquerade_sources;  ///< at most one of each family
   PortRange masquerade_ports{10000, 32767};
+  std::vector<ipvs::MarkRule> marks;   ///< the first that matches counts, the file's before others
   ipvs::Knobs knobs;                   ///< sysctl = NAME=VALUE, once for each
   uint64_t kernel_rate = 20'000;       ///< packets a second handed to the kernel; 0: no limit
   ipvs::SchedulerSettings schedulers;  ///< workers included

@@ -1,6 +1,7 @@
 // admit: packets without a session. One that may begin one gets a server from its service's
 // scheduler and a session; all others are Linux's (ip_vs_try_to_schedule, ip_vs_schedule).
 #include "dataplane/persistence.h"
+#include "dataplane/service_of.h"
 #include "dataplane/stages.h"
 #include "net/edit.h"
 
@@ -256,8 +257,7 @@ void admit_one(Worker& worker, rte_mbuf* packet, Burst& found) {
     answer<F>(worker, packet, net::IcmpError::kPortUnreachable, tuple.destination);
     return worker.drop(packet, ipvs::DropReason::kNoSession);
   }
-  const ipvs::Service* service =
-      worker.services->find<F>(tuple.protocol, tuple.destination, tuple.destination_port);
+  const ipvs::Service* service = service_of<F>(worker, m);
   if (!service || !worker.routes->is_local(Address(tuple.destination))) {
     m.why = Why::kNoService;
     return worker.to_kernel(packet);

@@ -1,6 +1,7 @@
 // find: the sessions of a burst of flows, looked up at once by full tuple. One lookup serves both
 // directions: a NAT session is indexed by its request tuple and by its reply tuple.
 #include "dataplane/persistence.h"
+#include "dataplane/service_of.h"
 #include "dataplane/stages.h"
 
 namespace shunt::dataplane {
@@ -18,10 +19,8 @@ bool begins_connection(const Meta& m) {
 
 /// Has the session's server weight 0 now?
 template <class F>
-bool is_quiesced(const Worker& worker, const Session<F>& session) {
-  const net::Tuple<F>& request = session.request;
-  const ipvs::Service* service =
-      worker.services->find<F>(request.protocol, request.destination, request.destination_port);
+bool is_quiesced(const Worker& worker, const Meta& m, const Session<F>& session) {
+  const ipvs::Service* service = service_of<F>(worker, m);
   if (!service) return false;
   for (const ipvs::Server& server : service->servers)
     if (server.id == session.server_id) return server.weight == 0;
@@ -40,7 +39,7 @@ bool ends_session(const Worker& worker, const Meta& m, const Session<F>& session
   return (!controlled &&
           ipvs::is_new_connection_expected(session.state, session.flags & Session<F>::kNoOutput,
                                            worker.board.knobs.of(ipvs::Knob::kConnReuseMode))) ||
-         (expire && is_quiesced(worker, session));
+         (expire && is_quiesced(worker, m, session));
 }
 
 bool contains_session(const Burst& found, uint32_t session) {

@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <span>
 
+#include "dataplane/service_of.h"
 #include "dataplane/stages.h"
 
 namespace shunt::dataplane {
@@ -57,7 +58,7 @@ class Owners {
     }
     const typename F::Address& to = x_tuple.destination;
     be16 port = x_tuple.destination_port;
-    if (const ipvs::Service* service = services.find<F>(protocol, to, port)) {
+    if (const ipvs::Service* service = service_of<F>(worker, m)) {
       x_now = service->part();
       x_former = service->former_parts;
     }

@@ -15,10 +15,7 @@ bool given(const Command& command) {
   return command.has(O);
 }
 
-// A mark service only has to be refused where it would come to be: it is never found.
 constexpr UnbuiltRow kUnbuiltTable[] = {
-    {"-f",
-     [](const Command& c) { return c.verb == Verb::kAddService && c.service.key.fwmark != 0; }},
     {"--pe", given<Option::kEngine>},
     {"-i",
      [](const Command& c) {

@@ -32,15 +32,20 @@ bool any_network(const std::vector<ClientPart>& parts) {
                      [](const ClientPart& part) { return part.is_network; });
 }
 
-/// Where a service stands in the index.
+/// Where a mark service stands in the index.
+template <class F>
+auto place_of_mark(uint32_t mark) {
+  typename F::Address address{};
+  std::memcpy(address.bytes.data(), &mark, sizeof mark);
+  return EndpointShards<F, uint32_t>::key_of(0, address, 0);
+}
+
+/// Where any service does.
 template <class F>
 auto place_of(const ServiceKey& key) {
-  using Shards = EndpointShards<F, uint32_t>;
-  if (!key.fwmark)
-    return Shards::key_of(key.protocol, address_of<F>(key.endpoint), key.endpoint.port);
-  typename F::Address mark{};
-  std::memcpy(mark.bytes.data(), &key.fwmark, sizeof key.fwmark);
-  return Shards::key_of(0, mark, 0);
+  if (key.fwmark) return place_of_mark<F>(key.fwmark);
+  return EndpointShards<F, uint32_t>::key_of(key.protocol, address_of<F>(key.endpoint),
+                                             key.endpoint.port);
 }
 
 template <class Shards>
@@ -227,6 +232,12 @@ const Service* ServiceTable::find(uint8_t protocol, const typename F::Address& a
 }
 
 template <class F>
+const Service* ServiceTable::find_marked(uint32_t mark) const {
+  const auto* found = index<F>().services.find(place_of_mark<F>(mark));
+  return found ? found->get() : nullptr;
+}
+
+template <class F>
 bool ServiceTable::is_masqueraded_server(uint8_t protocol, const typename F::Address& address,
                                          be16 port) const {
   const Index<F>& index = this->index<F>();
@@ -277,6 +288,8 @@ size_t ServiceTable::shards_apart(const ServiceTable& other) const {
 
 template const Service* ServiceTable::find<net::V4>(uint8_t, const Ipv4&, be16) const;
 template const Service* ServiceTable::find<net::V6>(uint8_t, const Ipv6&, be16) const;
+template const Service* ServiceTable::find_marked<net::V4>(uint32_t) const;
+template const Service* ServiceTable::find_marked<net::V6>(uint32_t) const;
 template ServiceTable::Parts ServiceTable::reply_parts<net::V4>(uint8_t, const Ipv4&, be16) const;
 template ServiceTable::Parts ServiceTable::reply_parts<net::V6>(uint8_t, const Ipv6&, be16) const;
 template ServiceTable::Parts ServiceTable::departed_parts<net::V4>(uint8_t, const Ipv4&,

@@ -116,6 +116,10 @@ class ServiceTable {
   template <class F>
   const Service* find(uint8_t protocol, const typename F::Address& address, be16 port) const;
 
+  /// The service of packets with this mark (-f), or null.
+  template <class F>
+  const Service* find_marked(uint32_t mark) const;
+
   /// Is (protocol, address, port) a server of a masquerading (NAT) service, or was it one that may
   /// still have sessions: may a packet from it be a reply? A server at port 0 answers from every
   /// port; one of a mark service with every protocol.

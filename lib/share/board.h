@@ -12,6 +12,7 @@
 #include "ipvs/drop_reason.h"
 #include "ipvs/knobs.h"
 #include "ipvs/load.h"
+#include "ipvs/marks.h"
 #include "ipvs/service_table.h"
 #include "ipvs/session_record.h"
 #include "share/counters.h"
@@ -152,6 +153,7 @@ class Board {
   std::vector<std::unique_ptr<WorkerDesk>> desks;
   AllLimits limits;
   ipvs::Loads loads{limits.rows()};  ///< of all desks
+  ipvs::MarkTable marks;             ///< of packets; set before workers start
   uint32_t owner_seed = 0;  ///< of the hash that finds a flow's owner; set before workers start
 
  private:

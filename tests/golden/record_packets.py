@@ -116,6 +116,9 @@ class Case:
         self.v4, self.v6 = f"198.51.100.{Case.number}", f"2001:db8:f::{Case.number:x}"
         self.a4, self.a6 = f"203.0.113.{Case.number}", f"2001:db8:cafe::{Case.number:x}"
         sh(f"ip -6 addr add {self.v6}/128 dev lo nodad")
+        self.marks = []
+        for tables in "iptables-legacy", "ip6tables-legacy":
+            sh(f"{tables} -t mangle -F", False)
         self.neighbours = [self.a4, self.a6, *more_clients]
         self.rules, self.at, self.sent, self.wanted = [], {}, [], []
         self.made, self.sessions, self.start = [], [], None
@@ -158,6 +161,26 @@ class Case:
         else:
             self.at.setdefault(self.now(), []).append(line)
             time.sleep(0.01)
+
+    def mark(self, rule):
+        """A rule of shunt-replay --mark; iptables' own, whose last match counts, in front."""
+        number, *words = rule.split()
+        parts = dict(zip(words[::2], words[1::2]))
+        tables, match = "iptables-legacy ip6tables-legacy", ""
+        for word, option in ("proto", "-p"), ("from", "-s"), ("to", "-d"), ("ports", "--dport"):
+            if word in parts:
+                match += f" {option} {parts[word].replace('-', ':')}"
+            if word in ("from", "to") and word in parts:
+                tables = "ip6tables-legacy" if ":" in parts[word] else "iptables-legacy"
+        for table in tables.split():
+            sh(f"{table} -t mangle -I PREROUTING {match} -i lbc -j MARK --set-mark {number}")
+        self.marks.append(rule)
+
+    def mark_service(self, mark, options, *servers, v6=False):
+        where = f"-f {mark}" + (" -6" if v6 else "")
+        self.command(f"-A {where} {options}")
+        for server in servers:
+            self.command(f"-a {where} {server} -w 1")
 
     def service(self, kind, options, *servers, port=80, v6=False, vip=None):
         vip = vip or (self.v6 if v6 else self.v4)
@@ -214,7 +237,8 @@ class Case:
         at = self.now()
         for line in sh("ipvsadm -Lnc").splitlines()[2:]:
             protocol, expires, state, client, virtual, server = line.split()[:6]
-            if not virtual.startswith((self.v4 + ":", f"[{self.v6}]:")):
+            templates = {f"0.0.0.{rule.split()[0]}:0" for rule in self.marks}
+            if not virtual.startswith((self.v4 + ":", f"[{self.v6}]:")) and virtual not in templates:
                 continue
             if port is not None and not client.endswith(f":{port}"):
                 continue
@@ -234,6 +258,8 @@ class Case:
                 row = dict(service=service, server=words[1])
             else:
                 service = f"{words[0]} {words[1]}"
+                if words[2] == "IPv6":  # of a mark service
+                    service += " " + words.pop(2)
                 row = dict(service=service, server=None)
             rows.append({**row, **dict(zip(names, map(int, words[2:])))})
         return rows
@@ -260,7 +286,9 @@ class Case:
         put("rules", "\n".join(self.rules) + "\n")
         for ms, lines in self.at.items():
             put(f"at-{ms / 1000:.3f}.rules", "\n".join(lines) + "\n")
-        put("args", "".join(f"--neighbour {a}={GATEWAY}\n" for a in self.neighbours))
+        args = [f"--neighbour {a}={GATEWAY}\n" for a in self.neighbours]
+        args += [f'--mark "{rule}"\n' for rule in self.marks]
+        put("args", "".join(args))
         put("README", self.about + "\n")
         wanted = dict(packets_in=len(self.sent), packets_out=len(self.wanted), **self.counts)
         wanted.update(absorbed=0, held_at_end=0, generated_frames=self.made)
@@ -520,6 +548,72 @@ def one_packet_more(c):
         c.client(p.udp(c.a4, source, c.v4, 56))
     c.server(2, p.udp("10.1.0.2", 80, c.a4, 5000, b"of the session"))
     c.server(2, p.udp("10.1.0.2", 80, c.a4, 5001, b"of none"), outcome=KERNEL)
+
+
+def fwmark(c):
+    """Several ports and protocols as one service; other services of its address; DR keeps ports."""
+    net = c.v4 + "/32"
+    c.mark(f"7 to {c.v4} proto tcp ports 7005")  # no such service: the address's counts
+    c.mark(f"9 to {net} proto tcp ports 7000-7010")
+    c.mark(f"9 to {net} proto udp")
+    c.mark(f"11 from {c.a4} to {net} proto tcp ports 8000")
+    c.mark_service(9, "-s rr", "-r 10.1.0.1:0 -m", "-r 10.1.0.2:8080 -m")
+    c.mark_service(11, "-s rr", "-r 10.1.0.2:99 -g")
+    c.service("t", "-s rr", "-r 10.1.0.3:80 -m", port=7000)  # its mark comes first
+    c.service("t", "-s rr", "-r 10.1.0.3:80 -m", port=7005)
+    c.service("t", "-s rr", "-r 10.1.0.3:80 -m", port=8000)
+    for port in 7000, 7001, 7010, 7005, 7011:
+        source = 4000 + port - 7000
+        c.client(p.tcp(c.a4, source, c.v4, port, "S"), outcome=KERNEL if port == 7011 else OUT)
+    c.client(p.udp(c.a4, 5000, c.v4, 53))
+    c.client(p.udp(c.a4, 5000, c.v4, 54))
+    c.client(p.tcp(c.a4, 4008, c.v4, 8000, "S"))
+    c.client(p.tcp(c.a4, 4008, c.v4, 8000, "A", seq=1001))
+    c.client(p.tcp(OTHERS[0], 4008, c.v4, 8000, "S"))
+    c.client(p.tcp(c.a4, 4009, c.v4, 7002, "A"), outcome=KERNEL)
+    # Answers, from the server's own port and from the one that was kept.
+    c.server(2, p.tcp("10.1.0.2", 8080, c.a4, 4000, "SA", seq=7, ack=1001))
+    c.server(1, p.tcp("10.1.0.1", 7001, c.a4, 4001, "SA", seq=7, ack=1001))
+    c.server(2, p.udp("10.1.0.2", 8080, c.a4, 5000), outcome=OUT)
+    inner = p.tcp(c.v4, 7001, c.a4, 4001, "SA", seq=7, ack=1001)
+    c.client(p.icmp("192.0.2.254", c.v4, 3, 1, body=inner))
+    c.server(1, p.icmp("10.1.0.1", c.a4, 3, 3, body=p.tcp(c.a4, 4001, "10.1.0.1", 7001, "S")))
+    c.command("-e -f 9 -r 10.1.0.1:0 -m -w 0")
+    c.command("-e -f 9 -r 10.1.0.2:8080 -m -w 0")
+    c.client(p.tcp(c.a4, 4010, c.v4, 7000, "S"), outcome="no_server")
+    c.command("-D -f 9")
+    c.client(p.tcp(c.a4, 4000, c.v4, 7000, "A", seq=1001), outcome="server_removed")
+    c.client(p.tcp(c.a4, 4011, c.v4, 7000, "S"))  # the mark is nobody's now
+
+
+def fwmark_v6(c):
+    one, two = "-r [2001:db8:1::1]:0 -m", "-r [2001:db8:1::2]:8080 -m"
+    c.mark(f"9 to {c.v6}/128 proto tcp ports 80-443")
+    c.mark_service(9, "-s rr", one, two, v6=True)
+    c.mark_service(9, "-s rr", "-r 10.1.0.1:80 -m")
+    for port in 80, 443, 444:
+        c.client(p.tcp(c.a6, 4000, c.v6, port, "S"), outcome=KERNEL if port == 444 else OUT)
+    c.server(2, p.tcp("2001:db8:1::2", 8080, c.a6, 4000, "SA", seq=7, ack=1001))
+    c.client(p.tcp(c.a4, 4000, c.v4, 80, "S"), outcome=KERNEL)
+
+
+def fwmark_more(c):
+    """-f with -o: only datagrams are scheduled one by one; with -p: one server for all ports."""
+    c.mark(f"9 to {c.v4} ports 80-89 proto tcp")
+    c.mark(f"9 to {c.v4} ports 80-89 proto udp")
+    c.mark(f"10 to {c.v4} proto tcp")
+    c.mark(f"10 to {c.v4} proto udp")
+    two = "-r 10.1.0.1:0 -m", "-r 10.1.0.2:0 -m"
+    c.mark_service(9, "-s rr -o", *two)
+    c.mark_service(10, "-s rr -p 60", *two)
+    c.client(p.tcp(c.a4, 4000, c.v4, 80, "S"))
+    c.client(p.tcp(c.a4, 4000, c.v4, 80, "A", seq=1001))
+    for _ in range(3):
+        c.client(p.udp(c.a4, 5000, c.v4, 80))
+    c.client(p.tcp(c.a4, 4000, c.v4, 443, "S"))
+    c.client(p.tcp(c.a4, 4001, c.v4, 444, "S"))
+    c.client(p.udp(c.a4, 5000, c.v4, 443))
+    c.client(p.tcp(OTHERS[0], 4001, c.v4, 444, "S"))
 
 
 def mixed(c):
@@ -1039,6 +1133,9 @@ CASES = [
     ("persistence-ftp", persistence_ftp, "Port 21 takes data connections too."),
     ("ftp", ftp, "Port 21 without -p: data connections are the local stack's."),
     ("any-port-services", any_port_services, "Port 0 next to other services of its address."),
+    ("fwmark", fwmark, "Services by mark next to services by address, NAT and direct routing."),
+    ("fwmark-v6", fwmark_v6, "A service by mark over IPv6."),
+    ("fwmark-more", fwmark_more, "Services by mark with -o and with -p."),
     ("one-packet-more", one_packet_more, "-o with -g, over IPv6, without servers, with -x and -p."),
     ("thresholds", thresholds, "-x and -y: full servers, sessions that end, edits, added again."),
     ("sctp-nat", lambda c: sctp_forwarding(c, "-m", False), "An SCTP association, masquerading."),
@@ -1060,7 +1157,7 @@ def main():
     tool = re.search(r"v([\d.]+)", sh("ipvsadm --version")).group(1)
     origin = f"Recorded from the IPVS of Linux {release} with ipvsadm {tool} by record_packets.py."
     for name, run, about in CASES:
-        case = Case(name, f"{about}\n{origin}", OTHERS if "persist" in name or "port" in name else [])
+        case = Case(name, f"{about}\n{origin}", OTHERS if re.search("persist|port|mark", name) else [])
         if only and name not in only:
             continue
         print(name, flush=True)

@@ -25,6 +25,7 @@ import difflib
 import json
 import math
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -145,6 +146,8 @@ def server_rows(services):
     rows = {}
     for service in services:
         name = f"{service['protocol']} {text(service)}"
+        if service["fwmark"]:
+            name = f"FWM {service['fwmark']}" + (" IPv6" if service["family"] == 6 else "")
         rows |= {(name, text(server)): server for server in service["servers"]}
     return rows
 
@@ -174,7 +177,7 @@ def options_of(case):
         if name.startswith("at-"):
             out += ["--at", f"{name[3:-6]}={case}/{name}"]
     for line in text_of(case, "args").splitlines():
-        out += line.split()
+        out += shlex.split(line)
     return out
 
 

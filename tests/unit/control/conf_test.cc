@@ -75,6 +75,8 @@ maglev-key = 000102030405060708090a0b0c0d0e0f
 eal = -l 0-4  --no-huge
 sysctl = conn_reuse_mode=0
 sysctl = net.ipv4.vs.drop_packet = 3
+mark = 1 proto tcp from 0.0.0.0/0 to 198.51.100.0/24 ports 80-443 on p0
+mark = 0x2
 )");
   ASSERT_TRUE(conf) << conf.error().message;
   EXPECT_EQ(conf->rules, "/etc/shunt/services.rules");
@@ -100,6 +102,23 @@ sysctl = net.ipv4.vs.drop_packet = 3
   EXPECT_EQ(conf->schedulers.maglev_key, (net::SipKey{0x0706050403020100, 0x0f0e0d0c0b0a0908}));
   EXPECT_EQ(conf->eal, (std::vector<std::string>{"-l", "0-4", "--no-huge"}));
   EXPECT_EQ(ipvs::knob_rules(conf->knobs), "--sysctl conn_reuse_mode=0\n--sysctl drop_packet=3\n");
+  ASSERT_EQ(conf->marks.size(), 2u);
+  EXPECT_EQ(conf->marks[0].mark, 1u);
+  EXPECT_EQ(conf->marks[0].destination, parse_prefix("198.51.100.0/24"));
+  EXPECT_EQ(conf->marks[0].last_port, 443);
+  EXPECT_EQ(conf->marks[0].port, "p0");
+  EXPECT_EQ(conf->marks[1].mark, 2u);
+}
+
+TEST_F(ConfTest, MarksNameWhatIsWrong) {
+  auto at = [&](int line) { return x_path + ":" + std::to_string(line) + ": "; };
+  expect_error(file("port = p0 eth1\nmark = 0\n"),
+               at(2) + "mark = 0: '0' is not a mark: a number from 1 to 4294967295");
+  expect_error(file("port = p0 eth1\nmark = 1 ports 9-8\n"),
+               at(2) + "mark = 1 ports 9-8: ports 9-8 is not a port or FIRST-LAST, such as 80-443");
+  expect_error(file("mark = 1 on p1\nport = p0 eth1\n"),
+               "mark = 1 ... on p1: there is no such port");
+  EXPECT_TRUE(file("mark = 1 on p0\nport = p0 eth1\n")) << "the port may come later";
 }
 
 TEST_F(ConfTest, KnobsOfTheCommandLineComeBeforeTheFile) {

@@ -104,7 +104,6 @@ TEST_F(ConfigurationTest, NamesWhatIsNotBuiltYet) {
   apply("-A -t 10.0.0.1:80 -s rr");
   auto before = x_configuration.table();
   for (auto [line, option] : {std::pair{"-A -t 10.0.0.2:80 -s rr -p --pe sip", "--pe"},
-                              {"-A -f 5 -s rr", "-f"},
                               {"-a -t 10.0.0.1:80 -r 10.1.0.1 -i", "-i"},
                               {"--start-daemon master", "--start-daemon"},
                               {"--stop-daemon backup", "--stop-daemon"}})

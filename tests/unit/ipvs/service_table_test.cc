@@ -108,6 +108,19 @@ TEST(ServiceTable, TellsWhatChanged) {
   EXPECT_TRUE(second.has_family(Family::kV6)) << "the mark service's";
 }
 
+TEST(ServiceTable, FindsMarkServicesByTheirMarkAlone) {
+  ServiceTable table({numbered(1, mark_service(7, Family::kV4)),
+                      numbered(2, mark_service(7, Family::kV6)),
+                      numbered(3, mark_service(0x0700000a, Family::kV4))});
+  EXPECT_EQ(table.find_marked<net::V4>(7)->id, 1u);
+  EXPECT_EQ(table.find_marked<net::V6>(7)->id, 2u);
+  EXPECT_EQ(table.find_marked<net::V4>(0x0700000a)->id, 3u);
+  EXPECT_EQ(table.find_marked<net::V4>(8), nullptr);
+  EXPECT_EQ(table.find_marked<net::V6>(0x0700000a), nullptr);
+  for (uint8_t protocol : {net::kTcp, net::kUdp})
+    EXPECT_EQ(table.find<net::V4>(protocol, v4("10.0.0.7"), be16(0)), nullptr);
+}
+
 TEST(ServiceTable, CountsWhoIsMasqueradedAtAPlace) {
   const ServiceKey left = service_at("198.51.100.3", 80).key;
   const ServiceTable::Remains remains = {left, {{*parse_address("10.1.0.1"), 80}}, {}, true};
