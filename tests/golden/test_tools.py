@@ -170,7 +170,7 @@ class Comparison(unittest.TestCase):
         row = dict.fromkeys(golden.COUNTERS, 3)
         wanted = [{"service": "TCP [v::1]:80", "server": "10.0.0.1:80", **row}]
         server = {"address": "10.0.0.1", "port": 80, **row}
-        services = [{"protocol": "TCP", "address": "v::1", "port": 80, "servers": [server]}]
+        services = [{"protocol": "TCP", "fwmark": 0, "address": "v::1", "port": 80, "servers": [server]}]
         self.assertEqual(golden.compare_counters(wanted, services), [])
         server["in_bytes"] = 4
         self.assertEqual(len(golden.compare_counters(wanted, services)), 1)
