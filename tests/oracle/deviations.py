@@ -140,7 +140,18 @@ def _expired_early(scenario, difference):
     return any(s.get("command") == "--sysctl expire_nodest_conn=1" for s in scenario["steps"])
 
 
+def _nat_icmp_source(scenario, difference):
+    """Is it the answer to a server's packet without a session, but for who speaks?"""
+    if difference.kind != "frame" or difference.facts["side"] != "s":
+        return False
+    of_source = {"ip.source", "ip.id", "ip.checksum", "ip6.source", "ip6.flow_label", "icmp.checksum"}
+    return set(difference.facts["fields"]) <= of_source and any(
+        s.get("command") == "--sysctl nat_icmp_send=1" for s in scenario["steps"]
+    )
+
+
 TESTS = {
+    "nat-icmp-source": _nat_icmp_source,
     "idle-return": _idle_return,
     "expired-early": _expired_early,
     "saved-thresholds": _saved_thresholds,
