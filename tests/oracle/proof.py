@@ -25,8 +25,11 @@ class Copy:
         for name in FOLDERS:
             source, target = os.path.join(root, name), os.path.join(self._tree, name)
             os.makedirs(self._tree, exist_ok=True)
-            copy = shutil.copytree if os.path.isdir(source) else shutil.copy2
-            copy(source, target, **({"ignore": skip} if os.path.isdir(source) else {}))
+            # As new files: what the build directory has may come from the bugs of another run.
+            if os.path.isdir(source):
+                shutil.copytree(source, target, ignore=skip, copy_function=shutil.copy)
+            else:
+                shutil.copy(source, target)
         if not os.path.exists(os.path.join(self._build, "build.ninja")):
             # Whether it is fast does not matter, whether it is built fast does.
             command = ["meson", "setup", self._build, self._tree, "--optimization=1", "-Dwerror=false"]
