@@ -6,6 +6,7 @@ A job is a list of scenarios; the answer is a list with, for each scenario,
     rules   what ipvsadm complained about its rules
     steps   one a step: null (not sent), {"edit": what ipvsadm complained about it} or
             {"wire", "in", "out": [[wire, frame]], "local": copies for the local stack}, frames in hex
+    seconds it took
     list, save, connections, stats   what ipvsadm printed at the end
 
 The kernel copies its counters every two seconds, so they are read when the last scenario of the
@@ -16,6 +17,7 @@ says "without_counters" has no stats and does not wait.
 import ctypes
 import json
 import os
+import resource
 import sys
 import time
 
@@ -24,6 +26,7 @@ sys.path.insert(1, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import director
 import traffic
 
+FILES = 1 << 16
 SYS_FINIT_MODULE = 313  # x86-64
 WANTED = ("tun", "ipv6", "sctp", "cls_matchall", "act_skbedit", "sch_ingress")
 # Seconds. A session that ends at once (a SYN on a closed one, expire_nodest_conn) ends with the
@@ -68,6 +71,7 @@ def edit(ipvsadm, command):
 
 
 def play(scenario, here):
+    started = time.monotonic()
     ipvsadm = director.Ipvsadm()
     out = traffic.Traffic(scenario["flows"])
     answer = {"rules": "".join(ipvsadm.do(line) for line in scenario["rules"]), "steps": []}
@@ -96,6 +100,7 @@ def play(scenario, here):
     answer["list"] = head
     answer["connections"] = rows + "".join(x for x in rest if not x.startswith("-"))
     answer["save"] = "".join(x for x in rest if x.startswith("-"))
+    answer["seconds"] = time.monotonic() - started
     return answer
 
 
@@ -115,6 +120,8 @@ def answer_job(scenarios):
 
 
 def main():
+    # A director has more than a dozen files open, and a job as many directors as scenarios.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, FILES))
     load_modules(sys.argv[1])
     version = director.run(["ipvsadm", "-v"])[1].split()[1]
     print(f"{os.uname().release}|{version}", flush=True)

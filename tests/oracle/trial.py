@@ -7,10 +7,13 @@ import compare
 import deviations
 import replay
 
+SLOW = 1.5  # seconds; the shortest timeouts are SCTP's of 3 s
+
 
 class Trial:
     def __init__(self, guest, binary, workers=2):
         self._guest, self.binary, self._workers = guest, binary, workers
+        self.slow = 0  # scenarios that were run again
         self.wanted = {}  # deviation -> how often it was seen
 
     def answers(self, scenarios):
@@ -22,7 +25,20 @@ class Trial:
 
     def differences(self, scenarios, answers=None):
         """For each scenario the unexplained Differences."""
-        answers = answers or self.answers(scenarios)
+        if answers is None:
+            answers = self.answers(scenarios)
+            found = self._compare(scenarios, answers)
+            # The guest's clock goes on: where it took seconds (the machine is busy), timeouts of a
+            # few seconds may have come, which no frame asked for.
+            for index, answer in enumerate(answers):
+                if found[index] and answer["seconds"] > SLOW:
+                    self.slow += 1
+                    again = self.answers([scenarios[index]])
+                    [found[index]] = self._compare([scenarios[index]], again)
+            return found
+        return self._compare(scenarios, answers)
+
+    def _compare(self, scenarios, answers):
         ours = self.ours(scenarios, answers)
         return [self._unexplained(s, compare.compare(s, a, o)) for s, a, o in zip(scenarios, answers, ours)]
 
