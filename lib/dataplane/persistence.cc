@@ -13,14 +13,6 @@ constexpr uint32_t kReprieve = 60;
 /// In a tuple's spare bytes: the tuple of a template, not of a packet.
 constexpr uint8_t kTemplateMark = 1;
 
-template <class F>
-typename F::Address address_of(const Address& address) {
-  if constexpr (F::family == Family::kV4)
-    return address.v4();
-  else
-    return address.v6();
-}
-
 /// Its service's, or that of the other service that has templates under the same tuple: FTP and
 /// port 0 of one address share theirs.
 template <class F>
@@ -50,7 +42,7 @@ net::Tuple<F> template_key(const ipvs::Service& service, const net::Tuple<F>& re
   key.zero[0] = kTemplateMark;
   if (service.key.fwmark) {
     Endpoint mark = ipvs::mark_endpoint(service.key.fwmark, F::family);
-    key.destination = address_of<F>(mark.address);
+    key.destination = net::address_of<F>(mark.address);
     return key;
   }
   key.destination = request.destination;
@@ -87,7 +79,7 @@ bool begin_template(Worker& worker, const ipvs::Service& service, const net::Tup
                     const ipvs::Server& server, be16 port, uint32_t& number) {
   Session<F> made{};
   made.request = key;
-  made.reply.source = address_of<F>(server.endpoint.address);
+  made.reply.source = net::address_of<F>(server.endpoint.address);
   made.reply.protocol = key.protocol;
   uint16_t own = service.key.endpoint.port;
   if (port.host() == own && own != ipvs::kFtpPort)

@@ -27,6 +27,15 @@ struct V6 {
   static uint8_t hop_limit(const Header& h) { return h.hop_limit; }
 };
 
+/// An address that is known to be of family F.
+template <class F>
+typename F::Address address_of(const Address& address) {
+  if constexpr (F::family == Family::kV4)
+    return address.v4();
+  else
+    return address.v6();
+}
+
 /// Source and destination of a packet as they stand in it: the key of every flow table. Ports are
 /// in wire order; for ICMP errors it is the tuple of the embedded packet. Plain bytes without
 /// padding, fit to be hashed and compared as memory: 16 bytes (V4), 40 (V6).

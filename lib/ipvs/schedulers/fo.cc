@@ -1,19 +1,12 @@
 // fo: the usable server of the greatest weight takes everything (weighted fail over, ip_vs_fo.c);
 // of equals the first of the list.
-#include "ipvs/scheduler.h"
+#include "ipvs/schedulers/greatest.h"
 
 namespace shunt::ipvs {
 namespace {
 
 Pick pick(const Service& service, SchedulerState&, const Flow&, const Now& now) {
-  Pick greatest;
-  for (size_t i = 0; i < service.servers.size(); i++) {
-    const Server& server = service.servers[i];
-    if (greatest.index != Pick::kNoPick && server.weight <= service.servers[greatest.index].weight)
-      continue;
-    if (now.loads.is_usable(server)) greatest.index = static_cast<int32_t>(i);
-  }
-  return greatest;
+  return greatest_weight(service, now, [](const Server&) { return true; });
 }
 
 }  // namespace
