@@ -60,14 +60,6 @@ bool is_stray_reply(const Worker& worker, rte_mbuf* packet) {
 }
 
 template <class F>
-typename F::Address address_of(const Address& address) {
-  if constexpr (F::family == Family::kV4)
-    return address.v4();
-  else
-    return address.v6();
-}
-
-template <class F>
 ipvs::Flow flow_of(const net::Tuple<F>& tuple) {
   return {ipvs::fold(tuple.source),
           ipvs::fold(tuple.destination),
@@ -122,7 +114,7 @@ bool fill_reply(Worker& worker, const Meta& m, Session<F>& session, ipvs::DropRe
   const share::Route* way = worker.routes->lookup(Address(session.reply.source));
   if (way && way->masquerade && way->masquerade->family == F::family) {
     session.flags |= Session<F>::kMasqueraded;
-    session.reply.destination = address_of<F>(*way->masquerade);
+    session.reply.destination = net::address_of<F>(*way->masquerade);
     if (!choose_local_port<F>(worker, session, m.local_port)) {
       reason = ipvs::DropReason::kNoLocalPort;
       return false;
@@ -150,7 +142,7 @@ template <class F>
 Session<F> new_session(const Meta& m, const ipvs::Server& server, uint16_t port) {
   Session<F> session{};
   session.request = m.tuple<F>();
-  session.reply.source = address_of<F>(server.endpoint.address);
+  session.reply.source = net::address_of<F>(server.endpoint.address);
   session.reply.source_port = be16(port);
   session.reply.protocol = session.request.protocol;
   session.server_id = server.id;
@@ -215,7 +207,7 @@ void end_one_packet(Worker& worker, const Meta& m) {
   worker.board.loads.ended(m.server_id);
   Session<F>& session = worker.sessions<F>().at(m.session);
   release_control<F>(worker, session);
-  session.flags &= static_cast<uint8_t>(~Session<F>::kControlled);
+  session.flags &= static_cast<uint16_t>(~Session<F>::kControlled);
   if (m.parsed.kind != net::Kind::kFragment || !m.parsed.more_fragments) return;
   const net::Tuple<F>& tuple = m.tuple<F>();
   worker.fragments.remember(

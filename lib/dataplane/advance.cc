@@ -39,7 +39,7 @@ void advance_session(Worker& worker, uint32_t number, const Meta& m) {
     ipvs::Direction direction = ipvs::Direction::kInput;
     if (m.is_reply) {
       direction = ipvs::Direction::kOutput;
-      session.flags &= static_cast<uint8_t>(~Session<F>::kNoOutput);
+      session.flags &= static_cast<uint16_t>(~Session<F>::kNoOutput);
     } else if (session.flags & Session<F>::kNoOutput) {
       direction = ipvs::Direction::kInputOnly;
     }

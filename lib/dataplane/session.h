@@ -47,19 +47,19 @@ struct Session {
   uint16_t out_address_delta, out_port_delta;  ///< and reply → client
   ipvs::ForwardMethod method;
   ipvs::State state;
-  uint8_t flags;     ///< kInUse and the like
-  uint8_t packets;   ///< of the client's so far, counted up to kManyPackets (drop_entry)
-  uint32_t control;  ///< kControlled: number of its template
+  uint16_t flags : 12;   ///< kInUse and the like
+  uint16_t packets : 4;  ///< of the client's so far, counted up to kManyPackets (drop_entry)
+  uint32_t control;      ///< kControlled: number of its template
 
   static constexpr uint8_t kManyPackets = 9;
-  static constexpr uint8_t kInUse = 1;        ///< owned by the session table
-  static constexpr uint8_t kHasReply = 2;     ///< the reply tuple is in the index (NAT)
-  static constexpr uint8_t kNoOutput = 4;     ///< no answer seen: the in-only state column holds
-  static constexpr uint8_t kMasqueraded = 8;  ///< the client is hidden behind a local endpoint
-  static constexpr uint8_t kControlled = 16;  ///< made from a template
-  static constexpr uint8_t kTemplate = 32;
-  static constexpr uint8_t kAssured = 64;  ///< a template: one of its sessions was established
-  static constexpr uint8_t kHidden = 128;  ///< in the table, but not in the index any more
+  static constexpr uint16_t kInUse = 1;        ///< owned by the session table
+  static constexpr uint16_t kHasReply = 2;     ///< the reply tuple is in the index (NAT)
+  static constexpr uint16_t kNoOutput = 4;     ///< no answer seen: the in-only state column holds
+  static constexpr uint16_t kMasqueraded = 8;  ///< the client is hidden behind a local endpoint
+  static constexpr uint16_t kControlled = 16;  ///< made from a template
+  static constexpr uint16_t kTemplate = 32;
+  static constexpr uint16_t kAssured = 64;  ///< a template: one of its sessions was established
+  static constexpr uint16_t kHidden = 128;  ///< in the table, but not in the index any more
 };
 
 static_assert(std::is_trivially_copyable_v<Session<net::V4>>);
