@@ -38,8 +38,11 @@ sync; echo o >/proc/sysrq-trigger; sleep 5
 
 
 class Guest:
-    def __init__(self):
+    def __init__(self, build):
         tree = packages.unpacked()
+        self._preload = os.path.join(build, "tests", "oracle", "libwide_registers.so")
+        if not os.path.exists(self._preload):
+            raise GuestError(f"{self._preload} is not built")
         self._work = tempfile.mkdtemp(prefix="shunt-oracle-")
         self._process, self._jobs = None, 0
         try:
@@ -65,6 +68,7 @@ class Guest:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=console, stderr=console,
                 pass_fds=(guest_in, guest_out), start_new_session=True,
+                env={**os.environ, "LD_PRELOAD": self._preload},
             )  # fmt: skip
         os.close(guest_in)
         os.close(guest_out)
