@@ -37,6 +37,13 @@ po::options_description description(Options& o, std::string& mac,
   add("mac", po::value(&mac), "only unicast frames to this address are ours");
   add("mtu", po::value(&o.mtu), "bytes of the longest IP packet that leaves (1500)");
   add("sessions", po::value(&o.sessions), "room for so many sessions (65536)");
+  auto set_full = [&o](const std::string& name) {
+    auto policy = ipvs::find_full_policy(name);
+    if (!policy) throw po::error("--full " + name + " is none of refuse, stateless, evict");
+    o.full = *policy;
+  };
+  add("full", po::value<std::string>()->notifier(set_full),
+      "without room for more: refuse, stateless or evict (refuse)");
   add("sysctl", po::value(&knobs)->composing(), "NAME=VALUE: a knob of /proc/sys/net/ipv4/vs");
   add("mh-table-index", po::value(&o.schedulers.mh_table_index), "of mh's tables, 8 to 17 (12)");
   add("maglev-slots", po::value(&o.schedulers.maglev_slots), "of maglev's tables (65537)");

@@ -9,6 +9,7 @@
 
 #include "base/address.h"
 #include "base/result.h"
+#include "ipvs/full_policy.h"
 #include "ipvs/knobs.h"
 #include "ipvs/marks.h"
 #include "ipvs/scheduler.h"
@@ -21,6 +22,7 @@ struct Options {
   bool json = false, explain = false, loop_fresh = false, help = false;
   uint64_t loop = 1;
   uint32_t seed = 0, mtu = 1500, sessions = 65536;
+  ipvs::FullPolicy full = ipvs::FullPolicy::kRefuse;
   ipvs::SchedulerSettings schedulers;
   std::optional<MacAddress> mac;  ///< only frames to it are ours; none: every unicast frame
   std::map<Address, MacAddress> neighbours;

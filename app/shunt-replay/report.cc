@@ -184,6 +184,8 @@ std::string to_json(Rig& rig, ipvs::Configuration& configuration, const Summary&
               {"buffers_leaked", rig.buffers_leaked()},
               {"dropped", dropped},
               {"sessions", sessions_now(c)},
+              {"stateless", c.stateless.get()},
+              {"evicted", c.evicted.get()},
               {"services", services_json(rig, configuration)},
               {"connections", connections_json(rig)},
               {"listings", summary.listings},
@@ -207,6 +209,8 @@ std::string to_text(Rig& rig, const Summary& summary) {
     if (uint64_t n = c.dropped[i].get())
       row("dropped " + std::string(ipvs::kDropReasonTable[i].name), n);
   row("sessions", sessions_now(c));
+  if (c.stateless.get()) row("without a session", c.stateless.get());
+  if (c.evicted.get()) row("sessions evicted", c.evicted.get());
   for (const std::string& listing : summary.listings) text << listing;
   if (summary.truncated) text << "the capture's last record was cut short\n";
   return text.str();

@@ -164,6 +164,7 @@ Result<void> Engine::make_workers() {
     settings.sessions_v6 = std::max<uint32_t>(settings.sessions_v4 / 4, 64);
     settings.kernel_rate = x_conf.kernel_rate;
     settings.local_ports = {x_conf.masquerade_ports.first, x_conf.masquerade_ports.last};
+    settings.full = x_conf.full;
     settings.seed = random_seed();
     settings.socket = SOCKET_ID_ANY;
     auto worker = dataplane::Worker::create("worker" + std::to_string(w), settings, *x_board,

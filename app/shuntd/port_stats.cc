@@ -47,6 +47,9 @@ std::string port_stats(Engine& engine) {
   std::snprintf(line, sizeof line, "  held: %llu   generated: %llu   absorbed: %llu\n",
                 all(&W::held), all(&W::generated), all(&W::absorbed));
   text += line;
+  std::snprintf(line, sizeof line, "  packets without a session: %llu   sessions evicted: %llu\n",
+                all(&W::stateless), all(&W::evicted));
+  text += line;
   for (int reason = 0; reason < ipvs::kDropReasons; reason++) {
     unsigned long long dropped =
         sum(engine, [&](const W& c) -> const Counter& { return c.dropped[reason]; });

@@ -215,9 +215,9 @@ Result<void> apply(Conf& conf, const std::string& key, const std::string& value)
     conf.idle = value == "spin" ? Idle::kSpin : value == "yield" ? Idle::kYield : Idle::kSleep;
   }
   if (key == "full") {
-    if (value == "stateless" || value == "evict")
-      return wrong("not built yet: full = " + value + "; only full = refuse is");
-    if (value != "refuse") return wrong("full = " + value + " is none of refuse, stateless, evict");
+    auto policy = ipvs::find_full_policy(value);
+    if (!policy) return wrong("full = " + value + " is none of refuse, stateless, evict");
+    conf.full = *policy;
   }
   if (key == "masquerade")
     for (const std::string& name : words(value)) conf.masquerade.push_back(name);

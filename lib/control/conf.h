@@ -11,6 +11,7 @@
 
 #include "base/address.h"
 #include "base/result.h"
+#include "ipvs/full_policy.h"
 #include "ipvs/knobs.h"
 #include "ipvs/marks.h"
 #include "ipvs/scheduler.h"
@@ -56,6 +57,7 @@ struct Conf {
   unsigned workers = 1;
   Idle idle = Idle::kSpin;
   uint64_t sessions = 1'048'576;            ///< all workers together
+  ipvs::FullPolicy full = ipvs::FullPolicy::kRefuse;
   std::vector<std::string> masquerade;      ///< names of ports
   std::vector<Address> masquerade_sources;  ///< at most one of each family
   PortRange masquerade_ports{10000, 32767};

@@ -1,6 +1,8 @@
 // admit: packets without a session. One that may begin one gets a server from its service's
 // scheduler and a session; all others are Linux's (ip_vs_try_to_schedule, ip_vs_schedule).
+#include "dataplane/full.h"
 #include "dataplane/persistence.h"
+#include "dataplane/schedule.h"
 #include "dataplane/service_of.h"
 #include "dataplane/stages.h"
 #include "net/edit.h"
@@ -57,18 +59,6 @@ bool is_stray_reply(const Worker& worker, rte_mbuf* packet) {
   const auto* ip = reinterpret_cast<const typename F::Header*>(bytes(packet) + m.parsed.l3_offset);
   if (F::hop_limit(*ip) <= 1) return false;
   return worker.services->is_masqueraded_server<F>(tuple.protocol, tuple.source, tuple.source_port);
-}
-
-template <class F>
-ipvs::Flow flow_of(const net::Tuple<F>& tuple) {
-  return {ipvs::fold(tuple.source),
-          ipvs::fold(tuple.destination),
-          tuple.source_port.host(),
-          tuple.destination_port.host(),
-          tuple.protocol,
-          sizeof tuple.source.bytes,
-          tuple.source.bytes.data(),
-          tuple.destination.bytes.data()};
 }
 
 /// Makes room for `reply` if the session that has it is over; false if it is alive.
@@ -227,22 +217,50 @@ bool follow_first(Worker& worker, const ipvs::Service& service, Meta& m, unsigne
   return true;
 }
 
-/// Asks the scheduler; null if it has no server.
+/// The answer of a server to a client whose flow has no session.
 template <class F>
-const ipvs::Server* schedule(Worker& worker, const ipvs::Service& service, Meta& m) {
-  ipvs::SchedulerState& state = worker.scheduler_states[service.id];
-  state.follow(service);
-  ipvs::Pick pick = service.scheduler->pick(service, state, flow_of<F>(m.tuple<F>()),
-                                            {worker.board.loads, worker.board.knobs, worker.now,
-                                             worker.settings.number, worker.settings.seed});
-  m.slot = pick.slot;
-  return pick.index == ipvs::Pick::kNoPick ? nullptr : &service.servers[pick.index];
+bool lend_reply(Worker& worker, Meta& m, unsigned place) {
+  const ipvs::Service* service = stateless_reply<F>(worker, m);
+  if (!service) return false;
+  const net::Tuple<F>& tuple = m.tuple<F>();
+  Session<F> session{};
+  session.reply = tuple;
+  session.request = tuple.reversed();
+  session.request.destination = net::address_of<F>(service->key.endpoint.address);
+  session.request.destination_port = be16(service->key.endpoint.port);
+  session.server_id = m.server_id;
+  session.hop_in = session.hop_out = kNoHop;
+  session.method = ipvs::ForwardMethod::kMasquerade;
+  session.state = ipvs::first_state(tuple.protocol);
+  fill_deltas<F>(session);
+  m.session = worker.sessions<F>().lend(place, session);
+  m.service_id = service->id;
+  m.is_reply = true;
+  worker.counters.stateless.add(1);
+  return true;
+}
+
+/// Can it go without a session? Not where its client would be hidden: that takes a port of its own.
+template <class F>
+bool lend_stateless(Worker& worker, Meta& m, const ipvs::Service& service,
+                    const ipvs::Server& server, uint16_t port, unsigned place) {
+  if (!is_stateless<F>(worker, service, m)) return false;
+  const share::Route* way = worker.routes->lookup(server.endpoint.address);
+  if (server.method == ipvs::ForwardMethod::kMasquerade && way && way->masquerade) return false;
+  if (m.why == Why::kScheduled) worker.counters.servers[server.id].connections.add(1);
+  begin_stateless(worker);
+  lend_session<F>(worker, m, server, port, place);
+  return true;
 }
 
 template <class F>
 void admit_one(Worker& worker, rte_mbuf* packet, Burst& found) {
   Meta& m = meta(packet);
   const net::Tuple<F>& tuple = m.tuple<F>();
+  if (lend_reply<F>(worker, m, found.n)) {
+    m.why = Why::kReply;
+    return found.add(packet);
+  }
   if (is_stray_reply<F>(worker, packet)) {
     // As if the client's host said so: it is what has no such port. Linux quotes it as forwarded.
     net::lower_hop_limit<F>(bytes(packet), m.parsed);
@@ -262,11 +280,11 @@ void admit_one(Worker& worker, rte_mbuf* packet, Burst& found) {
     m.why = Why::kScheduled;
     return found.add(packet);
   }
-  if (!may_begin<F>(worker.board.knobs, m)) {
-    m.why = Why::kNotFirst;
-    return worker.to_kernel(packet);
-  }
-  if (worker.defense.drops_packet()) return worker.drop(packet, ipvs::DropReason::kDropRate);
+  bool begins = may_begin<F>(worker.board.knobs, m);
+  m.why = begins ? Why::kScheduled : Why::kNotFirst;
+  if (!begins && !is_stateless<F>(worker, *service, m)) return worker.to_kernel(packet);
+  if (begins && worker.defense.drops_packet())
+    return worker.drop(packet, ipvs::DropReason::kDropRate);
   uint16_t port = tuple.destination_port.host();
   bool persistent = service->is_persistent();
   // What may be FTP's data connection is other services', unless the client's control connection
@@ -284,7 +302,7 @@ void admit_one(Worker& worker, rte_mbuf* packet, Burst& found) {
     server = find_template<F>(worker, *service, key, control);
   }
   bool begins_template = persistent && !server;
-  if (!server) server = schedule<F>(worker, *service, m);
+  if (!server) server = schedule<F>(worker, *service, tuple, m.slot);
   if (!server && maybe_ftp) {
     m.why = Why::kNoServer;
     return worker.to_kernel(packet);
@@ -294,7 +312,8 @@ void admit_one(Worker& worker, rte_mbuf* packet, Burst& found) {
     answer<F>(worker, packet, net::IcmpError::kPortUnreachable, tuple.destination);
     return worker.drop(packet, ipvs::DropReason::kNoServer);
   }
-  m.why = Why::kScheduled;
+  if (worker.settings.full == ipvs::FullPolicy::kEvict)
+    make_room<F>(worker, found, begins_template ? 2 : 1);
   if (begins_template &&
       !begin_template<F>(worker, *service, key, *server, tuple.destination_port, control))
     return worker.drop(packet, ipvs::DropReason::kTableFull);
@@ -302,6 +321,8 @@ void admit_one(Worker& worker, rte_mbuf* packet, Burst& found) {
   port = server_port(*service, *server, port);
   if (one_packet)
     lend_session<F>(worker, m, *server, port, found.n);
+  else if (lend_stateless<F>(worker, m, *service, *server, port, found.n))
+    return found.add(packet);
   else if (!begin_session<F>(worker, m, *server, port, reason))
     return worker.drop(packet, reason);
   if (persistent) take_control<F>(worker, m.session, control);

@@ -75,7 +75,8 @@ void advance(Worker& worker, const Burst& found, Burst& live) {
       worker.drop(packet, ipvs::DropReason::kServerRemoved);
       continue;
     }
-    if (m.parsed.kind != net::Kind::kIcmpError) advance_session<F>(worker, m.session, m);
+    bool lasts = !worker.sessions<F>().is_lent(m.session);
+    if (lasts && m.parsed.kind != net::Kind::kIcmpError) advance_session<F>(worker, m.session, m);
     live.add(packet);
   }
 }

@@ -77,6 +77,8 @@ class SessionTable {
     return x_capacity + place;
   }
 
+  bool is_lent(uint32_t number) const { return number >= x_capacity; }
+
   /// A deadline was moved EARLIER than it was: files the session anew (a later one needs nothing).
   void hasten(uint32_t number);
 

@@ -18,6 +18,7 @@
 #include "dataplane/packet.h"
 #include "dataplane/session_table.h"
 #include "dataplane/token_bucket.h"
+#include "ipvs/full_policy.h"
 #include "ipvs/scheduler.h"
 #include "share/board.h"
 
@@ -53,6 +54,7 @@ struct WorkerSettings {
   uint64_t icmp_burst = 50;             ///< and at once (Linux: icmp_msgs_burst)
   PortRange local_ports{10000, 32767};  ///< masquerade, all workers together
   uint32_t seed = 0;                    ///< of hashes and random choices
+  ipvs::FullPolicy full = ipvs::FullPolicy::kRefuse;
   int socket = 0;
 };
 
@@ -94,6 +96,8 @@ class Worker {
   TokenBucket kernel_bucket, icmp_bucket;
   FragmentMap fragments;
   Defense defense;
+  Nanoseconds stateless_until = 0;     ///< when the last flow without a session may be over
+  uint32_t evict_cursors[2] = {0, 0};  ///< of the walks for sessions to give up, v4 and v6
   uint16_t icmp_id = 0;
   Nanoseconds now = 0;
   const ipvs::ServiceTable* services = nullptr;  ///< this turn's

@@ -94,6 +94,8 @@ struct Scheduler {
   void (*note)(WeightHistory& history, std::span<const int32_t> weights) = nullptr;
   /// Null: needs none.
   Result<std::shared_ptr<SchedulerMemory>> (*make_memory)(const SchedulerSettings&) = nullptr;
+  /// The same flow gets the same server from every pick while the servers are the same.
+  bool is_hash = false;
 };
 
 /// The `build` of schedulers without a table.

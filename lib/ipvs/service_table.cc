@@ -172,10 +172,10 @@ void ServiceTable::count(const ServiceKey& key, const Endpoint& at,
   const bool any_port = any_network(parts) && keeps_ports(key);
   auto count_masqueraded = [&](uint8_t protocol, uint16_t port) {
     const auto place = index.masqueraded.key_of(protocol, address, port);
-    uint32_t& servers = index.masqueraded.at(place);
-    servers += change;
+    Masqueraded<F>& there = index.masqueraded.at(place);
+    there.count(key, change);
     if (port == 0) index.any_port_servers += change;
-    if (servers == 0) index.masqueraded.erase(place);
+    if (there.servers == 0) index.masqueraded.erase(place);
   };
   for (uint8_t protocol : kTransports) {
     if (!key.fwmark && protocol != key.protocol) continue;
@@ -189,6 +189,14 @@ void ServiceTable::count(const ServiceKey& key, const Endpoint& at,
       if (part.is_network) counted.count(part, change);
     if (counted.parts.empty()) index.reply_parts.erase(place);
   }
+}
+
+template <class F>
+void ServiceTable::Masqueraded<F>::count(const ServiceKey& key, int change) {
+  servers += change;
+  ports ^= key.endpoint.port;
+  const auto address = address_of<F>(key.endpoint);
+  for (size_t i = 0; i < sizeof address.bytes; i++) addresses.bytes[i] ^= address.bytes[i];
 }
 
 void ServiceTable::CountedParts::count(const ClientPart& part, int change) {
@@ -249,6 +257,18 @@ bool ServiceTable::is_masqueraded_server(uint8_t protocol, const typename F::Add
 }
 
 template <class F>
+const Service* ServiceTable::only_service_of(uint8_t protocol, const typename F::Address& address,
+                                             be16 port) const {
+  const Index<F>& index = this->index<F>();
+  const auto* there =
+      index.masqueraded.find(index.masqueraded.key_of(protocol, address, port.host()));
+  if (!there || there->servers != 1 || there->ports == 0) return nullptr;
+  const auto* found =
+      index.services.find(index.services.key_of(protocol, there->addresses, there->ports));
+  return found ? found->get() : nullptr;
+}
+
+template <class F>
 ServiceTable::Parts ServiceTable::reply_parts(uint8_t protocol, const typename F::Address& address,
                                               be16 port) const {
   const auto& parts = this->index<F>().reply_parts;
@@ -290,6 +310,8 @@ template const Service* ServiceTable::find<net::V4>(uint8_t, const Ipv4&, be16) 
 template const Service* ServiceTable::find<net::V6>(uint8_t, const Ipv6&, be16) const;
 template const Service* ServiceTable::find_marked<net::V4>(uint32_t) const;
 template const Service* ServiceTable::find_marked<net::V6>(uint32_t) const;
+template const Service* ServiceTable::only_service_of<net::V4>(uint8_t, const Ipv4&, be16) const;
+template const Service* ServiceTable::only_service_of<net::V6>(uint8_t, const Ipv6&, be16) const;
 template ServiceTable::Parts ServiceTable::reply_parts<net::V4>(uint8_t, const Ipv4&, be16) const;
 template ServiceTable::Parts ServiceTable::reply_parts<net::V6>(uint8_t, const Ipv6&, be16) const;
 template ServiceTable::Parts ServiceTable::departed_parts<net::V4>(uint8_t, const Ipv4&,

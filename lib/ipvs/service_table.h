@@ -125,6 +125,11 @@ class ServiceTable {
   /// port; one of a mark service with every protocol.
   template <class F>
   bool is_masqueraded_server(uint8_t protocol, const typename F::Address& address, be16 port) const;
+  /// The service, neither of a mark nor of every port, that alone has or had such a server; null if
+  /// there are others, or none.
+  template <class F>
+  const Service* only_service_of(uint8_t protocol, const typename F::Address& address,
+                                 be16 port) const;
 
   /// Does any flow belong to a network rather than to its client's endpoint, or did it?
   bool has_networks() const { return x_v4.networks + x_v6.networks != 0; }
@@ -165,13 +170,23 @@ class ServiceTable {
     std::vector<uint32_t> counts;  ///< of each part
     void count(const ClientPart& part, int change);
   };
+  /// The servers at some place, or that were there, and of which services they are: the endpoints
+  /// of all together by exclusive or, so that one alone can be told.
+  template <class F>
+  struct Masqueraded {
+    uint32_t servers = 0;
+    typename F::Address addresses{};
+    uint16_t ports = 0;
+    void count(const ServiceKey& key, int change);
+    friend bool operator==(const Masqueraded&, const Masqueraded&) = default;
+  };
   template <class F>
   struct Index {
     // Mark services are of protocol 0, their address begins with the mark: no packet finds them by
     // its destination.
     EndpointShards<F, std::shared_ptr<const Service>> services;
     EndpointShards<F, std::shared_ptr<const Remains>> remains;
-    EndpointShards<F, uint32_t> masqueraded;  ///< how many servers are there or were
+    EndpointShards<F, Masqueraded<F>> masqueraded;
     EndpointShards<F, CountedParts> reply_parts;
     size_t any_port = 0, ftp = 0;  ///< services at port 0, at port 21: worth a second lookup?
     size_t any_port_servers = 0;   ///< in `masqueraded` at port 0

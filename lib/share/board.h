@@ -94,6 +94,8 @@ struct WorkerCounters {
   Counter strays_out;                ///< packets sent to another worker's mailbox
   Counter strays_in;                 ///< packets received from other workers
   Counter sessions_v4, sessions_v6;  ///< sessions in the tables now
+  Counter stateless;                 ///< packets forwarded without a session, for want of room
+  Counter evicted;                   ///< sessions ended to make room for others
   Counter turns, idle_turns;
   ServerCounters* servers;  ///< kMaxServers rows, zero pages until touched
   ipvs::ServerLoad* loads;  ///< likewise

@@ -23,6 +23,7 @@ class Rig {
   struct Settings {
     unsigned workers = 1;
     uint32_t sessions = 1024;
+    ipvs::FullPolicy full = ipvs::FullPolicy::kRefuse;
     uint32_t mtu = 1500;
     std::optional<Address> masquerade;
     dataplane::PortRange local_ports{10000, 32767};
@@ -58,6 +59,7 @@ class Rig {
       mine.workers = settings.workers;
       mine.sessions_v4 = mine.sessions_v6 = settings.sessions;
       mine.local_ports = settings.local_ports;
+      mine.full = settings.full;
       mine.socket = SOCKET_ID_ANY;
       workers.push_back(take(
           dataplane::Worker::create(name + "_" + std::to_string(w), mine, *board, pool, {port})));

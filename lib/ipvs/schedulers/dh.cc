@@ -29,6 +29,6 @@ Pick pick(const Service& service, SchedulerState&, const Flow& flow, const Now& 
 
 }  // namespace
 
-constinit const Scheduler kDestinationHash = {"dh", build, pick};
+constinit const Scheduler kDestinationHash = {"dh", build, pick, nullptr, nullptr, true};
 
 }  // namespace shunt::ipvs

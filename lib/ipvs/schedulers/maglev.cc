@@ -188,6 +188,6 @@ std::optional<net::SipKey> parse_maglev_key(std::string_view text) {
   return net::SipKey{words[0], words[1]};
 }
 
-constinit const Scheduler kMaglev = {"maglev", build, pick};
+constinit const Scheduler kMaglev = {"maglev", build, pick, nullptr, nullptr, true};
 
 }  // namespace shunt::ipvs

@@ -128,6 +128,6 @@ Result<void> build_mh_table(Service& service, int table_index) {
   return {};
 }
 
-constinit const Scheduler kMaglevHash = {"mh", build, pick};
+constinit const Scheduler kMaglevHash = {"mh", build, pick, nullptr, nullptr, true};
 
 }  // namespace shunt::ipvs

@@ -47,6 +47,6 @@ Pick pick(const Service& service, SchedulerState&, const Flow& flow, const Now& 
 
 }  // namespace
 
-constinit const Scheduler kSourceHash = {"sh", build, pick};
+constinit const Scheduler kSourceHash = {"sh", build, pick, nullptr, nullptr, true};
 
 }  // namespace shunt::ipvs

@@ -63,7 +63,7 @@ twin = p1 vip1
 workers = 4
 idle = yield
 sessions = 2000000
-full = refuse
+full = stateless
 masquerade = p0 p1
 masquerade-source = 192.0.2.1
 masquerade-source = 2001:db8::1
@@ -91,6 +91,7 @@ mark = 0x2
   EXPECT_EQ(conf->workers, 4u);
   EXPECT_EQ(conf->idle, Idle::kYield);
   EXPECT_EQ(conf->sessions, 2000000u);
+  EXPECT_EQ(conf->full, ipvs::FullPolicy::kStateless);
   EXPECT_EQ(conf->masquerade, (std::vector<std::string>{"p0", "p1"}));
   ASSERT_EQ(conf->masquerade_sources.size(), 2u);
   EXPECT_EQ(to_string(conf->masquerade_sources[1]), "2001:db8::1");
@@ -182,8 +183,6 @@ TEST_F(ConfTest, NamesFileAndLine) {
   expect_error(file("sessions = -1\n"),
                at(1) + "sessions = -1 is not a number from 1 to 4294967296");
   expect_error(file("idle = doze\n"), at(1) + "idle = doze is none of spin, yield, sleep");
-  expect_error(file("full = stateless\n"),
-               at(1) + "not built yet: full = stateless; only full = refuse is");
   expect_error(file("full = never\n"), at(1) + "full = never is none of refuse, stateless, evict");
   expect_error(file("twin = vip0\n"), at(1) + "twin = vip0 comes before any port");
   expect_error(file("port = eth1\ntwin = p7 vip0\n"),

@@ -1,0 +1,29 @@
+// What becomes of flows for which the session table has no room (`full` in the conf file). Called
+// by admit.
+#pragma once
+
+#include "dataplane/worker.h"
+
+namespace shunt::dataplane {
+
+/// `full = evict`: ends up to `wanted` sessions that are worth least, if the table has less room
+/// than that. It looks at a bounded number of them, and passes over those that `kept`, packets on
+/// their way in this burst, belong to.
+template <class F>
+void make_room(Worker& worker, const Burst& kept, unsigned wanted);
+
+/// `full = stateless`: is a flow of this service forwarded without a session now? While the table
+/// is full any is; for a while afterwards those are that have none, because theirs was not made.
+template <class F>
+bool is_stateless(Worker& worker, const ipvs::Service& service, const Meta& m);
+
+/// Remembers that there is a flow without a session from now on.
+void begin_stateless(Worker& worker);
+
+/// Is it the answer of a masquerading service's server to a flow without a session, as far as can
+/// be told: is it a server of that service alone, and the one its client is sent to now? Then that
+/// service, and meta's server_id; else null.
+template <class F>
+const ipvs::Service* stateless_reply(Worker& worker, Meta& m);
+
+}  // namespace shunt::dataplane
