@@ -56,7 +56,7 @@ struct Conf {
   std::vector<PortConf> ports;
   unsigned workers = 1;
   Idle idle = Idle::kSpin;
-  uint64_t sessions = 1'048'576;            ///< all workers together
+  uint64_t sessions = 1'048'576;  ///< all workers together
   ipvs::FullPolicy full = ipvs::FullPolicy::kRefuse;
   std::vector<std::string> masquerade;      ///< names of ports
   std::vector<Address> masquerade_sources;  ///< at most one of each family
