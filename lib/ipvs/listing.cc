@@ -23,16 +23,12 @@ constexpr size_t kPlaceColumns = 28;
   to.append(text, static_cast<size_t>(std::clamp(length, 0, static_cast<int>(sizeof text) - 1)));
 }
 
-/// "10.0.0.1:80", or with names "localhost:http". IPv6 addresses have no names.
+/// "10.0.0.1:80", "[::1]:80", or with names "localhost:http", "[ip6-localhost]:http".
 std::string place_text(const Endpoint& endpoint, uint8_t protocol, const Names* names) {
   if (!names) return to_string(endpoint);
-  std::string text;
-  if (endpoint.address.is_v4()) {
-    auto host = names->host(endpoint.address.v4());
-    text = host ? *host : to_string(endpoint.address);
-  } else {
-    text = "[" + to_string(endpoint.address) + "]";
-  }
+  auto host = names->host(endpoint.address);
+  std::string text = host ? *host : to_string(endpoint.address);
+  if (!endpoint.address.is_v4()) text = "[" + text + "]";
   auto service = names->service(endpoint.port, protocol);
   text += ":" + (service ? *service : std::to_string(endpoint.port));
   return text.substr(0, kPlaceBuffer);

@@ -34,13 +34,24 @@ std::optional<uint16_t> look_up_port(const std::string& service, uint8_t protoco
   return ntohs(static_cast<uint16_t>(entry->s_port));
 }
 
-std::optional<std::string> look_up_host(const Ipv4& address) {
-  sockaddr_in socket_address{};
-  socket_address.sin_family = AF_INET;
-  std::memcpy(&socket_address.sin_addr, address.bytes.data(), 4);
+std::optional<std::string> look_up_host(const Address& address) {
+  union {
+    sockaddr any;
+    sockaddr_in v4;
+    sockaddr_in6 v6;
+  } place{};
+  socklen_t length = 0;
+  if (address.is_v4()) {
+    place.v4.sin_family = AF_INET;
+    std::memcpy(&place.v4.sin_addr, address.bytes.data(), sizeof place.v4.sin_addr);
+    length = sizeof place.v4;
+  } else {
+    place.v6.sin6_family = AF_INET6;
+    std::memcpy(&place.v6.sin6_addr, address.bytes.data(), sizeof place.v6.sin6_addr);
+    length = sizeof place.v6;
+  }
   char host[NI_MAXHOST];
-  if (getnameinfo(reinterpret_cast<sockaddr*>(&socket_address), sizeof socket_address, host,
-                  sizeof host, nullptr, 0, NI_NAMEREQD) != 0)
+  if (getnameinfo(&place.any, length, host, sizeof host, nullptr, 0, NI_NAMEREQD) != 0)
     return std::nullopt;
   return host;
 }
@@ -67,7 +78,8 @@ Names system_names() {
 Names numeric_names() {
   return {[](const std::string&) { return std::nullopt; },
           [](const std::string&, uint8_t) { return std::nullopt; },
-          [](const Ipv4&) { return std::nullopt; }, [](uint16_t, uint8_t) { return std::nullopt; }};
+          [](const Address&) { return std::nullopt; },
+          [](uint16_t, uint8_t) { return std::nullopt; }};
 }
 
 }  // namespace shunt::ipvs

@@ -15,11 +15,11 @@
 namespace shunt::ipvs {
 
 struct Names {
-  /// The IPv4 address of a host (ipvsadm looks up no IPv6 ones).
+  /// The IPv4 address of a host (ipvsadm looks up no IPv6 ones, but their names).
   std::function<std::optional<Ipv4>(const std::string& host)> address;
   /// The port of a service of /etc/services under TCP, UDP or SCTP; nothing under others.
   std::function<std::optional<uint16_t>(const std::string& service, uint8_t protocol)> port;
-  std::function<std::optional<std::string>(const Ipv4& address)> host;
+  std::function<std::optional<std::string>(const Address& address)> host;
   std::function<std::optional<std::string>(uint16_t port, uint8_t protocol)> service;
 };
 

@@ -63,9 +63,9 @@ ipvs::Names recorded_names() {
       if (name == host.name) return host.address;
     return std::nullopt;
   };
-  names.host = [](const Ipv4& address) -> std::optional<std::string> {
+  names.host = [](const Address& address) -> std::optional<std::string> {
     for (const Host& host : hosts)
-      if (address == host.address) return host.name;
+      if (address == Address(host.address)) return host.name;
     return std::nullopt;
   };
   names.port = [is](const std::string& name, uint8_t protocol) -> std::optional<uint16_t> {

@@ -46,6 +46,24 @@ TEST(Listing, Connections) {
             "  -> 10.1.0.1:8080                Masq    1      12         3456789012");
 }
 
+TEST(Listing, HostsOfBothFamiliesHaveNames) {
+  Names names = numeric_names();
+  names.host = [](const Address& address) -> std::optional<std::string> {
+    if (address == *parse_address("10.0.0.1")) return "a-name-longer-than-28-characters.example";
+    if (address == *parse_address("2001:db8::1")) return "a-name-longer-than-28-characters.example";
+    return std::nullopt;
+  };
+  Listing listing = one_service(0);
+  listing[0].servers.clear();
+  EXPECT_EQ(last_line(services_text(listing, list({}), names)),
+            "TCP  a-name-longer-than-28-charac rr");
+  listing[0].config.key.endpoint = endpoint("2001:db8::1", 80);
+  EXPECT_EQ(last_line(services_text(listing, list({}), names)),
+            "TCP  [a-name-longer-than-28-characters.example]:80 rr");
+  listing[0].config.key.endpoint = endpoint("2001:db8::2", 80);
+  EXPECT_EQ(last_line(services_text(listing, list({}), names)), "TCP  [2001:db8::2]:80 rr");
+}
+
 TEST(Listing, CountsBeyondTheirColumn) {
   Listing listing = one_service(0);
   listing[0].servers[0].inactive = 4;
