@@ -24,21 +24,31 @@ class GuestError(Exception):
     """The guest does not boot, or does not answer."""
 
 
-def _init_script(tree, work):
+def _init_script(tree, work, agent):
     path = ":".join(tree.programs + ["/usr/sbin", "/usr/bin", "/sbin", "/bin"])
     return f"""#!/bin/sh
 mount -t proc proc /proc; mount -t sysfs sysfs /sys; mount -t devtmpfs dev /dev 2>/dev/null
 mount -t tmpfs run /run; mount -t hostfs none /srv -o {work}
 export PATH={path} LD_LIBRARY_PATH={":".join(tree.libraries)}
 export HOME=/run TMPDIR=/run TERM=dumb LC_ALL=C PYTHONDONTWRITEBYTECODE=1
+[ ! -d /srv/etc ] || mount --bind /srv/etc /etc
 stty -F /dev/tty1 raw -echo
-python3 {HERE}/agent.py {tree.modules()} </dev/tty1 >/dev/tty1 2>/srv/agent.log
+python3 {HERE}/{agent} {tree.modules()} </dev/tty1 >/dev/tty1 2>/srv/agent.log
 sync; echo o >/proc/sysrq-trigger; sleep 5
 """
 
 
+def write_folder(folder, files):
+    os.mkdir(folder)
+    for name, text in files.items():
+        with open(os.path.join(folder, name), "w", encoding="ascii") as file:
+            file.write(text)
+
+
 class Guest:
-    def __init__(self, build):
+    """`etc`: files of an /etc in place of the host's, by their names."""
+
+    def __init__(self, build, agent="agent.py", etc=None):
         tree = packages.unpacked()
         self._preload = os.path.join(build, "tests", "oracle", "libwide_registers.so")
         if not os.path.exists(self._preload):
@@ -46,15 +56,17 @@ class Guest:
         self._work = tempfile.mkdtemp(prefix="shunt-oracle-")
         self._process, self._jobs = None, 0
         try:
-            self._boot(tree)
+            self._boot(tree, agent, etc)
         except BaseException:
             self.close()
             raise
 
-    def _boot(self, tree):
+    def _boot(self, tree, agent, etc):
+        if etc:
+            write_folder(os.path.join(self._work, "etc"), etc)
         init = os.path.join(self._work, "init")
         with open(init, "w", encoding="ascii") as file:
-            file.write(_init_script(tree, self._work))
+            file.write(_init_script(tree, self._work, agent))
         os.chmod(init, 0o755)
         guest_in, self._to = os.pipe()
         self._from, guest_out = os.pipe()
