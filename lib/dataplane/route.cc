@@ -2,6 +2,7 @@
 //
 // A session remembers the next hops of both its directions together with the generation of the
 // routes they were found with; when routes have changed since, both are looked up again.
+#include "dataplane/datagram.h"
 #include "dataplane/stages.h"
 #include "net/edit.h"
 
@@ -44,10 +45,18 @@ bool is_partial_sctp(const Session<F>& session, const net::Parsed& parsed) {
           session.request.source_port != session.reply.destination_port);
 }
 
-bool may_fragment(rte_mbuf* packet, const net::Parsed& parsed) {
-  if (parsed.family == Family::kV6) return false;
-  const auto* ip = reinterpret_cast<const net::Ipv4Header*>(bytes(packet) + parsed.l3_offset);
-  return (ip->fragment.host() & net::Ipv4Header::kDontFragment) == 0;
+/// Is it too long for its way out, and may not be cut? Under IPv6 only what came in fragments may,
+/// to fragments that are no longer; under IPv4 what has no DF, and errors on their way to the
+/// server even with it. Where a server's fragments have DF, Linux does not make fragments of them
+/// again. (ip_vs_xmit.c, __mtu_check_toobig_v6 and ip_vs_icmp_xmit; ip_output.c, ip_fragment)
+template <class F>
+bool is_too_big(rte_mbuf* packet, const Meta& m, uint32_t mtu) {
+  const uint32_t length = ip_length(packet, m.parsed);
+  if constexpr (F::family == Family::kV6) return (m.largest_part ? m.largest_part : length) > mtu;
+  if (length <= mtu && m.largest_part == 0) return false;
+  const auto& ip = net::header_at<net::Ipv4Header>(bytes(packet), m.parsed.l3_offset);
+  if ((ip.fragment.host() & net::Ipv4Header::kDontFragment) == 0) return false;
+  return m.is_reply || (length > mtu && m.parsed.kind != net::Kind::kIcmpError);
 }
 
 template <class F>
@@ -79,12 +88,10 @@ void route(Worker& worker, const Burst& live, Burst& routed) {
       continue;
     }
     uint32_t mtu = worker.ports[m.port_out].mtu;
-    if (static_cast<uint32_t>(m.parsed.ip_end - m.parsed.l3_offset) > mtu) {
-      if (!may_fragment(packet, m.parsed)) {
-        // IPVS quotes a request with the hop already taken (__ip_vs_get_out_rt).
-        if (!m.is_reply) net::lower_hop_limit<F>(bytes(packet), m.parsed);
-        answer<F>(worker, packet, net::IcmpError::kTooBig, virtual_address, mtu);
-      }
+    if (is_too_big<F>(packet, m, mtu)) {
+      // IPVS quotes a request with the hop already taken (__ip_vs_get_out_rt).
+      if (!m.is_reply) net::lower_hop_limit<F>(bytes(packet), m.parsed);
+      answer<F>(worker, packet, net::IcmpError::kTooBig, virtual_address, mtu);
       worker.drop(packet, ipvs::DropReason::kTooBig);
       continue;
     }

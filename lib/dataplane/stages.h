@@ -46,6 +46,12 @@ void route(Worker& worker, const Burst& live, Burst& routed);
 template <class F>
 void rewrite(Worker& worker, const Burst& routed);
 
+/// Packets that are too long for their way out, or came in fragments, become fragments. All go on
+/// to resolve, in order.
+void fragment(Worker& worker, const Burst& rewritten);
+/// A packet that came in fragments and is not balanced goes to the kernel as those.
+void to_kernel_as_it_came(Worker& worker, rte_mbuf* packet);
+
 /// Next-hop id → MAC addresses → the port's transmit buffer; unresolved ones are held.
 void resolve(Worker& worker, const Burst& routed);
 /// The same for one packet: was it sent?

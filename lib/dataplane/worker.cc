@@ -128,7 +128,7 @@ void Worker::process_flows(Burst& burst) {
     advance<F>(*this, found, live);
     route<F>(*this, live, routed);
     rewrite<F>(*this, routed);
-    resolve(*this, routed);
+    fragment(*this, routed);
   };
   for (unsigned from = 0; from < burst.n;) {
     Burst found, missed, begun;
@@ -330,6 +330,7 @@ void Worker::send(rte_mbuf* packet, uint8_t port) {
 void Worker::to_kernel(rte_mbuf* packet) {
   uint8_t index = meta(packet).port_in;
   WorkerPort& in = ports[index];
+  if (packet->nb_segs > 1) return to_kernel_as_it_came(*this, packet);
   if (!kernel_bucket.take(now)) return drop(packet, ipvs::DropReason::kKernelRateLimit);
   in.to_twin.add(packet);
   if (in.to_twin.n == kBurst) flush(in, index);

@@ -99,6 +99,7 @@ class Worker {
   Nanoseconds stateless_until = 0;     ///< when the last flow without a session may be over
   uint32_t evict_cursors[2] = {0, 0};  ///< of the walks for sessions to give up, v4 and v6
   uint16_t icmp_id = 0;
+  uint32_t fragment_id = 0;
   Nanoseconds now = 0;
   const ipvs::ServiceTable* services = nullptr;  ///< this turn's
   const share::Routes* routes = nullptr;         ///< this turn's

@@ -18,8 +18,9 @@ C++ code. It holds for rules with one server a service, whose addresses do not o
                           quote eight bytes of TCP, UDP or SCTP; no session and (no service at its
                           destination, or it may not begin a session)
   drop hop_limit          of a session, TTL or hop limit below 2; answered by an ICMP error
-  drop too_big            of a session, longer than the MTU; answered if it may not be fragmented
-  out                     of a session
+  drop too_big            of a session, longer than the MTU, and may not be cut: IPv6, or DF on what
+                          is no ICMP error; answered
+  out                     of a session; in fragments if it is longer than the MTU
 
 A session begins with a UDP datagram, a TCP packet with SYN and without RST, or an SCTP packet whose
 first chunk is INIT; not from port 20 (FTP data). It ends when its state's timeout has passed since its last packet (time never goes
@@ -273,6 +274,7 @@ class Fate:
     lane: str
     reason: str = ""
     answered: bool = False  # by an ICMP error, if the rate limit lets it
+    fragments: int = 1  # that it leaves in
     service: Service = None
     look: Look = None
 
@@ -324,9 +326,11 @@ class Model:
         fate = Fate("out", service=session.service, look=found)
         if found.hops < 2:
             fate.lane, fate.reason, fate.answered = "drop", "hop_limit", answerable(found)
+        elif found.size > MTU and (found.may_fragment or found.kind == "error" and len(found.source) == 4):
+            header = found.transport - 14
+            fate.fragments = -(-(found.size - header) // ((MTU - header) // 8 * 8))
         elif found.size > MTU:
-            fate.lane, fate.reason = "drop", "too_big"
-            fate.answered = not found.may_fragment and answerable(found)
+            fate.lane, fate.reason, fate.answered = "drop", "too_big", answerable(found)
         return fate
 
     def _service(self, flow):
@@ -365,6 +369,24 @@ class Model:
     def living(self):
         """The sessions left: {flow: Session}."""
         return {k: s for k, s in self.sessions.items() if s.deadline > self.now}
+
+
+def joined(fragments):
+    """The frame whose IPv4 fragments these are, in order; an empty one if they are not."""
+    out, at, size = bytearray(fragments[0]), 0, (fragments[0][14] & 15) * 4
+    for number, frame in enumerate(fragments):
+        total, ident, field = struct.unpack_from("!HHH", frame, 16)
+        more = number + 1 < len(fragments)
+        if field & 0x3FFF != at // 8 | 0x2000 * more or p.ones_sum(frame[14 : 14 + size]) != 0xFFFF:
+            return b""
+        if (total, ident) != (len(frame) - 14, struct.unpack_from("!H", out, 18)[0]):
+            return b""
+        out += frame[14 + size :] if number else b""
+        at += total - size
+    struct.pack_into("!H", out, 16, len(out) - 14)
+    struct.pack_into("!HHBBH", out, 18, ident, 0, out[22], out[23], 0)
+    struct.pack_into("!H", out, 24, p.checksum(bytes(out[14 : 14 + size])))
+    return bytes(out)
 
 
 def forwarded(frame, fate):

@@ -123,7 +123,8 @@ class Case:
         self.rules, self.at, self.sent, self.wanted = [], {}, [], []
         self.made, self.sessions, self.start = [], [], None
         self.turned = {}  # sysctls that are not at their defaults, with those
-        self.counts = {"packets_kernel": 0, "generated": 0, "dropped": {}}
+        self.mtus = {}
+        self.counts = {"packets_kernel": 0, "generated": 0, "absorbed": 0, "dropped": {}}
 
     def now(self):
         """Milliseconds since the first frame."""
@@ -190,7 +191,8 @@ class Case:
         for server in servers:
             self.command(f"-a {where} {server} -w 1")
 
-    def _step(self, device, other, frames, outcome):
+    def _step(self, device, other, frames, outcome, out=None):
+        """out: how many frames leave, if the packet is cut or put together of fragments."""
         times = []
         for frame in frames:
             times.append(self.now())
@@ -200,6 +202,14 @@ class Case:
                 time.sleep(0.005)
         came = received(other, 0.05)
         came += received(device, 0.01)
+        if out is not None and outcome == OUT:
+            if len(came) != out:
+                sys.exit(f"{self.name}, packet {len(self.sent)}: {[p.summary(f) for f in came]}")
+            if out:
+                self.counts["absorbed"] += len(times) - 1
+                self.counts["generated"] += out - 1
+            self.wanted += [(times[-1], frame) for frame in came]
+            return
         self._judge(outcome, times, came)
 
     def _judge(self, outcome, times, came):
@@ -216,21 +226,28 @@ class Case:
             self.counts["dropped"].setdefault(outcome, 0)
             self.counts["dropped"][outcome] += 1
             errors = [x for x in came if p.summary(x).startswith("icmp")]
-            due = outcome in ("no_server", "hop_limit", "no_session")
+            due = outcome in ("no_server", "hop_limit", "no_session", "too_big")
             if len(came) != len(errors) or len(came) != due:
                 wrong("expected one ICMP error, or nothing")
             self.counts["generated"] += len(came)
             self.made += [len(self.wanted)] * len(came)
         self.wanted += list(zip(times, came))
 
-    def client(self, *packets, outcome=OUT):
+    def client(self, *packets, outcome=OUT, out=None):
         frames = [p.ethernet(DIRECTOR, GATEWAY, x) for x in packets]
-        self._step("c0", "s0", frames, outcome)
+        self._step("c0", "s0", frames, outcome, out)
 
-    def server(self, number, packet, outcome=OUT):
-        six = packet[0] >> 4 == 6
+    def server(self, number, *packets, outcome=OUT, out=None):
+        six = packets[0][0] >> 4 == 6
         mac = f"02:00:00:00:00:0{number}" if six else f"02:00:0a:01:00:0{number}"
-        self._step("s0", "c0", [p.ethernet(DIRECTOR, mac, packet)], outcome)
+        frames = [p.ethernet(DIRECTOR, mac, x) for x in packets]
+        self._step("s0", "c0", frames, outcome, out)
+
+    def mtu(self, device, value):
+        """Of the way to clients (lbc) or servers (lbs); shunt-replay has one for both. finish()
+        resets it."""
+        sh(f"ip link set {device} mtu {value}")
+        self.mtus[device] = value
 
     def look(self, *, port=None):
         """Notes the connection table's rows of this case (of one client port if given)."""
@@ -269,6 +286,8 @@ class Case:
             self.look()
         for knob, value in self.turned.items():
             self.turn(knob, value)
+        for device in self.mtus:
+            sh(f"ip link set {device} mtu 1500")
         at = os.path.join(folder, self.name)
         shutil.rmtree(at, ignore_errors=True)
         os.makedirs(at)
@@ -288,10 +307,12 @@ class Case:
             put(f"at-{ms / 1000:.3f}.rules", "\n".join(lines) + "\n")
         args = [f"--neighbour {a}={GATEWAY}\n" for a in self.neighbours]
         args += [f'--mark "{rule}"\n' for rule in self.marks]
+        if self.mtus:
+            args += [f"--mtu {min(self.mtus.values())}\n"]
         put("args", "".join(args))
         put("README", self.about + "\n")
         wanted = dict(packets_in=len(self.sent), packets_out=len(self.wanted), **self.counts)
-        wanted.update(absorbed=0, held_at_end=0, generated_frames=self.made)
+        wanted.update(held_at_end=0, generated_frames=self.made)
         head = json.dumps(wanted, indent=1)[:-2]
         for name, rows in ("sessions", self.sessions), ("counters", self.counters()):
             head += f',\n "{name}": [' + ",".join("\n  " + json.dumps(r) for r in rows) + "\n ]"
@@ -785,6 +806,42 @@ def fragments(c, mode):
         c.client(first, second)
 
 
+def fragmenting(c, mode):
+    """Packets without DF that are longer than the way out allows, and such as have it."""
+    nat = mode == "-m"
+    for kind in "tu":
+        c.service(kind, "-s rr", f"-r 10.1.0.1:{8080 if nat else 80} {mode}")
+    c.mtu("lbs", 1400)
+    c.client(p.udp(c.a4, 5000, c.v4, 80, b"u" * 1450, df=False), out=2)
+    c.client(p.udp(c.a4, 5000, c.v4, 80, b"u" * 1372, df=False))
+    c.client(p.udp(c.a4, 5000, c.v4, 80, b"u" * 1373, df=False, ident=0), out=2)
+    c.client(p.udp(c.a4, 5000, c.v4, 80, b"n" * 1471, df=False, no_sum=True, tos=0x28), out=2)
+    c.client(p.udp(c.a4, 5000, c.v4, 80, b"u" * 1450), outcome="too_big")
+    c.client(p.tcp(c.a4, 4000, c.v4, 80, "S"))
+    c.client(p.tcp(c.a4, 4000, c.v4, 80, "A", b"t" * 1450, seq=1001, df=False), out=2)
+    c.client(p.tcp(c.a4, 4000, c.v4, 80, "A", b"t" * 1450, seq=1001), outcome="too_big")
+    c.client(p.tcp(c.a4, 4000, c.v4, 80, "A", b"t" * 1450, seq=1001, df=False, ttl=2), out=2)
+    quoted = p.tcp(c.v4, 80, c.a4, 4000, "A", b"q" * 1400, seq=8, ack=1001)
+    for df in False, True:
+        c.client(p.icmp("192.0.2.254", c.v4, 3, 1, body=quoted, df=df), out=2)
+    if nat:
+        c.mtu("lbs", 1500)
+        c.mtu("lbc", 1400)
+        c.server(1, p.udp("10.1.0.1", 8080, c.a4, 5000, b"r" * 1450, df=False), out=2)
+        c.server(1, p.tcp("10.1.0.1", 8080, c.a4, 4000, "SA", b"r" * 1450, df=False), out=2)
+
+
+def fragmenting_options(c):
+    """Later fragments have the options only that are to be copied."""
+    c.service("u", "-s rr", "-r 10.1.0.1:8080 -m")
+    c.mtu("lbs", 1400)
+    alert, padding = bytes([0x94, 4, 0, 0]), bytes([1, 1, 1, 1])
+    security = bytes([0x82, 11]) + bytes(9)
+    for options in alert, padding, alert + padding, padding + security + b"\1" + alert:
+        datagram = p.udp(c.a4, 5000, c.v4, 80, b"u" * 1430, df=False, options=options)
+        c.client(datagram, out=2)
+
+
 def persistence(c):
     c.service("t", "-s rr -p 60 -M 255.255.255.0", "-r 10.1.0.1:80 -m", "-r 10.1.0.2:80 -m")
     for client, port in (c.a4, 4000), (c.a4, 4001), ("203.0.113.250", 4001), ("203.0.114.1", 4001):
@@ -1104,6 +1161,9 @@ CASES = [
     ("icmp", icmp_errors, "Echo to the virtual address; errors about a masqueraded connection."),
     ("icmp-v6", icmp_errors_v6, "The same over IPv6, errors from the clients' side."),
     ("icmp-dr", icmp_errors_dr, "An error about a directly routed connection."),
+    ("fragmenting-nat", lambda c: fragmenting(c, "-m"), "Longer than an MTU of 1400."),
+    ("fragmenting-dr", lambda c: fragmenting(c, "-g"), "Longer than an MTU of 1400."),
+    ("fragmenting-options", fragmenting_options, "IPv4 options in fragments."),
     ("fragments-nat", lambda c: fragments(c, "-m"), "UDP datagrams in two fragments, in order."),
     ("fragments-dr", lambda c: fragments(c, "-g"), "UDP datagrams in two fragments, in order."),
     ("states-nat", lambda c: states(c, "-m"), "State and timeout after each packet sequence."),
