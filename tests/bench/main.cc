@@ -1,140 +1,124 @@
-// shunt-bench: what direct routing and NAT cost, as a ratio to macswap in the same process.
+// shunt-bench: what Shunt's worker costs, measured in memory; scripts/bench makes tables of it.
 //
-// Prints JSON: of each path and number of sessions the rates of every round in packets per second
-// of this thread's CPU time, worker and macswap taking turns. scripts/bench makes a table of it.
-// Exit status: 0, 1 what was measured did not work, 2 usage.
-#include <time.h>
+//     shunt-bench WHAT [OPTIONS]
+//
+// Prints JSON. Exit status: 0, 1 what was measured did not work, 2 usage.
+#include <rte_cycles.h>
 
-#include <bit>
 #include <boost/program_options.hpp>
-#include <cstdio>
 #include <iostream>
-#include <nlohmann/json.hpp>
 
-#include "macswap.h"
+#include "measure.h"
 #include "scene.h"
 #include "share/eal.h"
 
 namespace shunt::bench {
 namespace {
 
-struct Options {
-  std::vector<uint32_t> sessions;
-  unsigned rounds = 10;
-  unsigned milliseconds = 100;
-  bool huge = false;
-  bool macswap_only = false;
+struct Measurement {
+  const char* name;
+  Measured (*measure)(const Ports&, const Options&);
+  const char* meaning;
 };
 
-uint64_t cpu_nanoseconds() {
-  timespec now;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
-}
+constexpr Measurement kMeasurements[] = {
+    {"macswap", measure_macswap, "the yardstick alone"},
+    {"forwarding", measure_forwarding, "rates of a path and of macswap"},
+    {"connections", measure_connections, "new sessions a second while as many end"},
+    {"capacity", measure_capacity, "sessions until a table is full, and until it is flushed"},
+    {"flood", measure_flood, "live flows among strangers' SYNs, the table full"},
+    {"loop", measure_loop, "durations of turns"},
+    {"latency", measure_latency, "rate without loss, packets' time at half load"},
+    {"strays", measure_strays, "packets that another worker owns"},
+    {"memory", measure_memory, "bytes a session"},
+    {"replay", measure_replay, "captures through the whole loop"},
+    {"count", measure_count, "a fixed number of turns, for callgrind"},
+};
 
-/// Packets per second of CPU time that `step` moves in one round.
-template <class Step>
-double rate(unsigned milliseconds, Step step) {
-  constexpr unsigned kStepsPerLook = 1024;
-  uint64_t packets = 0, begin = cpu_nanoseconds(), now;
-  uint64_t end = begin + uint64_t{milliseconds} * 1'000'000;
-  do {
-    for (unsigned i = 0; i < kStepsPerLook; i++) packets += step();
-    now = cpu_nanoseconds();
-  } while (now < end);
-  return static_cast<double>(packets) * 1e9 / static_cast<double>(now - begin);
-}
-
-Result<nlohmann::json> measure(const Ports& ports, Path path, uint32_t sessions,
-                               const Options& options) {
-  auto scene = Scene::create(ports, path, sessions);
-  if (!scene) return scene.error();
-  auto worker = [&] { return (*scene)->turn(); };
-  auto yardstick = [&] { return macswap(ports.nic->id()); };
-  rate(options.milliseconds, worker);
-  rate(options.milliseconds, yardstick);
-  nlohmann::json rows = nlohmann::json::array();
-  for (unsigned round = 0; round < options.rounds; round++) {
-    double base = rate(options.milliseconds, yardstick);
-    double ours = rate(options.milliseconds, worker);
-    rows.push_back({{"macswap", base}, {"shunt", ours}, {"ratio", ours / base}});
-  }
-  if (auto alive = (*scene)->check(); !alive) return alive.error();
-  return nlohmann::json{{"path", path == Path::kNat ? "nat" : "dr"},
-                        {"sessions", sessions},
-                        {"rounds", std::move(rows)}};
-}
-
-Result<void> start_eal(bool huge) {
+Result<void> start_eal(const Options& options) {
   std::vector<std::string> words = share::words_of_lone_program("shunt-bench");
-  if (huge)
+  if (options.huge)
     words.push_back("--in-memory");
   else
-    words.insert(words.end(), {"--no-huge", "--no-shconf", "-m", "1024"});
+    words.insert(words.end(),
+                 {"--no-huge", "--no-shconf", "-m", std::to_string(options.megabytes)});
   if (auto started = share::start_eal(std::move(words)); !started)
     return Error{started.error().message +
-                 (huge ? "; reserve hugepages with `sysctl -w vm.nr_hugepages=640`, or go without "
-                         "--huge"
-                       : "")};
+                 (options.huge ? "; reserve hugepages with `sysctl -w vm.nr_hugepages=640`, or go "
+                                 "without --huge"
+                               : "")};
   return {};
-}
-
-/// macswap alone, with the generator in the port and without it.
-nlohmann::json measure_macswap(const Ports& ports, const Options& options) {
-  nlohmann::json rows = nlohmann::json::array();
-  auto step = [&] { return macswap(ports.nic->id()); };
-  for (unsigned round = 0; round <= options.rounds; round++) {
-    double bare = rate(options.milliseconds, step);
-    Traffic traffic(ports.nic->id(), kMostSessions);
-    traffic.make(Traffic::What::kBothWays);
-    double filled = rate(options.milliseconds, step);
-    if (round > 0) rows.push_back({{"bare", bare}, {"filled", filled}});  // the first one warms up
-  }
-  return {{"path", "macswap"}, {"rounds", std::move(rows)}};
 }
 
 Result<void> run(const Options& options) {
-  if (auto started = start_eal(options.huge); !started) return started.error();
+  if (auto started = start_eal(options); !started) return started.error();
   auto ports = Ports::start();
   if (!ports) return ports.error();
-  nlohmann::json report = {{"hugepages", options.huge},
-                           {"milliseconds", options.milliseconds},
-                           {"frame", kFrameSize},
-                           {"paths", nlohmann::json::array()}};
-  report["paths"].push_back(measure_macswap(*ports, options));
-  if (!options.macswap_only) {
-    for (Path path : {Path::kDirectRouting, Path::kNat}) {
-      for (uint32_t sessions : options.sessions) {
-        auto measured = measure(*ports, path, sessions, options);
-        if (!measured) return measured.error();
-        report["paths"].push_back(std::move(*measured));
-      }
-    }
+  for (const Measurement& row : kMeasurements) {
+    if (row.name != options.what) continue;
+    auto measured = row.measure(*ports, options);
+    if (!measured) return measured.error();
+    nlohmann::json report = {{"what", options.what},
+                             {"hugepages", options.huge},
+                             {"milliseconds", options.milliseconds},
+                             {"tsc_hz", rte_get_tsc_hz()},
+                             {"results", std::move(*measured)}};
+    std::cout << report.dump(1) << "\n";
   }
-  std::cout << report.dump(1) << "\n";
   return {};
+}
+
+template <class Names>
+size_t place_of(const std::string& word, const Names& names, const char* option) {
+  for (size_t i = 0; i < std::size(names); i++)
+    if (word == names[i]) return i;
+  throw boost::program_options::error("no " + std::string(option) + " is called " + word);
 }
 
 bool read_options(int argc, char** argv, Options& options) {
   namespace po = boost::program_options;
-  po::options_description known("shunt-bench: JSON rates of direct routing, NAT and macswap");
+  std::string path, mix;
+  std::string title = "shunt-bench WHAT [OPTIONS]: JSON; WHAT is\n";
+  for (const Measurement& row : kMeasurements)
+    title += std::string("  ") + row.name + ": " + row.meaning + "\n";
+  po::options_description known(title);
   auto add = known.add_options();
+  add("what", po::value(&options.what), "what to measure");
+  add("path", po::value(&path), "dr, nat, dr6, ipip, udp-o-maglev, udp-o-mh (dr)");
+  add("size", po::value(&mix), "64, imix, 1500 (64)");
   add("sessions", po::value(&options.sessions)->multitoken(),
-      "numbers of sessions, powers of two up to 1048576 (1 65536 1048576)");
-  add("rounds", po::value(&options.rounds), "of each path (10)");
+      "numbers of sessions: powers of two, or multiples of 2^20, up to 2^24 (1 65536 1048576)");
+  add("rounds", po::value(&options.rounds), "of each (10)");
   add("milliseconds", po::value(&options.milliseconds), "of CPU time of each round (100)");
+  add("new", po::bool_switch(&options.new_sessions), "count: first packets of sessions");
+  add("yardstick", po::bool_switch(&options.yardstick), "count: macswap");
+  add("rules", po::value(&options.rules), "replay: file with the services");
+  add("captures", po::value(&options.captures)->multitoken(), "replay: files");
+  add("profile", po::bool_switch(&options.profile), "note where the time goes");
   add("huge", po::bool_switch(&options.huge), "hugepages; without them figures mean little");
-  add("macswap-only", po::bool_switch(&options.macswap_only), "the yardstick alone");
+  add("megabytes", po::value(&options.megabytes), "of memory without hugepages (1024)");
   add("help", "this");
+  po::positional_options_description places;
+  places.add("what", 1);
   po::variables_map given;
-  po::store(po::parse_command_line(argc, argv, known), given);
+  po::store(po::command_line_parser(argc, argv).options(known).positional(places).run(), given);
   po::notify(given);
-  if (given.count("help")) std::cout << known;
-  if (options.sessions.empty()) options.sessions = {1, 65536, kMostSessions};
+  if (given.count("help")) {
+    std::cout << known;
+    return false;
+  }
+  if (options.sessions.empty()) options.sessions = {1, 65536, 1048576};
   for (uint32_t sessions : options.sessions)
-    if (!std::has_single_bit(sessions) || sessions > kMostSessions || options.rounds == 0)
-      throw po::error("--sessions is a power of two up to 1048576, --rounds at least 1");
-  return given.count("help") == 0;
+    if (!is_possible(sessions))
+      throw po::error("--sessions is a power of two or a multiple of 2^20, up to 2^24");
+  if (options.rounds == 0) throw po::error("--rounds is at least 1");
+  if (!path.empty() && !(options.path = path_named(path)))
+    throw po::error("no path is called " + path);
+  if (!mix.empty()) options.mix = static_cast<Mix>(place_of(mix, kMixNames, "size"));
+  std::vector<std::string> names;
+  for (const Measurement& row : kMeasurements) names.push_back(row.name);
+  place_of(options.what, names, "measurement");
+  return true;
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <rte_mbuf.h>
 #include <time.h>
 
+#include <algorithm>
 #include <string>
 
 #include "ipvs/rules.h"
@@ -14,7 +15,7 @@ namespace shunt::bench {
 namespace {
 
 constexpr unsigned kBuffers = 8191, kBufferCache = 256;
-constexpr dataplane::Nanoseconds kSecond = 1'000'000'000;
+constexpr dataplane::Nanoseconds kSecond = 1'000'000'000, kStep = 10'000;
 
 dataplane::Nanoseconds clock_now() {
   timespec now;
@@ -22,27 +23,37 @@ dataplane::Nanoseconds clock_now() {
   return static_cast<uint64_t>(now.tv_sec) * kSecond + static_cast<uint64_t>(now.tv_nsec);
 }
 
-std::string rules(Path path) {
+std::string rules(const Path& path) {
   std::string text;
   for (unsigned i = 0; i < kServers; i++) {
-    std::string service = to_string(virtual_address(i)) + ":" + std::to_string(kVirtualPort);
-    std::string server = to_string(server_address(i)) + ":";
-    text += "-A -t " + service + " -s mh\n-a -t " + service + " -r " + server;
-    text += path == Path::kNat ? std::to_string(kServerPort) + " -m\n"
-                               : std::to_string(kVirtualPort) + " -g\n";
+    std::string service = to_string(Endpoint{virtual_address(path.family, i), kVirtualPort});
+    uint16_t port = path.is_nat() ? kServerPort : kVirtualPort;
+    std::string server = to_string(Endpoint{server_address(path.family, i), port});
+    const char* protocol = path.protocol == net::kTcp ? " -t " : " -u ";
+    text +=
+        "-A" + (protocol + service) + " -s " + path.scheduler + (path.one_packet ? " -o\n" : "\n");
+    text += "-a" + (protocol + service) + " -r " + server + " " + path.method + "\n";
   }
   return text;
 }
 
 /// Clients behind a gateway, servers on the network itself.
 Result<void> set_routes(share::Board& board) {
-  Address gateway = *parse_address("192.0.2.1");
-  std::vector<share::Route> routes(2);
-  routes[0].prefix = *parse_prefix("10.1.0.0/24");
+  const Address gateways[] = {*parse_address("192.0.2.1"), *parse_address("2001:db8:2::1")};
+  std::vector<share::Route> routes(4);
+  routes[0].prefix = *parse_prefix("10.1.0.0/16");
   routes[1].prefix = *parse_prefix("0.0.0.0/0");
-  routes[1].gateway = gateway;
-  std::vector<share::LocalAddress> locals(1);
+  routes[1].gateway = gateways[0];
+  routes[2].prefix = *parse_prefix("fd00::/64");
+  routes[3].prefix = *parse_prefix("::/0");
+  routes[3].gateway = gateways[1];
+  std::vector<share::LocalAddress> locals(4);
   locals[0].prefix = *parse_prefix("198.51.100.0/24");
+  locals[1].prefix = *parse_prefix("2001:db8:f::/64");
+  locals[2].prefix = *parse_prefix("10.1.255.254");  // the director's own, source of tunnels
+  locals[3].prefix = *parse_prefix("fd00::ffff");
+  routes[0].source = locals[2].prefix.address;
+  routes[2].source = locals[3].prefix.address;
   auto built = share::Routes::build("bench", routes, locals, 1);
   if (!built) return built.error();
   board.routes.publish(std::move(*built), board.quiescence);
@@ -51,8 +62,21 @@ Result<void> set_routes(share::Board& board) {
     auto id = board.next_hops->intern(0, address);
     if (id) board.next_hops->set(*id, share::NextHop::kReachable, kPeerMac);
   };
-  meet(gateway);
-  for (unsigned i = 0; i < kServers; i++) meet(server_address(i));
+  for (const Address& gateway : gateways) meet(gateway);
+  for (Family family : {Family::kV4, Family::kV6})
+    for (unsigned i = 0; i < kServers; i++) meet(server_address(family, i));
+  return {};
+}
+
+/// As shunt-replay has it.
+Result<void> set_on_link(share::Board& board) {
+  std::vector<share::Route> routes(2);
+  std::vector<share::LocalAddress> locals(2);
+  routes[0].prefix = locals[0].prefix = *parse_prefix("0.0.0.0/0");
+  routes[1].prefix = locals[1].prefix = *parse_prefix("::/0");
+  auto built = share::Routes::build("capture", routes, locals, 1);
+  if (!built) return built.error();
+  board.routes.publish(std::move(*built), board.quiescence);
   return {};
 }
 
@@ -75,77 +99,161 @@ Result<Ports> Ports::start() {
   return ports;
 }
 
-Result<std::unique_ptr<Scene>> Scene::create(const Ports& ports, Path path, uint32_t sessions) {
-  std::unique_ptr<Scene> scene(new Scene);
-  scene->x_sessions = sessions;
-  if (auto done = scene->set_up(ports, path, sessions); !done) return done.error();
+Result<std::unique_ptr<Scene>> Scene::create(const Ports& ports, const SceneWish& wish) {
+  std::unique_ptr<Scene> scene(new Scene(wish));
+  if (auto done = scene->set_up(ports); !done) return done.error();
   return scene;
 }
 
 Scene::~Scene() {
-  if (x_worker) x_worker->release();
+  for (auto& worker : x_workers) worker->release();
 }
 
-Result<void> Scene::set_up(const Ports& ports, Path path, uint32_t sessions) {
+Result<void> Scene::set_up(const Ports& ports) {
   static unsigned scenes = 0;
   std::string name = "bench" + std::to_string(scenes++);
   share::Board::Size size;
+  size.workers = x_wish.workers;
   size.socket = SOCKET_ID_ANY;
   auto board = share::Board::create(name, size);
   if (!board) return board.error();
   x_board = std::move(*board);
-  if (auto done = set_routes(*x_board); !done) return done.error();
-  auto applied = ipvs::apply_rules(x_configuration, rules(path), "bench", ipvs::numeric_names());
+  bool of_capture = !x_wish.only_rules.empty();
+  if (auto done = of_capture ? set_on_link(*x_board) : set_routes(*x_board); !done)
+    return done.error();
+  auto applied = ipvs::apply_rules(
+      x_configuration, of_capture ? x_wish.only_rules : rules(*x_wish.path) + x_wish.extra_rules,
+      "bench", ipvs::numeric_names());
   if (!applied) return applied.error();
   share::publish(x_configuration, *x_board);
+  if (auto made = make_workers(ports, name); !made) return made.error();
+  if (of_capture) return {};
+  x_traffic = std::make_unique<Traffic>(ports.nic->id(), *x_wish.path, x_wish.mix, x_wish.sessions);
+  if (!x_wish.established) return {};
+  return establish();
+}
 
+Result<void> Scene::make_workers(const Ports& ports, const std::string& name) {
+  dataplane::WorkerSettings settings;
+  uint32_t capacity = x_wish.path->one_packet ? 1
+                      : x_wish.capacity       ? x_wish.capacity
+                                              : x_wish.sessions;
+  bool of_capture = !x_wish.only_rules.empty();
+  settings.workers = x_wish.workers;
+  settings.sessions_v4 = x_wish.path->family == Family::kV4 || of_capture ? capacity : 1;
+  settings.sessions_v6 = x_wish.path->family == Family::kV6 || of_capture ? capacity : 1;
+  settings.seed = 0x5bd1e995;
+  settings.socket = SOCKET_ID_ANY;
   dataplane::WorkerPort port;
   port.nic = ports.nic->id();
   port.twin = ports.twin->id();
   port.rx_queue = port.tx_queue = port.twin_queue = port.twin_tx_queue = 0;
   port.mac = kPortMac;
-  dataplane::WorkerSettings settings;
-  settings.sessions_v4 = sessions;
-  settings.sessions_v6 = 1;
-  settings.seed = 0x5bd1e995;
-  settings.socket = SOCKET_ID_ANY;
-  auto worker = dataplane::Worker::create(name, settings, *x_board, ports.pool, {port});
-  if (!worker) return worker.error();
-  x_worker = std::move(*worker);
-  x_traffic = std::make_unique<Traffic>(port.nic, sessions);
+  port.any_mac = of_capture;
+  for (unsigned w = 0; w < x_wish.workers; w++) {
+    settings.number = w;
+    auto worker = dataplane::Worker::create(name + "." + std::to_string(w), settings, *x_board,
+                                            ports.pool, {port});
+    if (!worker) return worker.error();
+    x_workers.push_back(std::move(*worker));
+    // One thread drives all of them, so that they can share the null port's transmit queue.
+    port.rx_queue = port.twin_queue = dataplane::WorkerPort::kNone;
+  }
+  return {};
+}
 
-  turn_for_all(Traffic::What::kOpen);
-  if (path == Path::kNat) turn_for_all(Traffic::What::kAnswer);
-  turn_for_all(Traffic::What::kEstablish);
+Result<void> Scene::establish() {
+  if (!x_wish.path->one_packet) {
+    turn_for_all(Traffic::What::kOpen);
+    if (x_wish.path->both_ways) turn_for_all(Traffic::What::kAnswer);
+    turn_for_all(Traffic::What::kEstablish);
+  }
   // New sessions are filed by the short timeouts of their first states: let those come round, so
   // that what is measured is the long run.
-  x_traffic->make(path == Path::kNat ? Traffic::What::kBothWays : Traffic::What::kRequests);
-  x_ahead = 150 * kSecond;
+  x_traffic->make(traffic_at_rest());
+  x_ahead += 150 * kSecond;
+  auto expires_late = [](const auto& worker) { return worker->expires_late(); };
   do turn();
-  while (x_worker->sessions_v4->behind());
+  while (std::any_of(x_workers.begin(), x_workers.end(), expires_late));
   return check();
+}
+
+Traffic::What Scene::traffic_at_rest() const {
+  return x_wish.path->both_ways ? Traffic::What::kBothWays : Traffic::What::kRequests;
 }
 
 void Scene::turn_for_all(Traffic::What what) {
   x_traffic->make(what);
-  for (uint64_t last = received() + x_sessions; received() < last;) turn();
+  for (uint64_t last = received() + x_wish.sessions; received() < last;) turn();
 }
 
 unsigned Scene::turn() {
+  if (x_wish.own_clock) return turn_at(x_ahead += kStep);
+  return turn_at(clock_now() + x_ahead);
+}
+
+unsigned Scene::turn_at(dataplane::Nanoseconds now) {
   uint64_t before = received();
-  x_worker->turn(clock_now() + x_ahead);
+  for (auto& worker : x_workers) worker->turn(now);
   return static_cast<unsigned>(received() - before);
 }
 
+bool Scene::answer_hops() {
+  bool any = false;
+  share::HopWanted wanted;
+  for (auto& desk : x_board->desks)
+    while (desk->hops_wanted->receive(&wanted, 1)) {
+      auto id = x_board->next_hops->intern(wanted.port, wanted.address);
+      if (id) x_board->next_hops->set(*id, share::NextHop::kReachable, kPeerMac);
+      any = true;
+    }
+  return any;
+}
+
+uint64_t Scene::sessions() const {
+  return sum([](const auto& c) { return c.sessions_v4.get() + c.sessions_v6.get(); });
+}
+
+uint64_t Scene::active() const {
+  return sum([](const auto& c) {
+    uint64_t active = 0;
+    for (uint32_t id = 0; id < ipvs::kMaxServers; id++) active += c.loads[id].active.get();
+    return active;
+  });
+}
+
+uint64_t Scene::established() {
+  uint64_t established = 0;
+  share::WorkerDesk& desk = *x_board->desks[0];
+  for (Family family : {Family::kV4, Family::kV6}) {
+    share::SessionDump dump;
+    dump.family = family;
+    while (!dump.done) {
+      dump.count = 0;
+      dump.records.resize(4096);
+      desk.orders->send({share::Order::kDumpSessions, &dump});
+      share::SessionDump* back = nullptr;
+      while (desk.reports->receive(&back, 1) == 0) turn();
+      for (uint32_t i = 0; i < dump.count; i++)
+        established += dump.records[i].state == ipvs::State::kEstablished;
+    }
+  }
+  return established;
+}
+
+uint64_t Scene::dropped(ipvs::DropReason reason) const {
+  return sum([&](const auto& c) { return c.dropped[static_cast<int>(reason)].get(); });
+}
+
 Result<void> Scene::check() const {
-  const share::WorkerCounters& counters = x_board->desks[0]->counters;
-  uint64_t active = 0;
-  for (uint32_t id = 0; id < ipvs::kMaxServers; id++) active += counters.loads[id].active.get();
-  if (counters.forwarded.get() != counters.received.get())
-    return Error{"of " + std::to_string(counters.received.get()) + " packets only " +
-                 std::to_string(counters.forwarded.get()) + " were forwarded"};
-  if (active != x_sessions || counters.sessions_v4.get() != x_sessions)
-    return Error{"of " + std::to_string(x_sessions) + " sessions " + std::to_string(active) +
+  uint64_t forwarded = sum([](const auto& c) { return c.forwarded.get(); });
+  uint64_t under_way = sum([](const auto& c) { return c.strays_out.get() - c.strays_in.get(); });
+  if (forwarded + under_way != received())
+    return Error{"of " + std::to_string(received()) + " packets only " + std::to_string(forwarded) +
+                 " were forwarded"};
+  uint64_t wanted = x_wish.path->one_packet ? 0 : x_wish.sessions;
+  if (active() != wanted || sessions() != wanted)
+    return Error{"of " + std::to_string(wanted) + " sessions " + std::to_string(active()) +
                  " are established"};
   return {};
 }
