@@ -27,8 +27,9 @@ struct Hit {
   explicit operator bool() const { return session != kNoSession; }
 };
 
+/// Whole cache lines, so that it shares none with another worker's.
 template <class F>
-class SessionTable {
+class alignas(64) SessionTable {
  public:
   /// `capacity` sessions, 1..kMostSessions; `name` for messages; `seed` for the index's hash.
   /// Errors: not enough memory, with the number of MiB that were wanted.

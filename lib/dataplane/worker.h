@@ -58,7 +58,8 @@ struct WorkerSettings {
   int socket = 0;
 };
 
-class Worker {
+/// Whole cache lines, so that it shares none with another worker.
+class alignas(64) Worker {
  public:
   /// `name` is unique in the process, at most 12 characters.
   static Result<std::unique_ptr<Worker>> create(const std::string& name,
