@@ -1,4 +1,6 @@
 // What forwarding costs: the worker's rate and macswap's, taking turns on the same port.
+#include <algorithm>
+
 #include "macswap.h"
 #include "measure.h"
 #include "profile.h"
@@ -8,6 +10,8 @@
 namespace shunt::bench {
 
 namespace {
+
+constexpr unsigned kLeastProfile = 2000;  // milliseconds: some hundred samples
 
 Measured measure_scene(const Ports& ports, const Options& options, uint32_t sessions) {
   SceneWish wish;
@@ -34,7 +38,7 @@ Measured measure_scene(const Ports& ports, const Options& options, uint32_t sess
                              {"rounds", std::move(rows)}};
   if (options.profile) {
     Profile profile;
-    rate(options.milliseconds * options.rounds, worker);
+    rate(std::max(options.milliseconds * options.rounds, kLeastProfile), worker);
     measured["profile"] = profile.stop();
   }
   if (auto alive = (*scene)->check(); !alive) return alive.error();
