@@ -29,13 +29,15 @@ std::string packet_text(const dataplane::Meta& m) {
   if (m.generated) return "ICMP error made here";
   std::string flow;
   if (m.parsed.kind == Kind::kFlow || m.parsed.kind == Kind::kIcmpError ||
-      m.parsed.kind == Kind::kFragment)
+      m.parsed.kind == Kind::kIpsec || m.parsed.kind == Kind::kFragment)
     flow = m.parsed.family == Family::kV4 ? flow_text<net::V4>(m.v4) : flow_text<net::V6>(m.v6);
   switch (m.parsed.kind) {
     case Kind::kFlow:
       return flow;
     case Kind::kIcmpError:
       return "ICMP error about the other direction of " + flow;
+    case Kind::kIpsec:
+      return "AH or ESP of " + flow;
     case Kind::kFragment:
       return "fragment of " + flow;
     case Kind::kBad:
@@ -202,6 +204,7 @@ std::string to_text(Rig& rig, const Summary& summary) {
   };
   row("packets in", c.received.get());
   row("generated", c.generated.get());
+  row("absorbed", c.absorbed.get());
   row("packets out", c.forwarded.get());
   row("to the kernel", c.kernel.get());
   row("held at the end", c.held.get());

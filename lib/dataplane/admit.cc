@@ -41,7 +41,6 @@ bool begins_flow(const share::SharedKnobs& knobs, const net::Parsed& parsed) {
 template <class F>
 bool may_begin(const share::SharedKnobs& knobs, const Meta& m) {
   if (m.parsed.kind == net::Kind::kIcmpError) return knobs.of(Knob::kScheduleIcmp) != 0;
-  if (m.parsed.kind == net::Kind::kFragment && !m.parsed.has_ports) return false;
   if (m.tuple<F>().source_port.host() == ipvs::kFtpDataPort) return false;
   return begins_flow(knobs, m.parsed);
 }
@@ -185,8 +184,7 @@ void lend_session(Worker& worker, Meta& m, const ipvs::Server& server, uint16_t 
   m.is_reply = false;
 }
 
-/// A lent session has come and is gone, as far as counts, thresholds and templates are concerned;
-/// what is left of its datagram follows.
+/// A lent session has come and is gone, as far as counts, thresholds and templates are concerned.
 template <class F>
 void end_one_packet(Worker& worker, const Meta& m) {
   worker.counters.servers[m.server_id].connections.add(1);
@@ -198,23 +196,6 @@ void end_one_packet(Worker& worker, const Meta& m) {
   Session<F>& session = worker.sessions<F>().at(m.session);
   release_control<F>(worker, session);
   session.flags &= static_cast<uint16_t>(~Session<F>::kControlled);
-  if (m.parsed.kind != net::Kind::kFragment || !m.parsed.more_fragments) return;
-  const net::Tuple<F>& tuple = m.tuple<F>();
-  worker.fragments.remember(
-      FragmentKey::of(m), {tuple.source_port, tuple.destination_port, tuple.protocol, m.server_id},
-      worker.now);
-}
-
-/// A later fragment of a datagram that is scheduled by itself goes where the first one went.
-template <class F>
-bool follow_first(Worker& worker, const ipvs::Service& service, Meta& m, unsigned place) {
-  auto first = worker.fragments.find(FragmentKey::of(m), worker.now);
-  uint32_t hint = 0;
-  const ipvs::Server* server = first ? service.server(first->server_id, hint) : nullptr;
-  if (!server) return false;
-  uint16_t port = server_port(service, *server, m.tuple<F>().destination_port.host());
-  lend_session<F>(worker, m, *server, port, place);
-  return true;
 }
 
 /// The answer of a server to a client whose flow has no session.
@@ -257,6 +238,11 @@ template <class F>
 void admit_one(Worker& worker, rte_mbuf* packet, Burst& found) {
   Meta& m = meta(packet);
   const net::Tuple<F>& tuple = m.tuple<F>();
+  if (m.parsed.kind == net::Kind::kIpsec) {
+    // Only what belongs to a key exchange is IPVS's (ah_esp_conn_schedule).
+    m.why = Why::kNotFirst;
+    return worker.to_kernel(packet);
+  }
   if (lend_reply<F>(worker, m, found.n)) {
     m.why = Why::kReply;
     return found.add(packet);
@@ -275,11 +261,6 @@ void admit_one(Worker& worker, rte_mbuf* packet, Burst& found) {
   m.service_id = service->id;
   if (is_empty_sctp(m.parsed)) return worker.drop(packet, ipvs::DropReason::kShortTransport);
   bool one_packet = service->flags & ipvs::kOnePacket && tuple.protocol == net::kUdp;
-  bool is_rest = m.parsed.kind == net::Kind::kFragment && !m.parsed.has_ports;
-  if (one_packet && is_rest && follow_first<F>(worker, *service, m, found.n)) {
-    m.why = Why::kScheduled;
-    return found.add(packet);
-  }
   bool begins = may_begin<F>(worker.board.knobs, m);
   m.why = begins ? Why::kScheduled : Why::kNotFirst;
   if (!begins && !is_stateless<F>(worker, *service, m)) return worker.to_kernel(packet);

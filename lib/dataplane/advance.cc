@@ -1,5 +1,6 @@
 // advance: what a packet does to its session: counters, state, timer. An ICMP error is counted and
 // changes nothing else.
+#include "dataplane/datagram.h"
 #include "dataplane/persistence.h"
 #include "dataplane/stages.h"
 
@@ -29,6 +30,14 @@ ipvs::State next_state(const Worker& worker, ipvs::State state, ipvs::Direction 
   if (!parsed.has_chunk) return state;
   uint8_t chunk = parsed.is_aborted ? net::SctpChunkHeader::kAbort : parsed.chunk_type;
   return ipvs::next_sctp_state(state, direction, chunk);
+}
+
+/// Is the checksum of an ICMP error right? Those about IPv6 sessions that come from the clients'
+/// side are not looked at (ip_vs_in_icmp_v6).
+template <class F>
+bool is_intact(const rte_mbuf* packet, const Meta& m) {
+  if (F::family == Family::kV6 && !m.is_reply) return true;
+  return net::checksum_finish(icmp_sum<F>(packet, m.parsed)) == 0;
 }
 
 template <class F>
@@ -63,10 +72,14 @@ void advance(Worker& worker, const Burst& found, Burst& live) {
     Meta& m = meta(packet);
     const Session<F>& session = worker.sessions<F>().at(m.session);
     m.server_id = session.server_id;
+    if (m.parsed.kind == net::Kind::kIcmpError && !is_intact<F>(packet, m)) {
+      worker.drop(packet, ipvs::DropReason::kIcmpChecksum);
+      continue;
+    }
     if (m.why != Why::kScheduled) m.why = m.is_reply ? Why::kReply : Why::kSession;
     if (worker.board.configured.has(session.server_id)) {
       share::ServerCounters& server = worker.counters.servers[session.server_id];
-      uint64_t length = m.parsed.ip_end - m.parsed.l3_offset;
+      uint64_t length = ip_length(packet, m.parsed);
       (m.is_reply ? server.out_packets : server.in_packets).add(1);
       (m.is_reply ? server.out_bytes : server.in_bytes).add(length);
     } else if (!m.is_reply && m.parsed.kind != net::Kind::kIcmpError) {

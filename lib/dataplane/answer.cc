@@ -1,4 +1,5 @@
 // answer: ICMP errors the appliance makes, rate-limited, sent back the way the packet came.
+#include "dataplane/datagram.h"
 #include "dataplane/stages.h"
 
 namespace shunt::dataplane {
@@ -7,9 +8,16 @@ template <class F>
 void answer(Worker& worker, rte_mbuf* packet, net::IcmpError error,
             const typename F::Address& source, uint32_t mtu) {
   const Meta& about = meta(packet);
-  uint8_t frame[net::kMaxIcmpErrorFrame<F>];
-  size_t size =
-      net::icmp_error<F>(frame, bytes(packet), about.parsed, error, source, worker.icmp_id, mtu);
+  uint8_t frame[net::kMaxIcmpErrorFrame<F>], beginning[net::kMaxIcmpErrorFrame<F>];
+  const uint8_t* from = bytes(packet);
+  net::Parsed parsed = about.parsed;
+  if (packet->nb_segs > 1) {
+    const uint32_t quotable = std::min<uint32_t>(sizeof beginning, packet->pkt_len);
+    Reader(packet, 0).copy(beginning, quotable);
+    parsed.ip_end = static_cast<uint16_t>(quotable);
+    from = beginning;
+  }
+  size_t size = net::icmp_error<F>(frame, from, parsed, error, source, worker.icmp_id, mtu);
   if (size == 0 || !worker.icmp_bucket.take(worker.now)) return;
   rte_mbuf* reply = rte_pktmbuf_alloc(worker.pool);
   if (!reply) return;

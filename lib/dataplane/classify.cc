@@ -35,6 +35,24 @@ void reverse_embedded(Meta& meta) {
 
 }  // namespace
 
+void sort(Worker& worker, rte_mbuf* packet, Burst& v4, Burst& v6) {
+  Meta& m = meta(packet);
+  switch (m.parsed.kind) {
+    case net::Kind::kBad:
+      return worker.drop(packet, drop_reason(m.parsed.bad));
+    case net::Kind::kOther:
+    case net::Kind::kFragment:
+      return worker.to_kernel(packet);
+    case net::Kind::kIcmpError:
+      reverse_embedded(m);
+      break;
+    case net::Kind::kFlow:
+    case net::Kind::kIpsec:
+      break;
+  }
+  (m.parsed.family == Family::kV4 ? v4 : v6).add(packet);
+}
+
 void classify(Worker& worker, const Burst& burst, Burst& v4, Burst& v6, Burst& fragments) {
   for (unsigned i = 0; i < burst.n; i++) {
     rte_mbuf* packet = burst.packets[i];
@@ -59,23 +77,10 @@ void classify(Worker& worker, const Burst& burst, Burst& v4, Burst& v6, Burst& f
     }
     // In place: what was just written piece by piece is slow to copy. Only one tuple is filled.
     new (&m.parsed) net::Parsed(net::parse(bytes(packet), packet->data_len, m.v4, m.v6));
-    switch (m.parsed.kind) {
-      case net::Kind::kBad:
-        worker.drop(packet, drop_reason(m.parsed.bad));
-        continue;
-      case net::Kind::kOther:
-        worker.to_kernel(packet);
-        continue;
-      case net::Kind::kFragment:
-        fragments.add(packet);
-        continue;
-      case net::Kind::kIcmpError:
-        reverse_embedded(m);
-        break;
-      case net::Kind::kFlow:
-        break;
-    }
-    (m.parsed.family == Family::kV4 ? v4 : v6).add(packet);
+    if (m.parsed.kind == net::Kind::kFragment)
+      fragments.add(packet);
+    else
+      sort(worker, packet, v4, v6);
   }
 }
 

@@ -56,4 +56,17 @@ inline uint32_t sum_of(const rte_mbuf* packet, uint32_t offset, uint32_t size, u
   return sum;
 }
 
+/// The sum that an ICMP message's checksum makes 0xffff.
+template <class F>
+uint32_t icmp_sum(const rte_mbuf* packet, const net::Parsed& parsed) {
+  const uint32_t size = ip_length(packet, parsed) - (parsed.l4_offset - parsed.l3_offset);
+  uint32_t sum = 0;
+  if constexpr (F::family == Family::kV6) {
+    const auto& ip =
+        net::header_at<net::Ipv6Header>(rte_pktmbuf_mtod(packet, const uint8_t*), parsed.l3_offset);
+    sum = net::pseudo_header_sum(ip.source, ip.destination, net::kIcmpv6, size);
+  }
+  return sum_of(packet, parsed.l4_offset, size, sum);
+}
+
 }  // namespace shunt::dataplane

@@ -19,7 +19,8 @@ namespace {
 struct Cut {
   size_t l3, headers;  ///< where its IP header is, and the bytes that each fragment repeats
   uint32_t body;       ///< bytes behind them
-  uint32_t most;       ///< of those in one fragment
+  uint32_t most;       ///< of those in one fragment, unless it is the last
+  uint32_t room;       ///< in the last one, which needs no multiple of 8
   bool as_it_came;     ///< its buffers are the fragments
   bool dont_fragment;
   uint32_t id;
@@ -31,7 +32,7 @@ bool are_fragments(const rte_mbuf* packet, const Cut& cut, bool unequal) {
   for (; packet->next; packet = packet->next, size = packet->data_len)
     if (size == 0 || size > cut.most || size % 8 != 0 || (!unequal && size != cut.most))
       return false;
-  return size > 0 && size <= cut.most;
+  return size > 0 && size <= cut.room;
 }
 
 /// False: its headers alone are too long for `limit`.
@@ -42,6 +43,7 @@ bool plan(rte_mbuf* packet, uint32_t limit, bool unequal, uint32_t id, Cut& cut)
   cut.headers = net::repeated_headers<F>(bytes(packet), cut.l3, packet->data_len);
   cut.body = ip_length(packet, m.parsed) - static_cast<uint32_t>(cut.headers);
   cut.most = static_cast<uint32_t>(net::most_in_fragment<F>(cut.headers, limit));
+  cut.room = limit - static_cast<uint32_t>(cut.headers + net::kFragmentHeader<F>);
   cut.as_it_came = packet->nb_segs > 1 && are_fragments(packet, cut, unequal);
   cut.dont_fragment = false;
   if constexpr (F::family == Family::kV4) {
@@ -104,7 +106,8 @@ void copy(Worker& worker, rte_mbuf* packet, const Cut& cut, Out out) {
   const size_t in_front = cut.l3 + cut.headers, all = in_front + net::kFragmentHeader<F>;
   Reader reader(packet, static_cast<uint32_t>(in_front));
   for (uint32_t offset = 0; offset < cut.body;) {
-    const net::Fragment fragment = fragment_at(cut, offset, std::min(cut.most, cut.body - offset));
+    const uint32_t left = cut.body - offset;
+    const net::Fragment fragment = fragment_at(cut, offset, left > cut.room ? cut.most : left);
     rte_mbuf* made = rte_pktmbuf_alloc(worker.pool);
     auto* to = made ? reinterpret_cast<uint8_t*>(
                           rte_pktmbuf_append(made, static_cast<uint16_t>(all + fragment.size)))
@@ -176,8 +179,6 @@ void fragment(Worker& worker, const Burst& rewritten) {
         go_on(packet);
       else
         worker.drop(packet, ipvs::DropReason::kMultiSegment);
-    } else if (m.parsed.kind == net::Kind::kFragment) {
-      worker.drop(packet, ipvs::DropReason::kTooBig);  // would be cut twice
     } else if (m.parsed.family == Family::kV4) {
       cut_packet<net::V4>(worker, packet, limit, m.is_reply && !m.parts_moved, 0, go_on);
     } else {
@@ -190,10 +191,12 @@ void fragment(Worker& worker, const Burst& rewritten) {
 void to_kernel_as_it_came(Worker& worker, rte_mbuf* packet) {
   const Meta& m = meta(packet);
   auto to_kernel = [&worker](rte_mbuf* part) { worker.to_kernel(part); };
+  constexpr uint32_t kAnyLength = 65535;
+  const uint32_t limit = m.parts_moved ? m.largest_part : kAnyLength;
   if (m.parsed.family == Family::kV4)
-    cut_packet<net::V4>(worker, packet, m.largest_part, true, 0, to_kernel);
+    cut_packet<net::V4>(worker, packet, limit, true, 0, to_kernel);
   else
-    cut_packet<net::V6>(worker, packet, m.largest_part, true, m.parsed.fragment_id, to_kernel);
+    cut_packet<net::V6>(worker, packet, limit, true, m.parsed.fragment_id, to_kernel);
 }
 
 }  // namespace shunt::dataplane

@@ -1,98 +1,83 @@
-// identify: fragments get the ports of the packet they are parts of, and are flows from then on.
+// identify: fragments are put together before anything else is decided about them, as in Linux.
+// What is whole takes the lane that classify gives it.
 //
-// Fragments go first to the worker that FragmentKey's hash names; it keeps the first-fragment map.
-// One that comes before its packet's first fragment waits, bounded in number and time. All
-// fragments of a packet take one lane: those of what is no flow go to the kernel.
+// Fragments go first to the worker that FragmentKey's hash names. Those of protocols that are not
+// balanced, and all where the family has no services, are Linux's at once.
 #include "dataplane/stages.h"
+#include "net/fragment.h"
 
 namespace shunt::dataplane {
 
 namespace {
 
-constexpr Nanoseconds kWaitForFirst = 2'000'000'000;
-
-bool is_balanced(uint8_t protocol) {
-  return protocol == net::kTcp || protocol == net::kUdp || protocol == net::kSctp;
-}
-
-/// Behind a later fragment's header of this type any protocol may stand (RFC 8200 section 4).
-bool is_extension(uint8_t type) {
-  return type == 0 || type == 43 || type == 51 || type == 60;
-}
-
-/// May it be part of a flow, or of what later fragments must be told about?
+/// May a session take a packet of this protocol? Under IPv6 only the first fragment says what
+/// follows extension headers, and Linux puts all of them together.
 bool concerns_flows(const net::Parsed& parsed) {
-  if (is_balanced(parsed.protocol)) return true;
-  if (parsed.family == Family::kV4) return false;
-  return parsed.fragment_offset == 0 || is_extension(parsed.protocol);
+  if (parsed.family == Family::kV6) return true;
+  switch (parsed.protocol) {
+    case net::kIcmp:
+    case net::kTcp:
+    case net::kUdp:
+    case net::kSctp:
+    case net::kEsp:
+    case net::kAh:
+      return true;
+    default:
+      return false;
+  }
 }
 
-FragmentMap::First first_of(const Meta& m) {
-  if (m.parsed.family == Family::kV4)
-    return {m.v4.source_port, m.v4.destination_port, m.parsed.protocol};
-  return {m.v6.source_port, m.v6.destination_port, m.parsed.protocol};
+/// Fragments of AH and ESP from a masqueraded server are translated one by one (dont_defrag in
+/// ip_vs_proto_ah_esp.c); those of clients Linux has put together before.
+bool is_reply_alone(const Worker& worker, const Meta& m) {
+  if (m.parsed.family == Family::kV6) return false;
+  if (m.parsed.protocol != net::kEsp && m.parsed.protocol != net::kAh) return false;
+  constexpr uint16_t kIsakmp = 500;
+  return worker.services->is_masqueraded_server<net::V4>(net::kUdp, m.v4.source, be16(kIsakmp));
 }
 
-template <class F>
-void take(net::Tuple<F>& tuple, const FragmentMap::First& first) {
-  tuple.source_port = first.source_port;
-  tuple.destination_port = first.destination_port;
-  tuple.protocol = first.protocol;
-}
-
-/// A later fragment goes where its packet's first one went.
-void follow(Worker& worker, rte_mbuf* packet, const FragmentMap::First& first, Burst& flows) {
+/// An atomic fragment is whole (RFC 6946); its fragment header goes, as in Linux.
+void make_whole(rte_mbuf* packet) {
   Meta& m = meta(packet);
-  if (first.protocol == 0) return worker.to_kernel(packet);
-  if (m.parsed.family == Family::kV4)
-    take<net::V4>(m.v4, first);
-  else
-    take<net::V6>(m.v6, first);
-  m.parsed.protocol = first.protocol;
-  m.identified = true;
-  flows.add(packet);
+  const uint32_t id = m.parsed.fragment_id;
+  const size_t l3 = m.parsed.l3_offset, length = m.parsed.ip_end - l3;
+  const auto& ip = net::header_at<net::Ipv6Header>(bytes(packet), l3);
+  const auto ecn = static_cast<uint8_t>(ip.version_class_flow.host() >> 20 & 3);
+  size_t gone = net::make_whole<net::V6>(bytes(packet), m.parsed, ecn, false);
+  rte_pktmbuf_adj(packet, static_cast<uint16_t>(gone));
+  net::set_length<net::V6>(bytes(packet), l3, length - gone);
+  m.parsed = net::parse(bytes(packet), packet->data_len, m.v4, m.v6);
+  m.parsed.fragment_id = id;
 }
 
 void identify_one(Worker& worker, rte_mbuf* packet, Burst& v4, Burst& v6) {
   Meta& m = meta(packet);
-  FragmentKey key = FragmentKey::of(m);
+  const bool four = m.parsed.family == Family::kV4;
+  if (!concerns_flows(m.parsed) || !worker.services->has_family(m.parsed.family))
+    return worker.to_kernel(packet);
+  if (m.parsed.fragment_offset == 0 && !m.parsed.more_fragments) {
+    make_whole(packet);
+    return sort(worker, packet, v4, v6);
+  }
+  if (four && is_reply_alone(worker, m)) {
+    constexpr uint16_t kIsakmp = 500;
+    m.parsed.kind = net::Kind::kIpsec;
+    m.v4.source_port = m.v4.destination_port = be16(kIsakmp);
+    m.v4.protocol = net::kUdp;
+    return v4.add(packet);
+  }
   if (worker.settings.workers > 1) {
-    uint32_t hash = key.hash(worker.board.owner_seed);
+    uint32_t hash = FragmentKey::of(m).hash(worker.board.owner_seed);
     auto owner = static_cast<unsigned>((uint64_t{hash} * worker.settings.workers) >> 32);
     if (owner != worker.settings.number) return send_to_owner(worker, packet, owner);
   }
-  Burst& flows = m.parsed.family == Family::kV4 ? v4 : v6;
-  if (m.parsed.fragment_offset != 0) {
-    if (auto first = worker.fragments.find(key, worker.now))
-      return follow(worker, packet, *first, flows);
-    return worker.hold_fragment(packet, worker.now + kWaitForFirst);
-  }
-  // A TCP header cut in two cannot be translated: Linux may put such packets together. Nobody sends
-  // them in good faith (RFC 1858 section 3).
-  bool is_flow = is_balanced(m.parsed.protocol) && m.parsed.has_ports;
-  // An atomic fragment is a whole packet (RFC 6946 section 4).
-  if (m.parsed.more_fragments)
-    worker.fragments.remember(key, is_flow ? first_of(m) : FragmentMap::not_flow(), worker.now);
-  if (!is_flow) return worker.to_kernel(packet);
-  m.identified = true;
-  flows.add(packet);
+  if (rte_mbuf* whole = worker.reassembly.add(worker, packet)) sort(worker, whole, v4, v6);
 }
 
 }  // namespace
 
 void identify(Worker& worker, const Burst& burst, Burst& v4, Burst& v6) {
-  for (unsigned i = 0; i < burst.n; i++) {
-    if (concerns_flows(meta(burst.packets[i]).parsed))
-      identify_one(worker, burst.packets[i], v4, v6);
-    else
-      worker.to_kernel(burst.packets[i]);
-  }
-}
-
-bool try_identify(Worker& worker, rte_mbuf* packet, Burst& flows) {
-  auto first = worker.fragments.find(FragmentKey::of(meta(packet)), worker.now);
-  if (first) follow(worker, packet, *first, flows);
-  return first.has_value();
+  for (unsigned i = 0; i < burst.n; i++) identify_one(worker, burst.packets[i], v4, v6);
 }
 
 }  // namespace shunt::dataplane

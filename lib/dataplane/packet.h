@@ -44,7 +44,6 @@ struct Meta {
     net::Tuple<net::V6> v6;
   };
   uint8_t attempt = 0;        ///< which of its possible owners it is at: see steer
-  bool identified = false;    ///< a fragment whose tuple has its packet's ports
   bool parts_moved = false;   ///< put together, and its buffers are not the fragments any more
   uint16_t largest_part = 0;  ///< put together: bytes of IP of the longest fragment; else 0
   bool generated = false;     ///< made here, not received

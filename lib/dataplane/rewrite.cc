@@ -1,6 +1,8 @@
 // rewrite: the packet becomes what its server or client must see. NAT edits addresses and ports,
 // direct routing keeps the packet; the hop limit falls by one in every method, as in IPVS.
+#include "dataplane/datagram.h"
 #include "dataplane/stages.h"
+#include "net/crc32c.h"
 #include "net/edit.h"
 
 namespace shunt::dataplane {
@@ -13,6 +15,35 @@ net::Tuple<F> translated(const Session<F>& session, bool is_reply) {
   return is_reply ? session.request.reversed() : session.reply.reversed();
 }
 
+/// The checksums that are made anew, of what is in several buffers: UDP without one gets one, and
+/// SCTP's follows its ports.
+template <class F>
+void finish_checksum(rte_mbuf* packet, const Meta& m, const net::Tuple<F>& to) {
+  const uint32_t size = ip_length(packet, m.parsed) - (m.parsed.l4_offset - m.parsed.l3_offset);
+  uint8_t* transport = bytes(packet) + m.parsed.l4_offset;
+  if (m.parsed.kind != net::Kind::kFlow) return;
+  if (m.parsed.protocol == net::kUdp) {
+    be16& checksum = net::header_at<net::UdpHeader>(transport, 0).checksum;
+    if (checksum.raw() != 0) return;
+    uint32_t sum = net::pseudo_header_sum(to.source, to.destination, net::kUdp, size);
+    uint16_t made = net::checksum_finish(sum_of(packet, m.parsed.l4_offset, size, sum));
+    net::checksum_store(checksum, made ? made : 0xffff);
+  } else if (m.parsed.protocol == net::kSctp) {
+    const net::Tuple<F>& from = m.tuple<F>();
+    if (from.source_port == to.source_port && from.destination_port == to.destination_port) return;
+    auto& sctp = net::header_at<net::SctpHeader>(transport, 0);
+    std::memset(sctp.checksum, 0, sizeof sctp.checksum);
+    uint32_t crc = 0;
+    Reader(packet, m.parsed.l4_offset).next(size, [&crc](const uint8_t* bytes, uint32_t piece) {
+      crc = net::crc32c(bytes, piece, crc);
+    });
+    for (uint8_t& byte : sctp.checksum) {
+      byte = static_cast<uint8_t>(crc);
+      crc >>= 8;
+    }
+  }
+}
+
 template <class F>
 void translate_flow(rte_mbuf* packet, const Meta& m, const Session<F>& session) {
   net::Tuple<F> to = translated<F>(session, m.is_reply);
@@ -22,7 +53,13 @@ void translate_flow(rte_mbuf* packet, const Meta& m, const Session<F>& session) 
                                   to.destination_port,
                                   m.is_reply ? session.out_address_delta : session.in_address_delta,
                                   m.is_reply ? session.out_port_delta : session.in_port_delta};
-  net::translate<F>(bytes(packet), m.parsed, translation);
+  if (packet->nb_segs == 1) return net::translate<F>(bytes(packet), m.parsed, translation);
+  net::Parsed first = m.parsed;
+  first.kind = net::Kind::kFragment;
+  first.has_ports = m.parsed.kind == net::Kind::kFlow;
+  first.more_fragments = true;
+  net::translate<F>(bytes(packet), first, translation);
+  finish_checksum<F>(packet, m, to);
 }
 
 /// An error about a packet of the other direction. Towards the server only its destination changes
@@ -37,6 +74,11 @@ void translate_error(rte_mbuf* packet, const Meta& m, const Session<F>& session)
   typename F::Address source = m.is_reply ? session.request.destination : ip->source;
   typename F::Address destination = becomes.source;
   net::translate_icmp_error<F>(bytes(packet), m.parsed, inner, source, destination);
+  if (F::family == Family::kV4 || m.is_reply) return;
+  // Its checksum was not looked at, and is made anew (ip_vs_nat_icmp_v6).
+  auto& icmp = net::header_at<net::IcmpHeader>(bytes(packet), m.parsed.l4_offset);
+  icmp.checksum.set(0);
+  net::checksum_store(icmp.checksum, net::checksum_finish(icmp_sum<F>(packet, m.parsed)));
 }
 
 }  // namespace

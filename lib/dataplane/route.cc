@@ -34,17 +34,6 @@ bool find_hop(Worker& worker, Session<F>& session, Meta& m) {
   return true;
 }
 
-/// A part of an SCTP packet that leaves with another port than it came with: the checksum, in its
-/// first fragment, would need all of them. Linux puts such packets together.
-template <class F>
-bool is_partial_sctp(const Session<F>& session, const net::Parsed& parsed) {
-  return parsed.protocol == net::kSctp && parsed.kind == net::Kind::kFragment &&
-         (parsed.fragment_offset != 0 || parsed.more_fragments) &&
-         session.method == ipvs::ForwardMethod::kMasquerade &&
-         (session.request.destination_port != session.reply.source_port ||
-          session.request.source_port != session.reply.destination_port);
-}
-
 /// Is it too long for its way out, and may not be cut? Under IPv6 only what came in fragments may,
 /// to fragments that are no longer; under IPv4 what has no DF, and errors on their way to the
 /// server even with it. Where a server's fragments have DF, Linux does not make fragments of them
@@ -77,10 +66,6 @@ void route(Worker& worker, const Burst& live, Burst& routed) {
     if (hop_limit<F>(packet, m.parsed) <= 1) {
       answer<F>(worker, packet, net::IcmpError::kTimeExceeded, virtual_address);
       worker.drop(packet, ipvs::DropReason::kHopLimit);
-      continue;
-    }
-    if (is_partial_sctp<F>(session, m.parsed)) {
-      worker.drop(packet, ipvs::DropReason::kSctpFragment);
       continue;
     }
     if (!find_hop<F>(worker, session, m)) {

@@ -10,11 +10,11 @@ namespace shunt::dataplane {
 /// Parses; sorts packets into flows of each family and fragments. Not ours: kernel or drop.
 void classify(Worker& worker, const Burst& burst, Burst& v4, Burst& v6, Burst& fragments);
 
-/// Fragments become flows of v4 and v6 once their packet's ports are known.
+/// By what parse() says it is: a flow, the kernel's, or malformed.
+void sort(Worker& worker, rte_mbuf* packet, Burst& v4, Burst& v6);
+
+/// Fragments become packets once all of them are there: flows of v4 and v6, or the kernel's.
 void identify(Worker& worker, const Burst& fragments, Burst& v4, Burst& v6);
-/// The same for one that waits: are its ports known now? Then it went on: to `flows`, which has
-/// room, or to the kernel.
-bool try_identify(Worker& worker, rte_mbuf* packet, Burst& flows);
 
 /// Sends packets that another worker owns to its mailbox; keeps ours.
 void send_to_owner(Worker& worker, rte_mbuf* packet, unsigned owner);

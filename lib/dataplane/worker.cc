@@ -16,6 +16,12 @@ constexpr Nanoseconds kHoldFor = 3'000'000'000;
 /// Sessions retired, and sessions dumped, in one turn at the most.
 constexpr unsigned kExpirePerTurn = 64, kDumpPerTurn = 256;
 
+/// Fragments of a worker's that wait at the most: 20 of the longest datagrams in Ethernet frames,
+/// and no more than a quarter of the buffers.
+unsigned most_parts(const rte_mempool* pool, unsigned workers) {
+  return std::min(1024u, pool->size / 4 / workers);
+}
+
 }  // namespace
 
 Worker::Worker(const WorkerSettings& given, share::Board& shared, rte_mempool* buffers,
@@ -31,7 +37,7 @@ Worker::Worker(const WorkerSettings& given, share::Board& shared, rte_mempool* b
       scheduler_states(ipvs::kMaxServices),
       kernel_bucket(given.kernel_rate, std::max<uint64_t>(given.kernel_rate / 10, 64)),
       icmp_bucket(given.icmp_rate, given.icmp_burst),
-      fragments(given.seed),
+      reassembly(given.seed, most_parts(buffers, given.workers)),
       icmp_id(static_cast<uint16_t>(given.seed)),
       x_random(uint64_t{given.seed} + 0x9e3779b97f4a7c15) {}
 
@@ -62,7 +68,7 @@ bool Worker::turn(Nanoseconds time) {
                  {sessions_v6->size(), sessions_v6->capacity()}, now);
 
   if (x_held_count) retry_held();
-  if (x_fragment_count) retry_fragments();
+  if (!reassembly.empty()) reassembly.expire(*this);
   unsigned packets = receive_strays();
   packets += receive_from_ports();
   packets += receive_from_twins();
@@ -157,7 +163,7 @@ unsigned Worker::receive_strays() {
     Burst v4, v6, fragmented, identified4, identified6;
     for (unsigned i = 0; i < n; i++) {
       const Meta& m = meta(packets[i]);
-      if (m.parsed.kind == net::Kind::kFragment && !m.identified)
+      if (m.parsed.kind == net::Kind::kFragment)
         fragmented.add(packets[i]);
       else
         (m.parsed.family == Family::kV4 ? v4 : v6).add(packets[i]);
@@ -210,31 +216,6 @@ void Worker::retry_held() {
   }
   counters.held.subtract(x_held_count - kept);
   x_held_count = kept;
-}
-
-void Worker::hold_fragment(rte_mbuf* packet, Nanoseconds until) {
-  if (x_fragment_count == kMostHeld) return drop(packet, ipvs::DropReason::kFragmentMapFull);
-  meta(packet).held_until = until;
-  x_fragments[x_fragment_count++] = packet;
-  counters.held.add(1);
-}
-
-void Worker::retry_fragments() {
-  Burst v4, v6;
-  unsigned kept = 0;
-  for (unsigned i = 0; i < x_fragment_count; i++) {
-    rte_mbuf* packet = x_fragments[i];
-    Meta& m = meta(packet);
-    Burst& flows = m.parsed.family == Family::kV4 ? v4 : v6;
-    if (flows.n < kBurst && try_identify(*this, packet, flows)) continue;
-    if (m.held_until <= now)
-      drop(packet, ipvs::DropReason::kFragmentUnknown);
-    else
-      x_fragments[kept++] = packet;
-  }
-  counters.held.subtract(x_fragment_count - kept);
-  x_fragment_count = kept;
-  process_identified(v4, v6);
 }
 
 void Worker::hold(rte_mbuf* packet) {
@@ -381,8 +362,8 @@ void Worker::note(rte_mbuf* packet, Fate::Lane lane, ipvs::DropReason reason) {
 
 void Worker::release() {
   for (unsigned i = 0; i < x_held_count; i++) rte_pktmbuf_free(x_held[i]);
-  for (unsigned i = 0; i < x_fragment_count; i++) rte_pktmbuf_free(x_fragments[i]);
-  x_held_count = x_fragment_count = 0;
+  reassembly.release();
+  x_held_count = 0;
   for (WorkerPort& port : ports) {
     for (Burst* burst : {&port.to_nic, &port.to_twin}) {
       for (unsigned i = 0; i < burst->n; i++) rte_pktmbuf_free(burst->packets[i]);

@@ -13,9 +13,9 @@
 
 #include "base/result.h"
 #include "dataplane/defense.h"
-#include "dataplane/fragment_map.h"
 #include "dataplane/local_ports.h"
 #include "dataplane/packet.h"
+#include "dataplane/reassembly.h"
 #include "dataplane/session_table.h"
 #include "dataplane/token_bucket.h"
 #include "ipvs/full_policy.h"
@@ -95,7 +95,7 @@ class alignas(64) Worker {
   LocalPorts<net::V6> local_ports_v6;
   std::vector<ipvs::SchedulerState> scheduler_states;  ///< by service id
   TokenBucket kernel_bucket, icmp_bucket;
-  FragmentMap fragments;
+  Reassembly reassembly;
   Defense defense;
   Nanoseconds stateless_until = 0;     ///< when the last flow without a session may be over
   uint32_t evict_cursors[2] = {0, 0};  ///< of the walks for sessions to give up, v4 and v6
@@ -128,8 +128,6 @@ class alignas(64) Worker {
   void send(rte_mbuf* packet, uint8_t port);
   /// Waits for its next hop (meta: hop, hop_address, port_out), or is dropped.
   void hold(rte_mbuf* packet);
-  /// Waits for its packet's first fragment, or is dropped.
-  void hold_fragment(rte_mbuf* packet, Nanoseconds until);
 
  private:
   Worker(const WorkerSettings& settings, share::Board& board, rte_mempool* pool,
@@ -144,7 +142,6 @@ class alignas(64) Worker {
   /// Identified flows, in bursts small enough for every stage.
   void process_identified(Burst& v4, Burst& v6);
   void retry_held();
-  void retry_fragments();
   template <class F>
   void expire();
   void end_sessions_early();
@@ -163,8 +160,6 @@ class alignas(64) Worker {
   static constexpr unsigned kMostHeld = 256;
   std::array<rte_mbuf*, kMostHeld> x_held{};
   unsigned x_held_count = 0;
-  std::array<rte_mbuf*, kMostHeld> x_fragments{};
-  unsigned x_fragment_count = 0;
   share::SessionDump* x_dump = nullptr;
   const ipvs::ServiceTable* x_known_services = nullptr;  ///< only compared
   uint32_t x_orphan_cursors[2] = {0, 0};                 ///< of the walk that seeks orphans

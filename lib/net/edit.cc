@@ -104,7 +104,7 @@ void translate(uint8_t* frame, const Parsed& parsed, const Translation<F>& trans
   ip.source = translation.source;
   ip.destination = translation.destination;
   if constexpr (F::family == Family::kV4) checksum_apply(ip.checksum, translation.address_delta);
-  if (parsed.kind == Kind::kFragment && !parsed.has_ports) return;
+  if (parsed.kind == Kind::kIpsec || (parsed.kind == Kind::kFragment && !parsed.has_ports)) return;
 
   uint8_t* transport = frame + parsed.l4_offset;
   if (parsed.protocol == kSctp) return translate_sctp(frame, parsed, translation);
@@ -144,14 +144,16 @@ void translate_icmp_error(uint8_t* frame, const Parsed& parsed, const Translatio
   auto& icmp = header_at<IcmpHeader>(frame, parsed.l4_offset);
   auto& inner_ip = header_at<typename F::Header>(frame, parsed.inner_l3_offset);
   uint8_t* transport = frame + parsed.inner_l4_offset;
-  const uint16_t flow_delta = sum_of(inner.address_delta, inner.port_delta);
 
   // ICMP's checksum sees every change of its data. All of them are whole words: headers in front of
   // them have even lengths.
-  uint16_t icmp_delta = flow_delta;
   inner_ip.source = inner.source;
   inner_ip.destination = inner.destination;
-  write_ports(transport, inner);
+  uint16_t icmp_delta = inner.address_delta;
+  if (parsed.inner_protocol != kEsp && parsed.inner_protocol != kAh) {
+    write_ports(transport, inner);
+    icmp_delta = sum_of(icmp_delta, inner.port_delta);
+  }
   if constexpr (F::family == Family::kV4)
     icmp_delta = apply_quoted(inner_ip.checksum, inner.address_delta, icmp_delta);
 

@@ -30,8 +30,8 @@ Translation<F> make_translation(const Tuple<F>& from, const Tuple<F>& to);
 /// Rewrites addresses, ports and checksums of a TCP, UDP or SCTP packet (Kind::kFlow) or of a
 /// fragment of one (Kind::kFragment): in a fragment with ports the same, except that UDP without a
 /// checksum stays without one, since the rest of the datagram is elsewhere, and that SCTP's
-/// checksum, which needs the rest, is left wrong if a port changes: the caller drops such
-/// fragments; in any other fragment the addresses and the IPv4 header checksum.
+/// checksum, which needs the rest, is left wrong if a port changes: the caller sees to both; in any
+/// other fragment, and in Kind::kIpsec, the addresses and the IPv4 header checksum.
 template <class F>
 void translate(uint8_t* frame, const Parsed& parsed, const Translation<F>& translation);
 

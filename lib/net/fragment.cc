@@ -18,6 +18,24 @@ struct Ipv6FragmentHeader {
 };
 static_assert(sizeof(Ipv6FragmentHeader) == kFragmentHeader<V6>);
 
+/// Where the fragment header is, which parse() has found, and what says that it is there.
+struct FragmentPlace {
+  size_t header, next_header;
+};
+
+FragmentPlace find_fragment_header(const uint8_t* frame, size_t l3) {
+  constexpr uint8_t kAuthentication = 51;
+  FragmentPlace at{l3 + sizeof(Ipv6Header), l3 + offsetof(Ipv6Header, next_header)};
+  for (int headers = 0; headers < kMaxExtensions; headers++) {
+    const uint8_t type = frame[at.next_header];
+    if (type == kFragmentType) break;
+    const size_t length = frame[at.header + 1];
+    at.next_header = at.header;
+    at.header += type == kAuthentication ? (length + 2) * 4 : (length + 1) * 8;
+  }
+  return at;
+}
+
 /// The end of the headers that fragments repeat, and where their last one says what follows it.
 struct Repeated {
   size_t end, next_header;
@@ -96,6 +114,49 @@ size_t write_fragment_headers(uint8_t* out, const uint8_t* frame, size_t l3, siz
   return l3 + headers + kFragmentHeader<F>;
 }
 
+template <class F>
+size_t fragment_payload(const uint8_t* frame, const Parsed& parsed) {
+  if constexpr (F::family == Family::kV4)
+    return parsed.l4_offset;
+  else
+    return find_fragment_header(frame, parsed.l3_offset).header + kFragmentHeader<V6>;
+}
+
+template <class F>
+size_t make_whole(uint8_t* frame, const Parsed& parsed, uint8_t ecn, bool dont_fragment) {
+  if constexpr (F::family == Family::kV4) {
+    auto& ip = header_at<Ipv4Header>(frame, parsed.l3_offset);
+    ip.tos = static_cast<uint8_t>((ip.tos & ~3u) | ecn);
+    ip.fragment.set(dont_fragment ? Ipv4Header::kDontFragment : 0);
+    return 0;
+  } else {
+    const FragmentPlace at = find_fragment_header(frame, parsed.l3_offset);
+    frame[at.next_header] = frame[at.header];
+    auto& ip = header_at<Ipv6Header>(frame, parsed.l3_offset);
+    ip.version_class_flow.set((ip.version_class_flow.host() & ~(3u << 20)) | uint32_t{ecn} << 20);
+    std::memmove(frame + kFragmentHeader<V6>, frame, at.header);
+    return kFragmentHeader<V6>;
+  }
+}
+
+template <class F>
+void set_length(uint8_t* frame, size_t l3, size_t length) {
+  auto& ip = header_at<typename F::Header>(frame, l3);
+  if constexpr (F::family == Family::kV4) {
+    ip.total_length.set(static_cast<uint16_t>(length));
+    ip.checksum.set(0);
+    checksum_store(ip.checksum, checksum_finish(checksum_add(&ip, ip.header_length())));
+  } else {
+    ip.payload_length.set(static_cast<uint16_t>(length - sizeof ip));
+  }
+}
+
+template size_t fragment_payload<V4>(const uint8_t*, const Parsed&);
+template size_t fragment_payload<V6>(const uint8_t*, const Parsed&);
+template size_t make_whole<V4>(uint8_t*, const Parsed&, uint8_t, bool);
+template size_t make_whole<V6>(uint8_t*, const Parsed&, uint8_t, bool);
+template void set_length<V4>(uint8_t*, size_t, size_t);
+template void set_length<V6>(uint8_t*, size_t, size_t);
 template size_t repeated_headers<V4>(const uint8_t*, size_t, size_t);
 template size_t repeated_headers<V6>(const uint8_t*, size_t, size_t);
 template size_t write_fragment_headers<V4>(uint8_t*, const uint8_t*, size_t, size_t,

@@ -43,4 +43,18 @@ template <class F>
 size_t write_fragment_headers(uint8_t* out, const uint8_t* frame, size_t l3, size_t headers,
                               const Fragment& fragment);
 
+/// Where in a fragment (Kind::kFragment) the packet's bytes begin that it carries.
+template <class F>
+size_t fragment_payload(const uint8_t* frame, const Parsed& parsed);
+
+/// Makes a first fragment's headers those of the packet: no fragment header, the ECN field `ecn`,
+/// under IPv4 DF as told. The frame then begins as many bytes later as it returns; lengths are not
+/// right yet: see set_length().
+template <class F>
+size_t make_whole(uint8_t* frame, const Parsed& parsed, uint8_t ecn, bool dont_fragment);
+
+/// Writes the length of an IP packet, header included, and IPv4's checksum.
+template <class F>
+void set_length(uint8_t* frame, size_t l3, size_t length);
+
 }  // namespace shunt::net

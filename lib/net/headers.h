@@ -30,6 +30,8 @@ inline constexpr uint16_t kEtherTypeIpv6 = 0x86dd;
 inline constexpr uint8_t kIcmp = 1;
 inline constexpr uint8_t kTcp = 6;
 inline constexpr uint8_t kUdp = 17;
+inline constexpr uint8_t kEsp = 50;
+inline constexpr uint8_t kAh = 51;
 inline constexpr uint8_t kIcmpv6 = 58;
 inline constexpr uint8_t kSctp = 132;
 

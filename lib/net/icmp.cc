@@ -56,6 +56,8 @@ Message message(IcmpError what) {
       return v4 ? Message{3, 3} : Message{1, 4};
     case IcmpError::kTimeExceeded:
       return v4 ? Message{11, 0} : Message{3, 0};
+    case IcmpError::kReassemblyTime:
+      return v4 ? Message{11, 1} : Message{3, 1};
     case IcmpError::kTooBig:
       break;
   }

@@ -101,22 +101,38 @@ Transport find_transport(const uint8_t* frame, size_t offset, size_t end, uint8_
   }
 }
 
+/// AH and ESP; behind IPv6's AH it is the next header that counts.
+template <class F>
+bool is_ipsec(uint8_t protocol) {
+  return protocol == kEsp || (F::family == Family::kV4 && protocol == kAh);
+}
+
+/// The flow of the key exchange that AH and ESP packets belong to.
+template <class F>
+void take_isakmp(Tuple<F>& tuple) {
+  constexpr uint16_t kIsakmp = 500;
+  tuple.protocol = kUdp;
+  tuple.source_port = tuple.destination_port = be16(kIsakmp);
+}
+
 /// The errors that IPVS relates to connections (kernel net/netfilter/ipvs/ip_vs_core.c,
-/// ip_vs_in_icmp and ip_vs_in_icmp_v6).
+/// ip_vs_in_icmp and ip_vs_in_icmp_v6): under IPv6 all.
 template <class F>
 bool is_icmp_error(uint8_t type) {
   if constexpr (F::family == Family::kV4)
     return type == 3 || type == 4 || type == 11;  // unreachable, source quench, time exceeded
   else
-    return type == 1 || type == 2 || type == 3;  // unreachable, too big, time exceeded
+    return type < 128;  // RFC 4443 section 2.1
 }
 
 /// Where the transport header of a packet quoted in `frame` from `l3` to `end` lies; `found` is
-/// false if it is not there, is not IP, or the packet is a later fragment.
+/// false if it is not there, is not IP, or the packet is a later fragment, whose bytes IPVS takes
+/// for a header only under IPv4, and there not for one of AH or ESP.
 Transport find_quoted(const uint8_t*, size_t l3, size_t end, const Ipv4Header& ip) {
   const size_t length = ip.header_length();
+  const bool is_later = (ip.fragment.host() & Ipv4Header::kOffsetMask) != 0;
   const bool usable = ip.version() == 4 && length >= sizeof ip && length <= end - l3 &&
-                      (ip.fragment.host() & Ipv4Header::kOffsetMask) == 0;
+                      !(is_later && is_ipsec<V4>(ip.protocol));
   return {usable, ip.protocol, l3 + length, nullptr};
 }
 
@@ -136,7 +152,9 @@ void look_at_icmp(const uint8_t* frame, Parsed& parsed, Tuple<F>& tuple) {
   if (!is_icmp_error<F>(icmp.type)) return;
   const auto& ip = header_at<typename F::Header>(frame, l3);
   const Transport at = find_quoted(frame, l3, end, ip);
-  if (!at.found || min_transport_header(at.protocol) == 0 || end - at.offset < kMinQuoted) return;
+  if (!at.found) return;
+  const bool ipsec = is_ipsec<F>(at.protocol);
+  if (!ipsec && (min_transport_header(at.protocol) == 0 || end - at.offset < kMinQuoted)) return;
   parsed.kind = Kind::kIcmpError;
   parsed.icmp_type = icmp.type;
   parsed.icmp_code = icmp.code;
@@ -144,7 +162,10 @@ void look_at_icmp(const uint8_t* frame, Parsed& parsed, Tuple<F>& tuple) {
   parsed.inner_l3_offset = static_cast<uint16_t>(l3);
   parsed.inner_l4_offset = static_cast<uint16_t>(at.offset);
   tuple = addresses_of<F>(ip, at.protocol);
-  take_ports<F>(tuple, frame + at.offset);
+  if (ipsec)
+    take_isakmp<F>(tuple);
+  else
+    take_ports<F>(tuple, frame + at.offset);
 }
 
 /// The chunk that begins at `offset`; null if its header does not fit before `end`.
@@ -185,7 +206,11 @@ template <class F>
 void look_at_transport(const uint8_t* frame, Parsed& parsed, Tuple<F>& tuple) {
   if (parsed.protocol == F::kIcmpProtocol) return look_at_icmp<F>(frame, parsed, tuple);
   const size_t needed = min_transport_header(parsed.protocol);
-  if (needed == 0) return;
+  if (needed == 0) {
+    if (!is_ipsec<F>(parsed.protocol)) return;
+    parsed.kind = Kind::kIpsec;
+    return take_isakmp<F>(tuple);
+  }
   if (size_t{parsed.ip_end} - parsed.l4_offset < needed) return fail(parsed, Bad::kShortTransport);
   parsed.kind = Kind::kFlow;
   take_transport<F>(frame, parsed, tuple);

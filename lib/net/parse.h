@@ -15,12 +15,14 @@ namespace shunt::net {
 enum class Kind : uint8_t {
   kFlow,  ///< TCP, UDP or SCTP, whole (or a first fragment is NOT this: see kFragment): tuple is
           ///< valid
-  kIcmpError,  ///< ICMP error whose embedded packet names a TCP, UDP or SCTP flow: tuple is the
-               ///< embedded one's
-  kFragment,   ///< any fragment, first ones included; tuple has addresses and protocol, and the
-               ///< ports if this is the first fragment and they are in it (has_ports)
-  kOther,      ///< valid, but nothing to balance: ARP, other ethertypes, ICMP echo, other protocols
-  kBad,        ///< malformed: `bad` says how
+  kIcmpError,  ///< ICMP error whose embedded packet names a TCP, UDP or SCTP flow, or is AH or ESP:
+               ///< tuple is the embedded one's
+  kIpsec,     ///< AH or ESP, whole: tuple is that of the ISAKMP flow it belongs to, UDP port 500 on
+              ///< both sides (ip_vs_proto_ah_esp.c)
+  kFragment,  ///< any fragment, first ones included; tuple has addresses and protocol, and the
+              ///< ports if this is the first fragment and they are in it (has_ports)
+  kOther,     ///< valid, but nothing to balance: ARP, other ethertypes, ICMP echo, other protocols
+  kBad,       ///< malformed: `bad` says how
 };
 
 /// Why a frame is malformed. Each is a drop reason of its own.
@@ -56,10 +58,10 @@ struct Parsed {
   bool is_aborted = false;  ///< it is COOKIE ECHO or COOKIE ACK, and ABORT follows
   // kIcmpError only:
   uint8_t icmp_type = 0, icmp_code = 0;
-  uint8_t inner_protocol = 0;    ///< kTcp, kUdp or kSctp
+  uint8_t inner_protocol = 0;    ///< kTcp, kUdp, kSctp, kAh or kEsp
   uint16_t inner_l3_offset = 0;  ///< embedded IP header
   uint16_t inner_l4_offset =
-      0;  ///< embedded transport header; at least its 8 first bytes are there
+      0;  ///< embedded transport header; of TCP, UDP and SCTP its 8 first bytes are there
   // kFragment only:
   uint32_t fragment_id = 0;  ///< the fragments of one IPv6 packet may differ in `protocol`: only
                              ///< the first shows what follows further extension headers

@@ -101,27 +101,31 @@ TEST(TcpFragments, AreSegmentsToTheStateMachine) {
   rig.pass(tcp_frame(client(4000), kVip, kSyn));
   rig.pass(tcp_frame(endpoint("10.1.0.1", 80), client(4000), kSyn | kAck));
   rig.pass(tcp_frame(client(4000), kVip, kAck));
-  for (const Frame& frame : segment_in_two(4000, 40, kAck)) EXPECT_EQ(rig.pass(frame).size(), 1u);
+  for (const Frame& frame : segment_in_two(4000, 40, kAck)) rig.send(frame);
+  rig.run();
+  EXPECT_EQ(rig.out().size(), 2u);
   rig.now += 800'000'000'000;  // ESTABLISHED lasts 900 s, CLOSE 10 s
   EXPECT_EQ(rig.pass(tcp_frame(client(4000), kVip, kAck)).size(), 1u);
 }
 
-TEST(TcpFragments, AFirstOneMayBeginASession) {
+TEST(TcpFragments, MayBeginASession) {
   Rig rig({});
   rig.rules("-A -t 198.51.100.1:80 -s rr\n-a -t 198.51.100.1:80 -r 10.1.0.1:80 -m\n");
-  for (const Frame& frame : segment_in_two(4000, 40, kSyn)) EXPECT_EQ(rig.pass(frame).size(), 1u);
+  for (const Frame& frame : segment_in_two(4000, 40, kSyn)) rig.send(frame);
+  rig.run();
+  EXPECT_EQ(rig.out().size(), 2u);
   EXPECT_EQ(rig.sessions(), 1u);
 }
 
-TEST(TcpFragments, OfACutHeaderAreAllLinuxs) {
+TEST(TcpFragments, MayCutTheHeader) {
   Rig rig({});
   rig.rules("-A -t 198.51.100.1:80 -s rr\n-a -t 198.51.100.1:80 -r 10.1.0.1:80 -m\n");
   auto frames = segment_in_two(4000, 8, kSyn);
   std::swap(frames[0], frames[1]);
   for (const Frame& frame : frames) rig.send(frame);
   rig.run();
-  EXPECT_TRUE(rig.out().empty());
-  EXPECT_EQ(rig.to_kernel().size(), 2u);
+  EXPECT_EQ(rig.out().size(), 2u);
+  EXPECT_EQ(rig.sessions(), 1u);
   EXPECT_EQ(rig.sum([](const auto& c) { return c.held.get(); }), 0u);
   rig.expect_balanced_accounts();
 }
@@ -159,7 +163,7 @@ TEST_P(FragmentsV6, WithOptionsFollowTheirFirstOne) {
   for (size_t i = 0; i < frames.size(); i++) rig.send(frames[i], i % settings.workers);
   rig.run();
   auto out = rig.out();
-  EXPECT_EQ(out.size(), frames.size());
+  EXPECT_GE(out.size(), frames.size()) << "each repeats the options";
   EXPECT_EQ(rig.to_kernel().size(), 0u);
   Address server = *parse_address("2001:db8:1::1");
   for (const Frame& frame : out)

@@ -363,20 +363,6 @@ TEST_P(Fragments, OfADatagramReachOneServerInAnyOrder) {
 
 INSTANTIATE_TEST_SUITE_P(Workers, Fragments, testing::Values(1u, 2u, 3u));
 
-TEST(FragmentsAlone, WaitBoundedAndAreCounted) {
-  Rig rig({});
-  rig.rules("-A -u 198.51.100.1:80 -s rr\n-a -u 198.51.100.1:80 -r 10.1.0.1:8080 -m\n");
-  for (uint16_t id = 1; id <= 400; id++)
-    rig.send(udp_fragments(kClient, kVip, std::string(2000, 'x'), 1480, id).at(1));
-  rig.run();
-  EXPECT_GT(rig.dropped(DropReason::kFragmentMapFull), 0u);
-  rig.now += 10'000'000'000;
-  rig.run();
-  EXPECT_EQ(rig.dropped(DropReason::kFragmentMapFull) + rig.dropped(DropReason::kFragmentUnknown),
-            400u);
-  rig.expect_balanced_accounts();
-}
-
 class Workers : public testing::TestWithParam<bool> {};
 
 TEST_P(Workers, EachFlowHasOneOwnerWhereverItsPacketsArrive) {

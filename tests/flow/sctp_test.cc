@@ -154,7 +154,8 @@ std::vector<Frame> fragments(const Endpoint& from, const Endpoint& to, uint8_t c
   return frames;
 }
 
-TEST(Sctp, FragmentsPassWithTheirPortsOnly) {
+// The checksum covers all fragments: it is made anew where a port changes, and else kept.
+TEST(Sctp, FragmentsHaveTheWholesChecksum) {
   Rig rig({});
   const char* const same_port =
       "-A --sctp-service 198.51.100.2:80 -s rr\n"
@@ -162,21 +163,21 @@ TEST(Sctp, FragmentsPassWithTheirPortsOnly) {
       "-A --sctp-service 198.51.100.3:80 -s rr\n"
       "-a --sctp-service 198.51.100.3:80 -r 10.1.0.1:8080 -g\n";
   rig.rules(std::string(kNatRules) + same_port);
-  for (const char* vip : {"198.51.100.2", "198.51.100.3"}) {
+  for (const char* vip : {"198.51.100.1", "198.51.100.2", "198.51.100.3"}) {
     const Endpoint to = endpoint(vip, 80);
     rig.pass(sctp_frame(kClient, to, Chunk::kInit));
     auto sent = fragments(kClient, to, kData);
-    for (const Frame& fragment : sent) {
-      auto out = rig.pass(fragment);
-      ASSERT_EQ(out.size(), 1u);
-      EXPECT_EQ(Frame(out[0].begin() + 34, out[0].end()),
-                Frame(fragment.begin() + 34, fragment.end()));
-    }
+    ASSERT_EQ(sent.size(), 2u);
+    EXPECT_TRUE(rig.pass(sent[1]).empty());
+    auto out = rig.pass(sent[0]);
+    ASSERT_EQ(out.size(), 2u);
+    Frame packet(out[0].begin() + 34, out[0].end());
+    packet.insert(packet.end(), out[1].begin() + 34, out[1].end());
+    const bool moves = to == kVip;
+    EXPECT_EQ(packet[2] << 8 | packet[3], moves ? 8080 : 80);
+    EXPECT_EQ(Frame(packet.begin() + 8, packet.begin() + 12), sctp_checksum(packet));
+    EXPECT_EQ(Frame(out[1].begin() + 34, out[1].end()), Frame(sent[1].begin() + 34, sent[1].end()));
   }
-  rig.pass(sctp_frame(kClient, kVip, Chunk::kInit));
-  for (const Frame& fragment : fragments(kClient, kVip, kData))
-    EXPECT_TRUE(rig.pass(fragment).empty());
-  EXPECT_EQ(rig.dropped(DropReason::kSctpFragment), 2u);
   rig.expect_balanced_accounts();
 }
 

@@ -14,8 +14,9 @@ C++ code. It holds for rules with one server a service, whose addresses do not o
                           that would be its session's first also needs a chunk header
   uncertain               a fragment, or a packet of a flow that fragments belong to: the model
                           does not follow them, the check then has a margin of so many packets
-  kernel                  anything but TCP, UDP, SCTP and ICMP errors (3, 4, 11; 1, 2, 3 in IPv6) that
-                          quote eight bytes of TCP, UDP or SCTP; no session and (no service at its
+  drop icmp_checksum      an ICMP error of an IPv4 session with a wrong checksum
+  kernel                  anything but TCP, UDP, SCTP and ICMP errors (3, 4, 11; below 128 in IPv6)
+                          that quote eight bytes of TCP, UDP or SCTP, or AH or ESP; no session and (no service at its
                           destination, or it may not begin a session)
   drop hop_limit          of a session, TTL or hop limit below 2; answered by an ICMP error
   drop too_big            of a session, longer than the MTU, and may not be cut: IPv6, or DF on what
@@ -109,6 +110,7 @@ class Look:
     size: int = 0  # of the IP packet
     transport: int = 0  # offset of the transport header
     may_fragment: bool = False
+    intact: bool = True  # of an IPv4 error: its checksum is right
     source: bytes = b""
     destination: bytes = b""
 
@@ -230,7 +232,7 @@ def _look_error(frame, found, six):
     inner, end = found.transport + 8, found.end
     if end - inner < (40 if six else 20):
         return
-    if frame[found.transport] not in ((1, 2, 3) if six else (3, 4, 11)):
+    if frame[found.transport] not in (range(128) if six else (3, 4, 11)):
         return
     if frame[inner] >> 4 != (6 if six else 4):
         return
@@ -243,13 +245,13 @@ def _look_error(frame, found, six):
     else:
         source, destination = frame[inner + 12 : inner + 16], frame[inner + 16 : inner + 20]
         protocol, at = frame[inner + 9], inner + (frame[inner] & 15) * 4
-        later = struct.unpack_from("!H", frame, inner + 6)[0] & 0x1FFF
-        if at - inner < 20 or later:
+        if at - inner < 20 or at > end:
             return
     if protocol not in (p.TCP, p.UDP, p.SCTP) or end - at < 8:
         return
     sport, dport = _ports(frame, at)
     found.kind = "error"
+    found.intact = six or p.ones_sum(frame[found.transport : end]) == 0xFFFF
     found.flow = protocol, source, sport, destination, dport
 
 
@@ -324,7 +326,9 @@ class Model:
                 return Fate("drop", "short_transport")
             return Fate("kernel")
         fate = Fate("out", service=session.service, look=found)
-        if found.hops < 2:
+        if found.kind == "error" and found.intact is False:
+            fate.lane, fate.reason = "drop", "icmp_checksum"
+        elif found.hops < 2:
             fate.lane, fate.reason, fate.answered = "drop", "hop_limit", answerable(found)
         elif found.size > MTU and (found.may_fragment or found.kind == "error" and len(found.source) == 4):
             header = found.transport - 14

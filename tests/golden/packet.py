@@ -108,6 +108,27 @@ def udp_datagram(source, sport, destination, dport, data=b"x", no_sum=False):
     return head + struct.pack("!H", 0 if no_sum else value) + data
 
 
+def cut(packet, *sizes):
+    """The fragments of a packet: of so many bytes, multiples of 8, and what is left. Under IPv6 the
+    fragment header follows the IPv6 header."""
+    six = packet[0] >> 4 == 6
+    size = 40 if six else (packet[0] & 15) * 4
+    head, body, out, at = packet[:size], packet[size:], [], 0
+    for n in (*sizes, len(body)):
+        part, more = body[at : at + n], at + n < len(body)
+        if part and six:
+            extra = struct.pack("!BBHI", head[6], 0, at | more, 0x42420000 | len(body))
+            length = struct.pack("!HB", 8 + len(part), 44)
+            out.append(head[:4] + length + head[7:] + extra + part)
+        elif part:
+            field = struct.unpack_from("!H", head, 6)[0] & 0x4000 | 0x2000 * more | at // 8
+            new = head[:2] + struct.pack("!H", size + len(part)) + head[4:6]
+            new += struct.pack("!H", field) + head[8:10] + b"\0\0" + head[12:]
+            out.append(new[:10] + struct.pack("!H", checksum(new)) + new[12:] + part)
+        at += n
+    return out
+
+
 def tcp(source, sport, destination, dport, flags="S", data=b"", seq=1000, ack=0, **options):
     bad = options.pop("bad_tcp", False)
     segment = tcp_segment(source, sport, destination, dport, flags, data, seq, ack, bad)
@@ -223,6 +244,8 @@ def _ipv6(data, out, at):
         out[f"{at}ip6.extension{number}"] = f"{EXTENSIONS[following]} {body[:size].hex()}"
         if following == 44:
             whole = False
+            out[f"{at}ip6.extension{number}"] = f"fragment {body[:4].hex()}"
+            out[at + "ip6.fragment_id"] = body[4:8].hex()
             if struct.unpack_from("!H", body, 2)[0] & 0xFFF8:
                 following, body = None, body[size:]
                 break

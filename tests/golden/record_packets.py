@@ -191,8 +191,36 @@ class Case:
         for server in servers:
             self.command(f"-a {where} {server} -w 1")
 
-    def _step(self, device, other, frames, outcome, out=None):
-        """out: how many frames leave, if the packet is cut or put together of fragments."""
+    def fragments(self, server, *packets, out=0, lost=0, reason=None, merged=None, answered=False):
+        """Fragments of a client, or of the server with the given number. Of the packets, `lost` are
+        dropped for a reason, a whole one among them counted as one; `merged` fragments became part of
+        another, and `out` frames left, of which the first answers if told so."""
+        device, other, mac = ("s0", "c0", None) if server else ("c0", "s0", GATEWAY)
+        if server:
+            six = packets[0][0] >> 4 == 6
+            mac = f"02:00:00:00:00:0{server}" if six else f"02:00:0a:01:00:0{server}"
+        for packet in packets:
+            self.sent.append((self.now(), p.ethernet(DIRECTOR, mac, packet)))
+            sockets[device].send(self.sent[-1][1])
+            time.sleep(0.005)
+        came = received(device if answered else other, 0.05)
+        came += received(other if answered else device, 0.01)
+        if len(came) != out:
+            sys.exit(f"{self.name}, packet {len(self.sent)}: {[p.summary(f) for f in came]}")
+        if merged is None:
+            merged = len(packets) - lost - 1 if out else 0
+        if lost:
+            self.counts["dropped"].setdefault(reason, 0)
+            self.counts["dropped"][reason] += lost
+        self.counts["absorbed"] += merged
+        if out or lost:  # else they wait
+            self.counts["generated"] += out + merged + lost - len(packets)
+        if answered:
+            self.made.append(len(self.wanted))
+        self.wanted += [(self.sent[-1][0], frame) for frame in came]
+
+    def _step(self, device, other, frames, outcome, out=None, answered=True):
+        """out: how many frames leave, if the packet is cut."""
         times = []
         for frame in frames:
             times.append(self.now())
@@ -210,9 +238,9 @@ class Case:
                 self.counts["generated"] += out - 1
             self.wanted += [(times[-1], frame) for frame in came]
             return
-        self._judge(outcome, times, came)
+        self._judge(outcome, times, came, answered)
 
-    def _judge(self, outcome, times, came):
+    def _judge(self, outcome, times, came, answered=True):
         def wrong(why):
             sys.exit(f"{self.name}, packet {len(self.sent)}: {why}: {[p.summary(f) for f in came]}")
 
@@ -226,16 +254,16 @@ class Case:
             self.counts["dropped"].setdefault(outcome, 0)
             self.counts["dropped"][outcome] += 1
             errors = [x for x in came if p.summary(x).startswith("icmp")]
-            due = outcome in ("no_server", "hop_limit", "no_session", "too_big")
+            due = answered and outcome in ("no_server", "hop_limit", "no_session", "too_big")
             if len(came) != len(errors) or len(came) != due:
                 wrong("expected one ICMP error, or nothing")
             self.counts["generated"] += len(came)
             self.made += [len(self.wanted)] * len(came)
         self.wanted += list(zip(times, came))
 
-    def client(self, *packets, outcome=OUT, out=None):
+    def client(self, *packets, outcome=OUT, out=None, answered=True):
         frames = [p.ethernet(DIRECTOR, GATEWAY, x) for x in packets]
-        self._step("c0", "s0", frames, outcome, out)
+        self._step("c0", "s0", frames, outcome, out, answered)
 
     def server(self, number, *packets, outcome=OUT, out=None):
         six = packets[0][0] >> 4 == 6
@@ -737,7 +765,7 @@ def sctp_same_port(c):
     packet = p.sctp(c.a4, 4000, c.v4, 80, p.chunk(0, b"f" * 1200))[20:]
     first = p.ip(c.a4, c.v4, 132, packet[:800], ident=0x4242, df=False, more=True)
     second = p.ip(c.a4, c.v4, 132, packet[800:], ident=0x4242, df=False, offset=800)
-    c.client(first, second)
+    c.fragments(0, first, second, out=2)
 
 
 def sctp_bad(c):
@@ -797,13 +825,191 @@ def sctp_persistence(c):
     c.client(p.sctp(c.a4, 4000, c.v4, 80, chunks("init")))
 
 
-def fragments(c, mode):
-    c.service("u", "-s rr", f"-r 10.1.0.1:80 {mode}")
-    for ident in 0x4242, 0x4343:
-        payload = p.udp_datagram(c.a4, 5000, c.v4, 80, b"f" * 2000)
-        first = p.ip(c.a4, c.v4, 17, payload[:1480], ident=ident, df=False, more=True)
-        second = p.ip(c.a4, c.v4, 17, payload[1480:], ident=ident, df=False, offset=1480)
-        c.client(first, second)
+def fragments(c, mode, v6):
+    """UDP datagrams in fragments that come in any order, twice, or not at all."""
+    nat = mode == "-m"
+    a, v = (c.a6, c.v6) if v6 else (c.a4, c.v4)
+    s = "2001:db8:1::1" if v6 else "10.1.0.1"
+    port = 8080 if nat else 80
+    c.service("u", "-s rr", f"-r [{s}]:{port} {mode}" if v6 else f"-r {s}:{port} {mode}", v6=v6)
+    most = 1448 if v6 else 1480
+
+    def datagram(size, ident, **options):
+        data = bytes(x & 255 for x in range(size))
+        more = {} if v6 else {"ident": ident, "df": False}
+        return p.udp(a, 5000, v, 80, data, **more, **options)
+
+    client = lambda *parts, **told: c.fragments(0, *parts, **told)
+    overlap, bad = "fragment_overlap", "fragment_bad"
+    client(*p.cut(datagram(2000, 1), most), out=2)
+    client(*p.cut(datagram(2001, 2), most)[::-1], out=2)
+    client(*p.cut(datagram(600, 4, tos=0x29, ttl=3), 208, 208), out=3)
+    client(*p.cut(datagram(60000, 5), *[most] * (60000 // most)), out=60008 // most + 1)
+    first, last = p.cut(datagram(408, 6), 208)
+    client(first, first, last, lost=1, reason=overlap, out=2)
+    first, last = p.cut(datagram(409, 7), 208)
+    client(first, p.cut(datagram(409, 7), 200)[1], last, first, lost=2, reason=overlap, out=2)
+    parts = [p.cut(datagram(410, 8, tos=tos), 216)[i] for i, tos in enumerate((1, 3))]
+    client(*parts, out=2)
+    parts = [p.cut(datagram(411, 9, tos=tos), 216)[i] for i, tos in enumerate((0, 3))]
+    client(*parts, lost=2, reason=bad)
+    client(*p.cut(datagram(412, 10, ttl=1), 216), lost=1, reason="hop_limit", merged=1, out=1, answered=True)
+    if v6:
+        client(*p.cut(datagram(100, 11)), out=1)  # whole, but for its fragment header below
+        head = p.udp(a, 5000, v, 80, b"atomic")
+        extra = struct.pack("!BBHI", 17, 0, 0, 77)
+        client(p.ip(a, v, 44, extra + head[40:]), out=1)
+    else:
+        client(*p.cut(datagram(3000, 3, no_sum=True), 1480, 1480)[::-1], out=3)
+        options = {"options": bytes([0x94, 4, 0, 0, 1, 1, 1, 1])}
+        client(*p.cut(datagram(412, 10, **options), 216), out=2)
+        data = p.udp(a, 5000, v, 80, b"d" * 412, ident=11)  # with DF
+        client(*p.cut(data, 216), out=2)
+        data = p.udp(a, 5000, v, 80, b"d" * 2000, ident=12)
+        client(*p.cut(data, 1480), lost=1, reason="too_big", merged=1, out=1, answered=True)
+    if nat:
+        answer = p.udp(s, 8080, a, 5000, b"r" * 2500, **({} if v6 else {"df": False}))
+        c.fragments(1, *p.cut(answer, most), out=2)
+        c.fragments(1, *p.cut(answer, 104, 1400)[::-1], out=3)
+
+
+def fragments_tcp(c):
+    """Segments in fragments, also such as cut the header."""
+    c.service("t", "-s rr", "-r 10.1.0.1:8080 -m")
+    c.fragments(0, *p.cut(p.tcp(c.a4, 4000, c.v4, 80, "S", b"x" * 40, df=False, ident=1), 8), out=2)
+    c.server(1, p.tcp("10.1.0.1", 8080, c.a4, 4000, "SA", seq=7, ack=1001))
+    data = p.tcp(c.a4, 4000, c.v4, 80, "A", b"x" * 60, df=False, seq=1001, ack=8, ident=2)
+    c.fragments(0, *p.cut(data, 16, 40)[::-1], out=2)
+    data = p.tcp(c.a4, 4000, c.v4, 80, "A", b"x" * 2000, df=False, seq=1001, ack=8, ident=3)
+    c.fragments(0, *p.cut(data, 1480), out=2)
+    c.fragments(0, *p.cut(p.tcp(c.a4, 4000, c.v4, 80, "R", b"x" * 20, df=False, ident=4), 24), out=2)
+
+
+def fragments_sctp(c):
+    """The checksum of an SCTP packet follows its port, over all of its fragments."""
+    for port, server in (80, 8080), (81, 81):
+        c.service("sctp-service", "-s rr", f"-r 10.1.0.1:{server} -m", port=port)
+    init, data, init_ack = (p.chunk(kind, bytes(size)) for kind, size in ((1, 300), (0, 2000), (2, 300)))
+    for ident, port in enumerate((80, 81), 1):
+        packet = p.sctp(c.a4, 4000, c.v4, port, init, df=False, ident=ident)
+        c.fragments(0, *p.cut(packet, 200), out=2)
+        packet = p.sctp(c.a4, 4000, c.v4, port, data, df=False, ident=ident + 2)
+        c.fragments(0, *p.cut(packet, 1480)[::-1], out=2)
+    packet = p.sctp("10.1.0.1", 8080, c.a4, 4000, init_ack, df=False)
+    c.fragments(1, *p.cut(packet, 104, 104), out=3)
+
+
+def fragments_lost(c):
+    """After 30 s, or 60 s under IPv6, the sender of an incomplete packet's first fragment is told."""
+    c.service("u", "-s rr", "-r 10.1.0.1:8080 -m")
+    c.service("u", "-s rr", "-r [2001:db8:1::1]:8080 -m", v6=True)
+    c.client(p.udp(c.a4, 5000, c.v4, 80))
+    four = p.cut(p.udp(c.a4, 5000, c.v4, 80, b"x" * 500, df=False), 200, 200)
+    six = p.cut(p.udp(c.a6, 5000, c.v6, 80, b"x" * 500), 200, 200)
+    lone = p.cut(p.udp(c.a4, 5001, c.v4, 80, b"x" * 500, df=False, ident=7), 200)[1]
+    c.fragments(0, four[0], four[2], lone)
+    c.fragments(0, six[0], six[2])
+    time.sleep(26)
+    c.client(p.udp(c.a4, 5000, c.v4, 80))
+    for lost in 3, 2:
+        came = received("c0", 40)
+        if len(came) != 1:
+            sys.exit(f"{c.name}: {[p.summary(x) for x in came]}")
+        c.counts["dropped"].setdefault("fragment_incomplete", 0)
+        c.counts["dropped"]["fragment_incomplete"] += lost
+        c.counts["generated"] += 1
+        c.made.append(len(c.wanted))
+        time.sleep(2)  # a little earlier or later than ours
+        c.wanted.append((c.now(), came[0]))
+        c.client(p.udp(c.a4, 5000, c.v4, 80))
+        c.wanted[-2] = (c.wanted[-1][0], came[0])
+
+
+def fragmenting_v6(c):
+    """Under IPv6 only what came in fragments is cut, to fragments as long as the longest."""
+    c.service("u", "-s rr", "-r [2001:db8:1::1]:8080 -m", v6=True)
+    c.mtu("lbs", 1400)
+    datagram = p.udp(c.a6, 5000, c.v6, 80, b"u" * 2500)
+    c.client(p.udp(c.a6, 5000, c.v6, 80, b"u" * 1360), outcome="too_big")
+    c.fragments(0, *p.cut(datagram, 1448), lost=1, reason="too_big", merged=1, out=1, answered=True)
+    c.fragments(0, *p.cut(datagram, 1200, 1200), out=3)
+    c.fragments(0, *p.cut(datagram, 1344, 1000), out=3)
+    c.fragments(0, *p.cut(datagram, 104, 1344), out=3)
+    c.fragments(0, *p.cut(p.udp(c.a6, 5000, c.v6, 80, b"u" * 1300), 1304), out=1)
+
+
+def ipsec(c, mode):
+    """AH and ESP go where the key exchange of their client went."""
+    c.service("u", "-s rr", f"-r 10.1.0.1:500 {mode}", f"-r 10.1.0.2:500 {mode}", port=500)
+    v6 = [f"-r [2001:db8:1::{n}]:500 {mode}" for n in (1, 2)]
+    c.service("u", "-s rr", *v6, port=500, v6=True)
+    packet = struct.pack("!II", 0x1234, 1) + b"e" * 40
+    ah = struct.pack("!BBHII", 50, 4, 0, 1, 1) + b"a" * 12
+    for protocol in 50, 51:
+        c.client(p.ip(c.a4, c.v4, protocol, packet), outcome=KERNEL)
+    c.client(p.ip(c.a6, c.v6, 50, packet), outcome=KERNEL)
+    for n, client in enumerate((c.a4, "203.0.113.250")):
+        c.client(p.udp(client, 500, c.v4, 500, b"isakmp"))
+        for protocol in 50, 51:
+            c.client(p.ip(client, c.v4, protocol, packet))
+        c.client(p.ip(client, c.v4, 50, b"", df=False))
+        if mode == "-m":
+            server = 2 - n
+            for protocol in 50, 51:
+                c.server(server, p.ip(f"10.1.0.{server}", client, protocol, packet))
+    c.client(p.ip("203.0.113.251", c.v4, 50, packet), outcome=KERNEL)
+    c.client(p.ip(c.a4, c.v4, 50, packet, ttl=1), outcome="hop_limit")
+    c.client(p.udp(c.a6, 500, c.v6, 500, b"isakmp"))
+    c.client(p.ip(c.a6, c.v6, 50, packet))
+    c.client(p.ip(c.a6, c.v6, 51, ah + packet))
+    c.fragments(0, *p.cut(p.ip(c.a4, c.v4, 50, packet * 9, df=False), 224), out=2)
+    inner = p.ip(c.v4, c.a4, 50, packet)
+    c.client(p.icmp("192.0.2.254", c.v4, 3, 4, struct.pack("!HH", 0, 1400), inner))
+    if mode == "-m":
+        c.server(2, p.ip("2001:db8:1::2", c.a6, 50, packet))
+        for part in p.cut(p.ip("10.1.0.2", c.a4, 50, packet * 9, df=False), 104, 104):
+            c.server(2, part)
+        inner = p.ip(c.a4, "10.1.0.2", 50, packet)
+        c.server(2, p.icmp("10.1.0.2", c.a4, 3, 4, struct.pack("!HH", 0, 1400), inner))
+
+
+def icmp_sums(c):
+    """ICMP errors with wrong checksums, other types, about fragments, in fragments."""
+    for kind in "tu":
+        c.service(kind, "-s rr", "-r 10.1.0.1:8080 -m")
+        c.service(kind, "-s rr", "-r 10.1.0.1:81 -g", port=81)
+        c.service(kind, "-s rr", "-r [2001:db8:1::1]:8080 -m", v6=True)
+    c.client(p.tcp(c.a4, 4000, c.v4, 80, "S"))
+    c.client(p.udp(c.a4, 5000, c.v4, 80))
+    c.client(p.udp(c.a4, 5000, c.v4, 81))
+    c.client(p.tcp(c.a6, 4000, c.v6, 80, "S"))
+
+    def wrong(packet):
+        at = 43 if packet[0] >> 4 == 6 else 23
+        return packet[:at] + bytes([packet[at] ^ 1]) + packet[at + 1 :]
+
+    router, too_big = "192.0.2.254", struct.pack("!HH", 0, 1400)
+    quoted = p.tcp(c.v4, 80, c.a4, 4000, "A", seq=8, ack=1001)
+    c.client(wrong(p.icmp(router, c.v4, 3, 4, too_big, quoted)), outcome="icmp_checksum")
+    direct = p.icmp(router, c.v4, 3, 4, too_big, p.udp(c.v4, 81, c.a4, 5000, b"y"))
+    c.client(direct)
+    c.client(wrong(direct), outcome="icmp_checksum")
+    later = p.ip(c.v4, c.a4, 6, quoted[20:], offset=1480, df=False)
+    c.client(p.icmp(router, c.v4, 3, 4, too_big, later))
+    first = p.ip(c.v4, c.a4, 6, quoted[20:], more=True, df=False)
+    c.client(p.icmp(router, c.v4, 3, 4, too_big, first))
+    whole = p.icmp(router, c.v4, 3, 1, body=quoted + b"z" * 500, df=False)
+    c.fragments(0, *p.cut(whole, 200, 200), out=3)
+    c.client(p.icmp(router, c.v4, 3, 4, too_big, quoted, ttl=1), outcome="hop_limit", answered=False)
+    c.client(p.icmp(router, c.v4, 5, 1, body=quoted), outcome=KERNEL)
+    back = p.icmp("10.1.0.1", c.a4, 3, 3, body=p.udp(c.a4, 5000, "10.1.0.1", 8080))
+    c.server(1, back)
+    c.server(1, wrong(back), outcome="icmp_checksum")
+    six = p.tcp(c.v6, 80, c.a6, 4000, "A", seq=8, ack=1001)
+    for kind in 1, 2, 3, 4, 100:
+        error = p.icmp("2001:db8:c::fe", c.v6, kind, 0, struct.pack("!I", 1400), six)
+        c.client(error)
+        c.client(wrong(error))
 
 
 def fragmenting(c, mode):
@@ -1164,8 +1370,17 @@ CASES = [
     ("fragmenting-nat", lambda c: fragmenting(c, "-m"), "Longer than an MTU of 1400."),
     ("fragmenting-dr", lambda c: fragmenting(c, "-g"), "Longer than an MTU of 1400."),
     ("fragmenting-options", fragmenting_options, "IPv4 options in fragments."),
-    ("fragments-nat", lambda c: fragments(c, "-m"), "UDP datagrams in two fragments, in order."),
-    ("fragments-dr", lambda c: fragments(c, "-g"), "UDP datagrams in two fragments, in order."),
+    ("fragmenting-v6", fragmenting_v6, "Longer than an MTU of 1400 over IPv6."),
+    ("fragments-nat", lambda c: fragments(c, "-m", False), "UDP datagrams in fragments."),
+    ("fragments-dr", lambda c: fragments(c, "-g", False), "UDP datagrams in fragments."),
+    ("fragments-nat-v6", lambda c: fragments(c, "-m", True), "The same over IPv6."),
+    ("fragments-dr-v6", lambda c: fragments(c, "-g", True), "The same over IPv6."),
+    ("fragments-tcp", fragments_tcp, "TCP segments in fragments, the header cut."),
+    ("fragments-sctp", fragments_sctp, "SCTP packets in fragments."),
+    ("fragments-lost", fragments_lost, "Datagrams whose fragments do not all come."),
+    ("ipsec-nat", lambda c: ipsec(c, "-m"), "AH and ESP next to their key exchange."),
+    ("ipsec-dr", lambda c: ipsec(c, "-g"), "AH and ESP, direct routing."),
+    ("icmp-more", icmp_sums, "ICMP errors: checksums, types, fragments."),
     ("states-nat", lambda c: states(c, "-m"), "State and timeout after each packet sequence."),
     ("states-dr", lambda c: states(c, "-g"), "State and timeout when no answer is seen."),
     ("reuse-0-nat", lambda c: conn_reuse(c, "-m", 0), "conn_reuse_mode = 0: sessions stay."),
@@ -1217,7 +1432,7 @@ def main():
     tool = re.search(r"v([\d.]+)", sh("ipvsadm --version")).group(1)
     origin = f"Recorded from the IPVS of Linux {release} with ipvsadm {tool} by record_packets.py."
     for name, run, about in CASES:
-        case = Case(name, f"{about}\n{origin}", OTHERS if re.search("persist|port|mark", name) else [])
+        case = Case(name, f"{about}\n{origin}", OTHERS if re.search("persist|port|mark|ipsec", name) else [])
         if only and name not in only:
             continue
         print(name, flush=True)

@@ -30,7 +30,10 @@ import pcap
 
 ICMP_BURST = 50  # ICMP errors that the rate limit always lets through
 PATIENCE = 60  # seconds for one replay
-EITHER = ("fragment_unknown", "fragment_map_full", "hop_limit", "too_big", "no_buffer")
+EITHER = (
+    *("fragment_incomplete", "fragments_full", "fragment_overlap", "fragment_bad"),
+    *("short_transport", "extensions", "icmp_checksum", "hop_limit", "too_big", "no_buffer"),
+)
 
 
 def busiest(looks):

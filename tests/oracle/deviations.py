@@ -109,15 +109,6 @@ def _saved_thresholds(scenario, difference):
     return got == difference.facts["wanted"]
 
 
-def _sctp_fragment(scenario, difference):
-    """Is it about a fragment of an SCTP packet that was masqueraded to another port?"""
-    if difference.kind != "lane" or difference.facts["got"]:
-        return False
-    fields = difference.facts["in"]
-    part = fields.get("ip.fragment_offset", 0) or fields.get("ip.flags", "000")[2] == "1"
-    return fields.get("ip.protocol") == packet.SCTP and bool(part)
-
-
 def _idle_return(scenario, difference):
     """Is it about a server that was removed and came back, and has Shunt counted less?"""
     if difference.kind != "counter" or not difference.facts or not difference.facts["row"][1]:
@@ -160,7 +151,6 @@ TESTS = {
     "saved-thresholds": _saved_thresholds,
     "cut-header": _cut_header,
     "stale-route": _stale_route,
-    "sctp-fragments": _sctp_fragment,
     "own-errors-counted": _own_answers,
     "zero-since-last-copy": _comes_back,
     "server-icmpv6-error": _server_icmp6,
