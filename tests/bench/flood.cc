@@ -13,6 +13,7 @@ Measured measure_flood(const Ports& ports, const Options& options) {
     wish.path = options.path;
     wish.sessions = std::min(capacity / 2, 65536u);
     wish.capacity = capacity;
+    wish.full = options.full;
     auto made = Scene::create(ports, wish);
     if (!made) return made.error();
     Scene& scene = **made;
@@ -26,7 +27,7 @@ Measured measure_flood(const Ports& ports, const Options& options) {
       return connections;
     };
     scene.traffic().make(Traffic::What::kFlood);
-    while (scene.dropped(ipvs::DropReason::kTableFull) == 0) step();
+    while (scene.sessions() < capacity) step();
     uint64_t received = scene.received(), forwarded = scene.counters().forwarded.get();
     uint64_t refused = scene.dropped(ipvs::DropReason::kTableFull), begun = admitted();
     uint64_t kernel = scene.counters().kernel.get();  // from port 20: may be FTP's, not scheduled
@@ -45,6 +46,7 @@ Measured measure_flood(const Ports& ports, const Options& options) {
                    std::to_string(alive) + " survived the flood"};
     rows.push_back({{"path", options.path->name},
                     {"capacity", capacity},
+                    {"full", ipvs::kFullPolicies[static_cast<size_t>(options.full)]},
                     {"live_sessions", wish.sessions},
                     {"live_alone", alone},
                     {"live_in_flood", both / 2},

@@ -77,7 +77,7 @@ size_t place_of(const std::string& word, const Names& names, const char* option)
 
 bool read_options(int argc, char** argv, Options& options) {
   namespace po = boost::program_options;
-  std::string path, mix;
+  std::string path, mix, full;
   std::string title = "shunt-bench WHAT [OPTIONS]: JSON; WHAT is\n";
   for (const Measurement& row : kMeasurements)
     title += std::string("  ") + row.name + ": " + row.meaning + "\n";
@@ -92,6 +92,7 @@ bool read_options(int argc, char** argv, Options& options) {
   add("milliseconds", po::value(&options.milliseconds), "of CPU time of each round (100)");
   add("new", po::bool_switch(&options.new_sessions), "count: first packets of sessions");
   add("yardstick", po::bool_switch(&options.yardstick), "count: macswap");
+  add("full", po::value(&full), "flood: refuse, stateless, evict (refuse)");
   add("rules", po::value(&options.rules), "replay: file with the services");
   add("captures", po::value(&options.captures)->multitoken(), "replay: files");
   add("profile", po::bool_switch(&options.profile), "note where the time goes");
@@ -115,6 +116,8 @@ bool read_options(int argc, char** argv, Options& options) {
   if (!path.empty() && !(options.path = path_named(path)))
     throw po::error("no path is called " + path);
   if (!mix.empty()) options.mix = static_cast<Mix>(place_of(mix, kMixNames, "size"));
+  if (!full.empty())
+    options.full = static_cast<ipvs::FullPolicy>(place_of(full, ipvs::kFullPolicies, "policy"));
   std::vector<std::string> names;
   for (const Measurement& row : kMeasurements) names.push_back(row.name);
   place_of(options.what, names, "measurement");

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "ipvs/full_policy.h"
 #include "path.h"
 
 namespace shunt::bench {
@@ -18,7 +19,8 @@ struct Options {
   Mix mix = Mix::kSmall;
   std::vector<uint32_t> sessions;
   unsigned rounds = 10;
-  unsigned milliseconds = 100;  ///< of CPU time of each round
+  unsigned milliseconds = 100;                        ///< of CPU time of each round
+  ipvs::FullPolicy full = ipvs::FullPolicy::kRefuse;  ///< flood
   bool huge = false;
   unsigned megabytes = 1024;  ///< of memory without hugepages
   bool profile = false;       ///< where the time goes, too

@@ -77,6 +77,16 @@ def of_replay(section):
     return text
 
 
+def of_kernel(section):
+    text = ("## The kernel's own NAT\n\nNanoseconds of CPU time a packet, through a packet socket and veth "
+            "pairs; `source` is what it costs to get packets in and drop them there.\n\n")
+    text += heading("flows", "source", "plain forwarding", "DNAT", "DNAT, Mpps")
+    for f in section:
+        text += row(f["flows"], *(f"{f[k + '_nanoseconds']:.0f}" for k in ("source", "forward", "dnat")),
+                    f"{1e3 / f['dnat_nanoseconds']:.2f}")
+    return text
+
+
 def of_verdicts(rows):
     text = "## What was to be reached\n\n" + heading("what", "measured", "floor", "goal", "")
     for f in rows:
@@ -88,7 +98,7 @@ def of_verdicts(rows):
 
 
 SECTIONS = {"verdicts": of_verdicts, "forwarding": of_forwarding, "connections": of_connections,
-            "latency": of_latency, "replay": of_replay}
+            "latency": of_latency, "replay": of_replay, "kernel": of_kernel}
 
 
 def publish(file, directory):

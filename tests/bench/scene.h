@@ -27,7 +27,8 @@ struct SceneWish {
   Mix mix = Mix::kSmall;
   uint32_t sessions = 1;
   uint32_t capacity = 0;  ///< of the session table; 0: as many as there are sessions
-  unsigned workers = 1;   ///< more take turns, and all but the first live on their mailboxes
+  ipvs::FullPolicy full = ipvs::FullPolicy::kRefuse;
+  unsigned workers = 1;  ///< more take turns, and all but the first live on their mailboxes
   bool established = true;
   bool own_clock = false;   ///< turns are 10 microseconds apart, whatever the real clock says
   std::string extra_rules;  ///< beside the traffic's own
