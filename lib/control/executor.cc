@@ -1,5 +1,8 @@
 #include "control/executor.h"
 
+#include <algorithm>
+#include <span>
+
 #include "ipvs/command.h"
 #include "ipvs/rules.h"
 
@@ -23,6 +26,10 @@ ipvs::CommandError error_at(size_t index, const Error& error) {
   return {index, error.status, error.message};
 }
 
+size_t additions(const std::vector<Command>& commands, size_t from) {
+  return Configuration::additions(std::span(commands).subspan(from));
+}
+
 /// What no other listing shows is not worth being sent.
 void leave_counters_out(ipvs::ServiceListing& service) {
   service.totals = service.rates = {};
@@ -43,6 +50,7 @@ std::string Executor::answer(std::string_view line) {
 Reply Executor::execute(const ipvs::Request& request) {
   Reply reply;
   std::vector<Command> commands;
+  std::vector<size_t> places;  // in the request
   for (size_t i = 0; i < request.commands.size(); i++) {
     auto command = ipvs::parse_command(request.commands[i], "shuntadm", no_names());
     if (!command) {
@@ -50,23 +58,48 @@ Reply Executor::execute(const ipvs::Request& request) {
       if (request.atomic) return reply;
       continue;
     }
-    if (request.atomic) {
-      commands.push_back(std::move(*command));
-    } else if (request.commands.size() > 1 && !Configuration::is_edit(command->verb)) {
-      reply.errors.push_back({i, 2, "only commands that change something come in numbers"});
-    } else if (auto done = execute(*command, request.cursor, reply); !done) {
-      reply.errors.push_back(error_at(i, done.error()));
-    }
+    commands.push_back(std::move(*command));
+    places.push_back(i);
   }
   if (request.atomic) {
     size_t failed = 0;
     if (auto done = x_configuration.apply_all(commands, failed); !done)
       reply.errors.push_back(error_at(failed, done.error()));
     else
-      for (const Command& command : commands) book(command);
+      for (size_t i = 0; i < commands.size(); i += std::max<size_t>(1, additions(commands, i)))
+        book(commands[i]);
+  } else if (request.commands.size() == 1) {
+    for (const Command& command : commands)
+      if (auto done = execute(command, request.cursor, reply); !done)
+        reply.errors.push_back(error_at(0, done.error()));
+  } else {
+    edit(commands, places, reply);
   }
   publish();
   return reply;
+}
+
+void Executor::edit(const std::vector<Command>& commands, const std::vector<size_t>& places,
+                    Reply& reply) {
+  for (size_t i = 0; i < commands.size();) {
+    if (size_t run = additions(commands, i); run > 0) {
+      bool changed = false;
+      for (const auto& added : x_configuration.add_servers(std::span(commands).subspan(i, run))) {
+        changed |= added.has_value();
+        if (!added) reply.errors.push_back(error_at(places[i], added.error()));
+        i++;
+      }
+      if (changed) book(commands[i - 1]);
+      continue;
+    }
+    if (!Configuration::is_edit(commands[i].verb))
+      reply.errors.push_back({places[i], 2, "only commands that change something come in numbers"});
+    else if (auto done = execute(commands[i], 0, reply); !done)
+      reply.errors.push_back(error_at(places[i], done.error()));
+    i++;
+  }
+  std::stable_sort(reply.errors.begin(), reply.errors.end(),
+                   [](const auto& a, const auto& b) { return a.index < b.index; });
 }
 
 Result<void> Executor::execute(const Command& command, uint64_t cursor, Reply& reply) {

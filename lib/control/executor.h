@@ -52,6 +52,9 @@ class Executor {
  private:
   /// Carries out one command of a request with one: edits and listings.
   Result<void> execute(const ipvs::Command& command, uint64_t cursor, ipvs::Reply& reply);
+  /// Carries out the edits of a request with many; places[i] is where commands[i] was in it.
+  void edit(const std::vector<ipvs::Command>& commands, const std::vector<size_t>& places,
+            ipvs::Reply& reply);
   /// Books what a successful edit has changed.
   void book(const ipvs::Command& command);
   void publish();

@@ -101,7 +101,17 @@ Result<void> Configuration::apply_all(std::span<const Command> commands, size_t&
     }
     x_changed = true;
   }
-  for (failed = 0; failed < commands.size() && result; failed++) result = apply(commands[failed]);
+  for (failed = 0; failed < commands.size() && result;) {
+    size_t run = additions(commands.subspan(failed));
+    if (run == 0) {
+      result = apply(commands[failed++]);
+      continue;
+    }
+    for (const Result<void>& added : add_servers(commands.subspan(failed, run))) {
+      failed++;
+      if (result = added; !result) break;
+    }
+  }
   if (!result) failed--;
   if (result) result = compile_batch(commands, failed);
   if (!result) undo();
@@ -161,7 +171,7 @@ Result<void> Configuration::edit(const Command& command) {
     case Verb::kDeleteService:
       return delete_service(service.key);
     case Verb::kAddServer:
-      return add_server(service.key, command.server);
+      return add_servers({&command, 1}).front();
     case Verb::kEditServer:
       return edit_server(service.key, command.server);
     case Verb::kDeleteServer:
@@ -271,25 +281,57 @@ void Configuration::drop(std::map<ServiceKey, ConfiguredService>::iterator servi
   if (x_undo) x_undo->services.try_emplace(node.key(), std::move(node.mapped()));
 }
 
-Result<void> Configuration::add_server(const ServiceKey& key, const ServerConfig& config) {
-  const ConfiguredService* service = find(key);
-  if (!service) return service_not_defined();
-  if (auto checked = check_server(config); !checked) return checked;
+size_t Configuration::additions(std::span<const Command> commands) {
+  size_t count = 0;
+  while (count < commands.size() && commands[count].verb == Verb::kAddServer &&
+         commands[count].service.key == commands[0].service.key)
+    count++;
+  return count;
+}
+
+std::vector<Result<void>> Configuration::add_servers(std::span<const Command> commands) {
+  std::vector<Result<void>> results(commands.size());
+  if (commands.empty()) return results;
+  const ConfiguredService* service = find(commands[0].service.key);
+  if (!service) {
+    for (size_t i = 0; i < commands.size(); i++) {
+      results[i] = check_built(commands[i]);
+      if (results[i]) results[i] = service_not_defined();
+    }
+    return results;
+  }
   ConfiguredService next = *service;
-  if (find_server(next.servers, config.endpoint) != next.servers.end())
-    return refusal("Destination already exists");
-  if (!is_server_address(config.endpoint.address))
-    return refusal(
-        "Invalid operation.  Possibly wrong module version, address not unicast, ...");  // EINVAL
-  auto id = x_state.server_ids.intern({key, config.endpoint});
-  if (!id)
-    return refusal("no room for another server: " + std::to_string(kMaxServers) +
-                   " are the most, removed ones with sessions included");
-  next.servers.insert(next.servers.begin(), {*id, config, config.weight});
-  note_change(next);
+  std::set<Endpoint> present;
+  for (const ConfiguredServer& server : next.servers) present.insert(server.config.endpoint);
+  std::vector<ConfiguredServer> added;
+  auto add = [&](const Command& command) -> Result<void> {
+    const ServerConfig& config = command.server;
+    if (auto built = check_built(command); !built) return built;
+    if (auto checked = check_server(config); !checked) return checked;
+    if (present.contains(config.endpoint)) return refusal("Destination already exists");
+    if (!is_server_address(config.endpoint.address))
+      return refusal(
+          "Invalid operation.  Possibly wrong module version, address not unicast, ...");  // EINVAL
+    auto id = x_state.server_ids.intern({command.service.key, config.endpoint});
+    if (!id)
+      return refusal("no room for another server: " + std::to_string(kMaxServers) +
+                     " are the most, removed ones with sessions included");
+    present.insert(config.endpoint);
+    added.push_back({*id, config, config.weight});
+    note_change(next, added);
+    return {};
+  };
+  for (size_t i = 0; i < commands.size(); i++) results[i] = add(commands[i]);
+  if (added.empty()) return results;
+  next.servers.insert(next.servers.begin(), added.rbegin(), added.rend());
   auto replaced = replace(std::move(next));
-  if (!replaced) x_state.server_ids.release(*id);
-  return replaced;
+  if (replaced) return results;
+  for (const ConfiguredServer& server : added) x_state.server_ids.release(server.id);
+  if (commands.size() == 1) return {replaced};
+  // Which of them made it impossible?
+  for (size_t i = 0; i < commands.size(); i++)
+    results[i] = add_servers(commands.subspan(i, 1)).front();
+  return results;
 }
 
 Result<void> Configuration::edit_server(const ServiceKey& key, const ServerConfig& config) {
@@ -323,11 +365,14 @@ Result<void> Configuration::delete_server(const ServiceKey& key, const Endpoint&
   return {};
 }
 
-void Configuration::note_change(ConfiguredService& service) const {
+void Configuration::note_change(ConfiguredService& service,
+                                std::span<const ConfiguredServer> added) const {
   const Scheduler* scheduler = x_engine.find_scheduler(service.config.scheduler);
   if (!scheduler || !scheduler->note) return;
   std::vector<int32_t> weights;
-  weights.reserve(service.servers.size());
+  weights.reserve(added.size() + service.servers.size());
+  for (auto server = added.rbegin(); server != added.rend(); ++server)
+    weights.push_back(server->config.weight);
   for (const ConfiguredServer& server : service.servers) weights.push_back(server.config.weight);
   scheduler->note(service.history, weights);
 }
@@ -335,10 +380,12 @@ void Configuration::note_change(ConfiguredService& service) const {
 Result<void> Configuration::replace(ConfiguredService next) {
   const ServiceKey key = next.config.key;
   const ConfiguredService* before = find(key);
-  if (x_undo)
-    x_undo->services.try_emplace(key, before ? std::optional(*before) : std::nullopt);
-  else if (auto compiled = compile(next); !compiled)
+  if (x_undo) {
+    if (!x_undo->services.contains(key))
+      x_undo->services.emplace(key, before ? std::optional(*before) : std::nullopt);
+  } else if (auto compiled = compile(next); !compiled) {
     return compiled;
+  }
   x_state.services.insert_or_assign(key, std::move(next));
   x_touched.insert(key);
   x_changed = true;

@@ -52,6 +52,10 @@ class Configuration {
   /// rules' own key of maglev's hash becomes that one, or the settings' again if it is empty.
   Result<void> apply_all(std::span<const Command> commands, size_t& failed,
                          const std::optional<net::SipKey>* maglev_key = nullptr);
+  /// How many of the first commands add servers to one service?
+  static size_t additions(std::span<const Command> commands);
+  /// Carries out so many commands as apply() does one by one, but compiles once; what each came to.
+  std::vector<Result<void>> add_servers(std::span<const Command> commands);
   /// Whether apply() is the one to carry it out. -Z is: here it only looks for its service.
   static bool is_edit(Verb verb);
   /// Refuses what is not built yet; apply() asks by itself.
@@ -106,12 +110,12 @@ class Configuration {
   Result<void> add_service(const ServiceConfig& config);
   Result<void> edit_service(const ServiceConfig& config);
   Result<void> delete_service(const ServiceKey& key);
-  Result<void> add_server(const ServiceKey& key, const ServerConfig& config);
   Result<void> edit_server(const ServiceKey& key, const ServerConfig& config);
   Result<void> delete_server(const ServiceKey& key, const Endpoint& endpoint);
   Result<void> check_scheduler(const ServiceConfig& config) const;
-  /// To be called when its servers or its scheduler have changed.
-  void note_change(ConfiguredService& service) const;
+  /// To be called when its scheduler or its servers have changed, to these and `added`, in the
+  /// order they came.
+  void note_change(ConfiguredService& service, std::span<const ConfiguredServer> added = {}) const;
   /// Puts `next` in the place of its service if it compiles.
   Result<void> replace(ConfiguredService next);
   Result<void> compile(ConfiguredService& service) const;

@@ -283,5 +283,57 @@ TEST_F(ConfigurationTest, OneEditAmongTenThousandServicesTouchesItsOwn) {
   }
 }
 
+TEST_F(ConfigurationTest, ManyAdditionsAreThatManyCommands) {
+  for (const char* scheduler : {"rr", "wrr", "mh", "lblc", "maglev"}) {
+    Configuration together, apart;
+    const std::string key = " -t 10.0.0.1:80 ";
+    std::vector<Command> commands;
+    for (Configuration* configuration : {&together, &apart}) {
+      ASSERT_TRUE(configuration->apply(command("-A" + key + "-s " + scheduler)));
+      ASSERT_TRUE(configuration->apply(command("-a" + key + "-r 10.1.0.9 -w 4")));
+    }
+    for (const char* rest :
+         {"10.1.0.1 -w 6", "10.1.0.2 -w 9 -m", "10.1.0.1 -w 3", "10.1.0.3 -x 1 -y 2", "0.0.0.0",
+          "10.1.0.9", "10.1.0.3 -w 12", "10.1.0.4:8080 -m -w 0", "224.0.0.1", "10.1.0.2 -m"})
+      commands.push_back(command("-a" + key + "-r " + rest));
+    ASSERT_EQ(Configuration::additions(commands), commands.size());
+    auto results = together.add_servers(commands);
+    ASSERT_EQ(results.size(), commands.size());
+    for (size_t i = 0; i < commands.size(); i++) {
+      auto alone = apart.apply(commands[i]);
+      EXPECT_EQ(results[i].has_value(), alone.has_value()) << i;
+      if (!alone && !results[i]) {
+        EXPECT_EQ(results[i].error().message, alone.error().message) << i;
+      }
+    }
+    const ConfiguredService& one = together.services().begin()->second;
+    const ConfiguredService& other = apart.services().begin()->second;
+    ASSERT_EQ(one.servers.size(), 5u);
+    ASSERT_EQ(other.servers.size(), 5u);
+    for (size_t i = 0; i < 5; i++) {
+      EXPECT_EQ(one.servers[i].id, other.servers[i].id) << scheduler << i;
+      EXPECT_EQ(one.servers[i].config, other.servers[i].config) << scheduler << i;
+    }
+    EXPECT_EQ(one.compiled->table, other.compiled->table) << scheduler;
+  }
+}
+
+TEST_F(ConfigurationTest, AdditionsThatDoNotFitTogetherAreRefusedEachByItself) {
+  Configuration configuration(kEngine, {.mh_table_index = 8});  // 251 slots
+  ASSERT_TRUE(configuration.apply(command("-A -t 10.0.0.1:80 -s mh")));
+  std::vector<Command> commands;
+  for (int i = 0; i < 300; i++)
+    commands.push_back(command("-a -t 10.0.0.1:80 -r 10.1." + std::to_string(i / 200) + "." +
+                               std::to_string(1 + i % 200)));
+  auto results = configuration.add_servers(commands);
+  size_t added = 0;
+  while (added < results.size() && results[added]) added++;
+  EXPECT_GT(added, 200u);
+  EXPECT_LT(added, 300u);
+  for (size_t i = added; i < results.size(); i++) EXPECT_FALSE(results[i]) << i;
+  EXPECT_EQ(configuration.services().begin()->second.servers.size(), added);
+  EXPECT_EQ(configuration.services().begin()->second.compiled->servers.size(), added);
+}
+
 }  // namespace
 }  // namespace shunt::ipvs
