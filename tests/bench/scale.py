@@ -4,13 +4,15 @@ with many services: to restore them, to list them, and for one edit.
 
 A real shuntd in a network namespace of its own, with a null port that receives as fast as its
 worker takes, so that workers hold tables while they are replaced. Times are those of the shuntadm
-processes, start and end included; edits are medians of several. Needs root. Exit 0, 1 when
+processes, start and end included, and beside them what they and the daemon's control thread
+computed, which is what a machine with idle cores takes; edits are medians of several. Needs root. Exit 0, 1 when
 something did not work, 77 when it cannot run here. No time makes it fail.
 """
 
 import argparse
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -56,6 +58,7 @@ class Shunt:
             ["unshare", "--net", shuntd, "--conf", conf, "--rules",
              os.path.join(directory, "empty.rules")],
             stdout=self.log, stderr=subprocess.STDOUT)
+        self.daemon, self.cpu = self.process.pid, 0.0  # unshare becomes shuntd
         end = time.monotonic() + 30
         while not self.try_adm("-L")[0] == 0:
             if self.process.poll() is not None or time.monotonic() > end:
@@ -78,26 +81,39 @@ class Shunt:
                               capture_output=True, text=True)
         return done.returncode, done.stdout, done.stderr
 
+    def computed(self):
+        """Seconds of CPU of the control thread, and of shuntadm processes that have ended."""
+        with open(f"/proc/{self.daemon}/task/{self.daemon}/stat", encoding="ascii") as file:
+            fields = file.read().rpartition(")")[2].split()
+        ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK") + ended.ru_utime + ended.ru_stime
+
     def adm(self, *words, text=""):
         """(seconds, output)"""
-        begin = time.monotonic()
+        begin, before = time.monotonic(), self.computed()
         status, out, err = self.try_adm(*words, text=text)
         taken = time.monotonic() - begin
+        self.cpu = self.computed() - before
         if status != 0:
             raise Failed(f"shuntadm {' '.join(words)}: {err.strip()[-300:]}")
         return taken, out
 
 
+def median(pairs):
+    return tuple(map(statistics.median, zip(*pairs)))
+
+
 def measure(shunt, services, servers):
-    """Seconds by what was done; checks what it left behind."""
+    """(seconds, of CPU) by what was done; checks what it left behind."""
     times = {}
     lines = rules(services, servers)
-    times["restore"], _ = shunt.adm("-R", text="\n".join(lines) + "\n")
+    seconds, _ = shunt.adm("-R", text="\n".join(lines) + "\n")
+    times["restore"] = seconds, shunt.cpu
     taken = []
     for _ in range(3):
         seconds, listing = shunt.adm("-Ln")
-        taken.append(seconds)
-    times["list"] = statistics.median(taken)
+        taken.append((seconds, shunt.cpu))
+    times["list"] = median(taken)
     if len(listing.splitlines()) != 3 + len(lines):
         raise Failed(f"-Ln has {len(listing.splitlines())} lines, not {3 + len(lines)}")
     service = lines[len(lines) // 2 // (1 + servers) * (1 + servers)].split()[2]
@@ -110,13 +126,14 @@ def measure(shunt, services, servers):
     taken = {kind: [] for kind in kinds}
     for _ in range(EDITS):
         for kind, words in kinds.items():
-            taken[kind].append(shunt.adm(*words)[0])
-    times.update({kind: statistics.median(seconds) for kind, seconds in taken.items()})
+            taken[kind].append((shunt.adm(*words)[0], shunt.cpu))
+    times.update({kind: median(pairs) for kind, pairs in taken.items()})
     if shunt.adm("-Sn")[1].splitlines() != shunt.adm("-Sn")[1].splitlines():
         raise Failed("two listings differ")
-    nothing = [shunt.adm("--sysctl")[0] for _ in range(EDITS)]
-    times["a command that changes nothing"] = statistics.median(nothing)
-    times["clear"], _ = shunt.adm("-C")
+    nothing = [(shunt.adm("--sysctl")[0], shunt.cpu) for _ in range(EDITS)]
+    times["a command that changes nothing"] = median(nothing)
+    seconds, _ = shunt.adm("-C")
+    times["clear"] = seconds, shunt.cpu
     return times
 
 
@@ -142,12 +159,12 @@ def main():
             print(f"scale: {failed}", file=sys.stderr)
             return 1
     if given.json:
-        print(json.dumps(times))
+        print(json.dumps({what: {"seconds": seconds, "cpu": cpu} for what, (seconds, cpu) in times.items()}))
         return 0
     print(f"{given.services} services with {given.servers} servers each")
-    for what, seconds in times.items():
+    for what, (seconds, cpu) in times.items():
         wanted = f"   wanted: {WANTED[what] * 1000:5.0f}" if what in WANTED else ""
-        print(f"{what:32} {seconds * 1000:8.1f} ms{wanted}")
+        print(f"{what:32} {seconds * 1000:8.1f} ms, of CPU {cpu * 1000:7.1f}{wanted}")
     return 0
 
 
