@@ -217,6 +217,54 @@ def fragments(film):
     film.client(p.udp(other, 5000, V4, 53), p.udp("2001:db8:cafe::99", 5000, V6, 53))
 
 
+def dns(film):
+    """Questions over both families: asked again, with EDNS, several in one client's port; TCP after a
+    truncated answer."""
+
+    def question(ident, name, kind=1, edns=False):
+        head = struct.pack("!HHHHHH", ident, 0x0100, 1, 0, 0, int(edns))
+        labels = b"".join(bytes([len(x)]) + x.encode() for x in name.split(".")) + b"\0"
+        option = b"\0" + struct.pack("!HHIH", 41, 1232, 0, 0) if edns else b""
+        return head + labels + struct.pack("!HH", kind, 1) + option
+
+    for number in range(40):
+        name, port = f"host{number}.example", 20000 + number % 7
+        for client, vip in (A4, V4), (A6, V6):
+            film.client(p.udp(client, port, vip, 53, question(number, name, 1, number % 2 == 0)))
+            film.client(p.udp(client, port, vip, 53, question(number + 1000, name, 28)))
+        if number % 10 == 9:
+            film.wait(5).client(p.udp(A4, port, V4, 53, question(number, name)))
+    film.wait(301).client(p.udp(A4, 20000, V4, 53, question(1, "late.example")))
+    asked = question(7, "long.example", 16)
+    connection(film, A4, 30000, V4, 53, struct.pack("!H", len(asked)) + asked)
+
+
+def quic(film):
+    """Connections of QUIC version 1 (RFC 9000): Initial packets of 1200 bytes, coalesced ones, 0-RTT,
+    short headers, a client whose port changes, a keep-alive after a minute, an unknown version."""
+    ident = bytes(range(8))
+
+    def long(kind, size, version=1):
+        head = struct.pack("!BIB", 0xC0 | kind << 4 | 3, version, 8) + ident + b"\x08" + ident[::-1]
+        return head + (b"\0" if kind == 0 else b"") + struct.pack("!H", 0x4000 | size) + b"q" * size
+
+    def short(size):
+        return b"\x43" + ident + b"s" * size
+
+    for number, (client, vip) in enumerate(((A4, V4), (A6, V6), ("203.0.113.8", V4))):
+        port = 40000 + number
+        film.client(p.udp(client, port, vip, 443, long(0, 1172)))
+        film.client(p.udp(client, port, vip, 443, long(1, 600)))  # 0-RTT
+        film.client(p.udp(client, port, vip, 443, long(0, 200) + long(2, 900)))
+        for size in 20, 1200, 1350, 30:
+            film.client(p.udp(client, port, vip, 443, short(size)))
+        film.wait(60).client(p.udp(client, port, vip, 443, short(20)))
+        for _ in range(3):  # it has a new address translation now
+            film.client(p.udp(client, port + 1000, vip, 443, short(1300)))
+    film.client(p.udp(A4, 50000, V4, 443, long(0, 1172, 0x1A2A3A4A)))
+    film.client(p.udp(A4, 50001, V4, 443, short(1473), df=False))
+
+
 def icmp_errors(film):
     router, router6 = "192.0.2.254", "2001:db8:c::fe"
     connection(film, A4, 4000, V4, end="")
@@ -430,6 +478,8 @@ FILMS = {
     "ipv6": ipv6,
     "extension-loops": extension_loops,
     "fragments": fragments,
+    "dns": dns,
+    "quic": quic,
     "icmp-errors": icmp_errors,
     "truncated-headers": truncated_headers,
     "bad-checksums": bad_checksums,

@@ -23,7 +23,8 @@ C++ code. It holds for rules with one server a service, whose addresses do not o
                           is no ICMP error; answered
   out                     of a session; in fragments if it is longer than the MTU
 
-A session begins with a UDP datagram, a TCP packet with SYN and without RST, or an SCTP packet whose
+With one-packet scheduling every datagram is out, and no session stays. Else
+a session begins with a UDP datagram, a TCP packet with SYN and without RST, or an SCTP packet whose
 first chunk is INIT; not from port 20 (FTP data). It ends when its state's timeout has passed since its last packet (time never goes
 back), or with such a SYN in TIME_WAIT or CLOSE, an INIT in CLOSED. An ICMP error is of the session whose packets go
 against the quoted one's direction; it changes nothing. IPv6 headers: at most eight extensions.
@@ -263,6 +264,7 @@ class Service:
     method: str  # "-m" or "-g"
     server: bytes
     server_port: int
+    one_packet: bool = False
 
     @property
     def key(self):
@@ -353,6 +355,8 @@ class Model:
         if session is None:
             self.sessions.pop(flow, None)
             service = self._service(flow)
+            if service and service.one_packet and flow[2] != FTP_DATA:
+                return Session(service, "UDP", 0)  # and nothing stays
             if service is None or flow[2] == FTP_DATA or not (begins or flow[0] == p.UDP):
                 return None
             state = "UDP" if flow[0] == p.UDP else "NONE"
