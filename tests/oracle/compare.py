@@ -10,6 +10,7 @@ import packet
 
 # Linux picks these at random for the ICMP errors it makes itself.
 RANDOM_IN_GENERATED = {"ip.id", "ip.checksum", "ip6.flow_label"}
+RANDOM = {"ip6.fragment_id"}
 COUNTERS = ("connections", "in_packets", "out_packets", "in_bytes", "out_bytes")
 
 
@@ -71,7 +72,18 @@ def lane_of(theirs):
         sent, came = bytes.fromhex(theirs["in"]), bytes.fromhex(theirs["out"][0][1])
         if theirs["out"][0][0] == "c" and _hop_less(sent) == came[14:]:
             return "routed"
+    if theirs["wire"] == "s" and _is_routed_fragment(theirs):
+        return "routed"
     return "out" if theirs["out"] else "nothing"
+
+
+def _is_routed_fragment(theirs):
+    """Has Linux forwarded the packet of which this was the last fragment to come?"""
+    sent = packet.dissect(bytes.fromhex(theirs["in"]))
+    came = [packet.dissect(bytes.fromhex(frame)) for wire, frame in theirs["out"] if wire == "c"]
+    ends = ("ip.source", "ip.destination", "ip6.source", "ip6.destination")
+    whole = bool(came) and len(came) == len(theirs["out"]) and _is_fragment(sent)
+    return whole and all(x.get(end) == sent.get(end) for x in came for end in ends)
 
 
 def _hop_less(frame):
@@ -84,6 +96,11 @@ def _hop_less(frame):
     data[10:12] = b"\0\0"
     data[10:12] = packet.checksum(bytes(data[: (data[0] & 15) * 4])).to_bytes(2, "big")
     return bytes(data)
+
+
+def _is_fragment(fields):
+    four = fields.get("ip.flags", "000")[2] == "1" or fields.get("ip.fragment_offset", 0) > 0
+    return four or "ip6.fragment_id" in fields
 
 
 def _packets(index, theirs, mine):
@@ -103,11 +120,15 @@ def _packets(index, theirs, mine):
 
     if lane in ("local", "routed"):
         words = "is the local stack's" if lane == "local" else "is routed by Linux, not by IPVS"
+        if _is_fragment(facts["in"]):  # with the others of its packet, once all have come
+            return say(f"{words}, Shunt sends {names(got)}") if got else []
         if got or len(mine["kernel"]) != 1:
             return say(f"{words}, Shunt sends {names(got)} and {len(mine['kernel'])} to the kernel")
         if bytes.fromhex(mine["kernel"][0]) != sent:
             return say("goes to the kernel changed")
         return []
+    if mine["kernel"] and facts["in"].get("icmp.checksum_valid") is False and not wanted:
+        return []  # Linux drops it, too
     if mine["kernel"]:
         return say(f"IPVS sends {names(wanted)}, Shunt leaves it to the kernel")
     if len(wanted) != len(got):
@@ -129,7 +150,7 @@ def _fields(wanted, got):
     generated = any(key.startswith("inner.") for key in a) and a.get("ip.source") == b.get("ip.source")
     out = {}
     for name in dict.fromkeys([*a, *b]):
-        if a.get(name) == b.get(name) or generated and name in RANDOM_IN_GENERATED:
+        if a.get(name) == b.get(name) or name in RANDOM or generated and name in RANDOM_IN_GENERATED:
             continue
         values = [str(x.get(name, "absent"))[:60] for x in (a, b)]
         out[name] = f"{name} is {values[0]} with IPVS, {values[1]} with Shunt"

@@ -149,8 +149,9 @@ class Writer:
     def _odd(self, service, flow):
         """What does not belong to a well-behaved connection."""
         choices = ["ttl", "echo", "error", "error", "stray", "elsewhere", "strange", "rude"]
+        choices += ["fragments", "fragments"]
         choices += {"tcp": ["bad_tcp", "bad_tcp"], "udp": ["no_sum"] * 2 * (service.family == 4), "sctp": ["bad_sctp"] * 2}.get(service.protocol, [])
-        choices += ["bad_sum", "options", "big"] if service.family == 4 else ["big"]
+        choices += ["bad_sum", "options", "big", "long"] if service.family == 4 else ["big"]
         getattr(self, "_odd_" + self.rng.choice(choices))(service, flow)
 
     def _odd_ttl(self, service, flow):
@@ -177,6 +178,33 @@ class Writer:
     def _odd_big(self, service, flow):
         """Longer than the MTU, and not to be fragmented."""
         self._send(service, flow, "c", size=1600, df=True)
+
+    def _odd_long(self, service, flow):
+        """Longer than the MTU, and to be fragmented."""
+        self._send(service, flow, "c", size=self.rng.choice((1501, 1600)), df=False)
+
+    def _odd_fragments(self, service, flow):
+        """A packet in fragments of one length, in any order, sometimes twice, sometimes not all."""
+        most, pieces = self.rng.choice((104, 208, 1240)), self.rng.randint(2, 4)
+        step = {"kind": "fragment", "of": service.protocol, "flow": flow, "side": self.rng.choice("ccs")}
+        step |= {"most": most, "size": most * pieces - self.rng.randint(40, 100)}
+        if service.protocol == "tcp":
+            step |= {"flags": self.rng.choice(("S", "A", "PA")), "seq": self.rng.randrange(1 << 32)}
+        elif service.protocol == "sctp":
+            step["chunks"] = [0]
+        else:
+            step["no_sum"] = service.family == 4 and self.rng.random() < 0.3
+        # Each has an id of its own: a lost fragment waits for 30 seconds.
+        self._fragmented = getattr(self, "_fragmented", 0) + 1
+        step["ident"] = self._fragmented
+        parts = list(range(pieces))
+        if self.rng.random() < 0.4:
+            self.rng.shuffle(parts)
+        if self.rng.random() < 0.15:
+            parts.pop()
+        if self.rng.random() < 0.15:
+            parts.insert(0, parts[-1])
+        self.steps += [{**step, "part": part} for part in parts]
 
     def _odd_echo(self, service, flow):
         self.steps.append({"kind": "echo", "flow": flow})
@@ -212,12 +240,13 @@ class Writer:
 
     def _error(self, service, flow):
         rng = self.rng
-        kinds = ((1, 0), (1, 4), (2, 0), (3, 0)) if service.family == 6 else ((3, 1), (3, 3), (3, 4), (11, 0), (4, 0), (12, 0))
+        six = (1, 0), (1, 4), (2, 0), (3, 0), (4, 1), (100, 0)
+        kinds = six if service.family == 6 else ((3, 1), (3, 3), (3, 4), (11, 0), (4, 0), (12, 0))
         kind, code = rng.choice(kinds)
         mtu = (kind, code) in ((2, 0), (3, 4))
         cut = rng.choice((0, 48)) if service.family == 6 else rng.choice((0, 28))
         step = {"kind": "error", "flow": flow, "side": rng.choice("cs"), "type": kind, "code": code}
-        self.steps.append({**step, "rest": 1400 if mtu else 0, "cut": cut})
+        self.steps.append({**step, "rest": 1400 if mtu else 0, "cut": cut, "bad_icmp": rng.random() < 0.1})
 
 
 def scenario(seed, number, can):

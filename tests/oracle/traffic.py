@@ -79,6 +79,15 @@ class Traffic:
         chunks = b"".join(data if kind == 0 else packet.chunk(kind, bytes(16)) for kind in step["chunks"])
         return ends and self._send(step, ends, packet.sctp, chunks=chunks, bad_sctp=step.get("bad_sctp", False))
 
+    def _fragment(self, step):
+        """A part of a packet of the flow, in pieces of `most` bytes."""
+        made = getattr(self, "_" + step["of"])({"df": False, "flags": "A", "chunks": [0], **step})
+        if made is None:
+            return None
+        wire, source, whole = made
+        parts = packet.cut(whole, *[step["most"]] * (len(whole) // step["most"]))
+        return wire, source, parts[step["part"]]
+
     def _stray(self, step):
         """A server's packet that belongs to no flow: `server` is [address, port]."""
         _, client, port, _, _ = self._flows[step["flow"]]
@@ -115,4 +124,8 @@ class Traffic:
         build = packet.udp if protocol == "udp" else packet.tcp
         inner = build(*inner_ends, data=b"inner data")[: step["cut"] or None]
         rest = struct.pack("!I", step["rest"])
-        return step["side"], source, packet.icmp(source, target, step["type"], step["code"], rest, inner)
+        made = packet.icmp(source, target, step["type"], step["code"], rest, inner)
+        if step.get("bad_icmp"):
+            at = 43 if ":" in target else 23
+            made = made[:at] + bytes([made[at] ^ 1]) + made[at + 1 :]
+        return step["side"], source, made
