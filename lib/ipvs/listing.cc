@@ -380,8 +380,9 @@ std::string sessions_text(const std::vector<SessionRecord>& sessions, const Comm
     auto place = [&](const Endpoint& endpoint) {
       return place_text(endpoint, session.protocol, names);
     };
-    append(text, "%-3s %02u:%02u  %-11s %-18s %-18s ", protocol_title(session.protocol),
-           session.seconds_left / 60, session.seconds_left % 60,
+    std::string left;
+    append(left, "%02u:%02u", session.seconds_left / 60, session.seconds_left % 60);
+    append(text, "%-3s %-6s %-11s %-18s %-18s ", protocol_title(session.protocol), left.c_str(),
            std::string(state_text(session)).c_str(), place(session.client).c_str(),
            place(session.virtual_endpoint).c_str());
     std::string server = place(session.server);

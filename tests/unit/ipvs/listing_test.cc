@@ -46,6 +46,37 @@ TEST(Listing, Connections) {
             "  -> 10.1.0.1:8080                Masq    1      12         3456789012");
 }
 
+// What ipvsadm 1.31 printed of a /proc/net/ip_vs_conn that was written by hand.
+TEST(Listing, LongSessionsAreListedAsRecorded) {
+  Names names = numeric_names();
+  names.host = [](const Address& address) -> std::optional<std::string> {
+    if (address == *parse_address("10.0.0.9")) return "client";
+    if (address == *parse_address("10.7.7.7"))
+      return "an-extraordinarily-long-host-name.with.a-long.domain.example.org";
+    return std::nullopt;
+  };
+  names.service = [](uint16_t port, uint8_t protocol) -> std::optional<std::string> {
+    if (port == 80 && protocol == net::kTcp) return "http";
+    return std::nullopt;
+  };
+  SessionRecord wide, named;
+  wide.protocol = named.protocol = net::kTcp;
+  wide.state = State::kSynRecv;
+  wide.seconds_left = 59;
+  wide.client = endpoint("10.0.0.9", 65535);
+  wide.virtual_endpoint = wide.server = endpoint("255.255.255.255", 65535);
+  named.state = State::kFinWait;
+  named.seconds_left = 100'000;
+  named.client = named.server = endpoint("10.7.7.7", 22);
+  named.virtual_endpoint = endpoint("10.0.0.1", 80);
+  EXPECT_EQ(sessions_text({wide, named}, list({"-c"}), names),
+            "TCP 00:59  SYN_RECV    client:65535       255.255.255.255:65535 "
+            "255.255.255.255:65535\n"
+            "TCP 1666:40 FIN_WAIT    "
+            "an-extraordinarily-long-host-name.with.a-long.domain.exampl 10.0.0.1:http      "
+            "an-extraordinarily-long-host-name.with.a-long.domain.exampl\n");
+}
+
 TEST(Listing, HostsOfBothFamiliesHaveNames) {
   Names names = numeric_names();
   names.host = [](const Address& address) -> std::optional<std::string> {
