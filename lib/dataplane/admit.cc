@@ -79,22 +79,22 @@ template <class F>
 bool choose_local_port(Worker& worker, Session<F>& session, uint16_t before) {
   if (before != 0) {
     session.reply.destination_port = be16(before);
-    if (!worker.sessions<F>().lookup(session.reply)) return true;
+    if (!worker.sessions<F>().lookup(session.reply_tuple())) return true;
   }
-  auto choice = worker.local_ports<F>().choose(worker.sessions<F>(), session.reply);
+  net::Tuple<F> reply = session.reply_tuple();
+  auto choice = worker.local_ports<F>().choose(worker.sessions<F>(), reply);
+  session.reply = ends_of<F>(reply);
   if (choice && choice.evict != kNoSession) retire<F>(worker, choice.evict);
   return static_cast<bool>(choice);
 }
 
-/// What has to be added to checksums on the way to the server and back.
+/// What has to be added to checksums on the way to the server; the way back takes it away again.
 template <class F>
 void fill_deltas(Session<F>& session) {
-  net::Translation<F> in = net::make_translation<F>(session.request, session.reply.reversed());
-  net::Translation<F> out = net::make_translation<F>(session.reply, session.request.reversed());
-  session.in_address_delta = in.address_delta;
-  session.in_port_delta = in.port_delta;
-  session.out_address_delta = out.address_delta;
-  session.out_port_delta = out.port_delta;
+  net::Translation<F> in =
+      net::make_translation<F>(session.request, session.reply_tuple().reversed());
+  session.address_delta = in.address_delta;
+  session.port_delta = in.port_delta;
 }
 
 /// The reply tuple of a NAT session, local endpoint included where clients are hidden.
@@ -111,7 +111,7 @@ bool fill_reply(Worker& worker, const Meta& m, Session<F>& session, ipvs::DropRe
   } else {
     session.reply.destination = session.request.source;
     session.reply.destination_port = session.request.source_port;
-    if (!clear_reply<F>(worker, session.reply)) {
+    if (!clear_reply<F>(worker, session.reply_tuple())) {
       reason = ipvs::DropReason::kTupleTaken;
       return false;
     }
@@ -133,7 +133,6 @@ Session<F> new_session(const Meta& m, const ipvs::Server& server, uint16_t port)
   session.request = m.tuple<F>();
   session.reply.source = net::address_of<F>(server.endpoint.address);
   session.reply.source_port = be16(port);
-  session.reply.protocol = session.request.protocol;
   session.server_id = server.id;
   session.hop_in = session.hop_out = kNoHop;
   session.method = server.method;
@@ -205,7 +204,7 @@ bool lend_reply(Worker& worker, Meta& m, unsigned place) {
   if (!service) return false;
   const net::Tuple<F>& tuple = m.tuple<F>();
   Session<F> session{};
-  session.reply = tuple;
+  session.reply = ends_of<F>(tuple);
   session.request = tuple.reversed();
   session.request.destination = net::address_of<F>(service->key.endpoint.address);
   session.request.destination_port = be16(service->key.endpoint.port);

@@ -80,7 +80,6 @@ bool begin_template(Worker& worker, const ipvs::Service& service, const net::Tup
   Session<F> made{};
   made.request = key;
   made.reply.source = net::address_of<F>(server.endpoint.address);
-  made.reply.protocol = key.protocol;
   uint16_t own = service.key.endpoint.port;
   if (port.host() == own && own != ipvs::kFtpPort)
     made.reply.source_port = be16(server.endpoint.port);

@@ -12,7 +12,7 @@ namespace {
 /// The tuple a packet of this direction has after translation.
 template <class F>
 net::Tuple<F> translated(const Session<F>& session, bool is_reply) {
-  return is_reply ? session.request.reversed() : session.reply.reversed();
+  return is_reply ? session.request.reversed() : session.reply_tuple().reversed();
 }
 
 /// The checksums that are made anew, of what is in several buffers: UDP without one gets one, and
@@ -47,12 +47,12 @@ void finish_checksum(rte_mbuf* packet, const Meta& m, const net::Tuple<F>& to) {
 template <class F>
 void translate_flow(rte_mbuf* packet, const Meta& m, const Session<F>& session) {
   net::Tuple<F> to = translated<F>(session, m.is_reply);
-  net::Translation<F> translation{to.source,
-                                  to.destination,
-                                  to.source_port,
-                                  to.destination_port,
-                                  m.is_reply ? session.out_address_delta : session.in_address_delta,
-                                  m.is_reply ? session.out_port_delta : session.in_port_delta};
+  net::Translation<F> translation{to.source,           to.destination,        to.source_port,
+                                  to.destination_port, session.address_delta, session.port_delta};
+  if (m.is_reply) {
+    translation.address_delta = opposite_delta(session.address_delta);
+    translation.port_delta = opposite_delta(session.port_delta);
+  }
   if (packet->nb_segs == 1) return net::translate<F>(bytes(packet), m.parsed, translation);
   net::Parsed first = m.parsed;
   first.kind = net::Kind::kFragment;

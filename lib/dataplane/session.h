@@ -8,6 +8,7 @@
 // lives as long as they do.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <type_traits>
 
@@ -23,11 +24,32 @@ using Nanoseconds = uint64_t;
 inline constexpr uint32_t kNoSession = UINT32_MAX;
 inline constexpr uint32_t kNoHop = UINT32_MAX;
 
+/// Both ends of a flow as they stand in a packet: a tuple without its protocol.
 template <class F>
-struct Session {
+struct Ends {
+  typename F::Address source;
+  typename F::Address destination;
+  be16 source_port;
+  be16 destination_port;
+  friend bool operator==(const Ends&, const Ends&) = default;
+};
+
+template <class F>
+Ends<F> ends_of(const net::Tuple<F>& tuple) {
+  return {tuple.source, tuple.destination, tuple.source_port, tuple.destination_port};
+}
+
+/// The checksum delta of the way back, as net::checksum_delta() would find it: never 0, whose other
+/// form is 0xffff.
+inline uint16_t opposite_delta(uint16_t delta) {
+  return delta == 0xffff ? delta : static_cast<uint16_t>(~delta);
+}
+
+/// In one cache line (IPv4) or two, of which the first one has all that a request without NAT
+/// needs.
+template <class F>
+struct alignas(64) Session {
   net::Tuple<F> request;  ///< client → virtual address, as clients send it
-  net::Tuple<F> reply;  ///< server → client (or local address), as servers send it; direct routing:
-                        ///< only its source (the server) is meaningful, it is not in the index
   Nanoseconds deadline;
   uint32_t server_id;
   union {
@@ -35,21 +57,27 @@ struct Session {
     uint32_t controlled;  ///< of a template: sessions made from it
   };
   union {
-    uint32_t hop_out;  ///< next-hop id towards the client, or kNoHop
-    uint32_t timeout;  ///< of a template: seconds
-  };
-  union {
     uint32_t routes_generation;  ///< of the routes that hop_in and hop_out were found with
     uint32_t server_hint;        ///< of a template: where its service had the server last
   };
-  uint32_t timer_next, timer_previous;         ///< owned by the session table
-  uint16_t in_address_delta, in_port_delta;    ///< checksum deltas request → server
-  uint16_t out_address_delta, out_port_delta;  ///< and reply → client
   ipvs::ForwardMethod method;
   ipvs::State state;
   uint16_t flags : 12;   ///< kInUse and the like
   uint16_t packets : 4;  ///< of the client's so far, counted up to kManyPackets (drop_entry)
-  uint32_t control;      ///< kControlled: number of its template
+  /// Server → client (or local address), as servers send it, with the request's protocol; without
+  /// NAT only its source (the server) is meaningful and it is not in the index.
+  Ends<F> reply;
+  union {
+    uint32_t hop_out;  ///< next-hop id towards the client, or kNoHop
+    uint32_t timeout;  ///< of a template: seconds
+  };
+  uint16_t address_delta, port_delta;  ///< checksum deltas of NAT, request → server
+  uint32_t control;                    ///< kControlled: number of its template
+
+  net::Tuple<F> reply_tuple() const {
+    return {reply.source,           reply.destination, reply.source_port,
+            reply.destination_port, request.protocol,  {}};
+  }
 
   static constexpr uint8_t kManyPackets = 9;
   static constexpr uint16_t kInUse = 1;        ///< owned by the session table
@@ -63,6 +91,7 @@ struct Session {
 };
 
 static_assert(std::is_trivially_copyable_v<Session<net::V4>>);
-static_assert(sizeof(Session<net::V4>) <= 128 && sizeof(Session<net::V6>) <= 128);
+static_assert(sizeof(Session<net::V4>) == 64 && sizeof(Session<net::V6>) == 128);
+static_assert(offsetof(Session<net::V6>, reply) == 64);
 
 }  // namespace shunt::dataplane

@@ -1,8 +1,8 @@
 // The sessions of one worker and one family: an index from tuples to sessions, and their timers.
 //
-// Owned by one worker, never locked. All memory is taken by create(); a full table refuses. Nothing
-// outside this file's .cc knows what the index is (rte_hash with rte_jhash under a random seed:
-// the default CRC is linear, so that keys that collide once collide under every seed).
+// Owned by one worker, never locked. All memory is taken by create(); a full table refuses. The
+// index (flow_index.h) knows hashes and numbers; whether a session has the tuple, the session says,
+// which is touched anyway: no key is stored twice, and a lookup is exact.
 //
 // A session whose reply tuple is indexed too (kHasReply) is found by both. Timers: packets write
 // only Session::deadline; the wheel files a session once and re-files it lazily when its slot comes
@@ -13,10 +13,10 @@
 #include <memory>
 
 #include "base/result.h"
+#include "dataplane/flow_hash.h"
+#include "dataplane/flow_index.h"
 #include "dataplane/session.h"
 #include "dataplane/timing_wheel.h"
-
-struct rte_hash;
 
 namespace shunt::dataplane {
 
@@ -46,7 +46,13 @@ class alignas(64) SessionTable {
 
   /// hits[i] for each of keys[0..n), n <= kBurst. Does not look at deadlines.
   void lookup(const net::Tuple<F>* const keys[], unsigned n, Hit hits[]) const;
-  Hit lookup(const net::Tuple<F>& key) const;
+  Hit lookup(const net::Tuple<F>& key) const { return find(key, x_hash(key)); }
+
+  /// For those who look up by themselves, a step at a time: a value of the index is a hit if the
+  /// session has the tuple.
+  const FlowHash& hash() const { return x_hash; }
+  const FlowIndex& index() const { return x_index; }
+  static Hit to_hit(uint32_t value) { return {value >> 1, (value & 1) != 0}; }
 
   /// Copies n sessions in. numbers[i] is the new number, or kNoSession where the table is full or
   /// one of its tuples is already there (then nothing of that session is indexed). Files the timer
@@ -90,25 +96,35 @@ class alignas(64) SessionTable {
     const auto* line = reinterpret_cast<const char*>(&x_sessions[number]);
     for (size_t at = 0; at < sizeof(Session<F>); at += 64) __builtin_prefetch(line + at, 1);
   }
+  /// Begins to bring in what insert() will write first.
+  void prefetch_free() const {
+    if (x_size != x_capacity) prefetch(x_first_free);
+  }
   bool is_used(uint32_t number) const { return x_used[number / 64] >> number % 64 & 1; }
   uint32_t size() const { return x_size; }
   uint32_t capacity() const { return x_capacity; }
 
  private:
-  explicit SessionTable(Session<F>* sessions) : x_sessions(sessions), x_wheel(sessions) {}
+  SessionTable(Session<F>* sessions, TimerLinks* links, uint32_t seed)
+      : x_hash(seed), x_sessions(sessions), x_links(links), x_wheel(sessions, links) {}
 
-  bool add(const net::Tuple<F>& key, uint64_t value);
+  bool has(uint32_t value, const net::Tuple<F>& key) const;
+  Hit find(const net::Tuple<F>& key, uint64_t hash) const;
+  bool add(const net::Tuple<F>& key, uint32_t value);
   void set_used(uint32_t number) { x_used[number / 64] |= uint64_t{1} << number % 64; }
   void clear_used(uint32_t number) { x_used[number / 64] &= ~(uint64_t{1} << number % 64); }
 
+  FlowHash x_hash;
+  FlowIndex x_index;       ///< tuple → number * 2 + is_reply
   Session<F>* x_sessions;  ///< x_capacity of them, and kBurst to lend
+  TimerLinks* x_links;     ///< of each session
   uint32_t x_size = 0;
   uint32_t x_capacity = 0;
-  /// Free numbers are a queue through timer_next: a number rests as long as possible before it
+  /// Free numbers are a queue through their links: a number rests as long as possible before it
   /// names another session.
   uint32_t x_first_free = 0, x_last_free = 0;
   uint64_t* x_used = nullptr;  ///< a bit per number, so that a walk touches only living sessions
-  struct rte_hash* x_index = nullptr;  ///< tuple → number * 2 + is_reply
+  FlowIndex::Bucket* x_buckets = nullptr;
   TimingWheel<Session<F>> x_wheel;
 };
 

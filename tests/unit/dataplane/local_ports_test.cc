@@ -35,7 +35,8 @@ class LocalPortsTest : public testing::Test {
     session.request.source.bytes[0] = 10;
     session.request.source.bytes[3] = static_cast<uint8_t>(x_client >> 16);
     session.request.source_port = be16(static_cast<uint16_t>(x_client));
-    session.reply = reply;
+    session.request.protocol = reply.protocol;
+    session.reply = ends_of<F>(reply);
     session.state = state;
     session.flags = static_cast<uint8_t>(flags | Session<F>::kHasReply);
     uint32_t number;
@@ -101,7 +102,7 @@ TYPED_TEST(LocalPortsTest, FindsTheOnlyFreePort) {
     numbers.push_back(this->insert(reply));
   }
   for (size_t i : {0u, 3u, 4u, 20u, 84u, 500u, 999u}) {
-    auto freed = this->x_table->at(numbers[i]).reply;
+    auto freed = this->x_table->at(numbers[i]).reply_tuple();
     this->x_table->erase(&numbers[i], 1);
     auto reply = this->reply_from(1);
     auto choice = ports.choose(*this->x_table, reply);
@@ -145,7 +146,7 @@ TYPED_TEST(LocalPortsTest, TakesTimeWaitOrCloseOnlyIfNothingIsFree) {
     choice = ports.choose(*this->x_table, reply);
     ASSERT_TRUE(choice);
     EXPECT_EQ(choice.evict, numbers[150]);
-    EXPECT_EQ(reply, this->x_table->at(choice.evict).reply);
+    EXPECT_EQ(reply, this->x_table->at(choice.evict).reply_tuple());
     this->x_table->erase(&choice.evict, 1);
     this->insert(reply);
 

@@ -41,7 +41,7 @@ Session<F> session_of(uint32_t request, Nanoseconds deadline) {
 template <class F>
 Session<F> session_of(uint32_t request, uint32_t reply, Nanoseconds deadline) {
   Session<F> session = session_of<F>(request, deadline);
-  session.reply = tuple_of<F>(reply);
+  session.reply = ends_of<F>(tuple_of<F>(reply));
   session.flags = Session<F>::kHasReply;
   return session;
 }
