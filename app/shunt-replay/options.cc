@@ -49,6 +49,8 @@ po::options_description description(Options& o, std::string& mac,
   add("maglev-slots", po::value(&o.schedulers.maglev_slots), "of maglev's tables (65537)");
   add("mark", po::value(&marks)->composing(),
       "\"MARK [proto P] [from PREFIX] [to PREFIX] [ports A-B]\": of packets, as in shunt.conf");
+  add("no-express", po::bool_switch(&o.no_express),
+      "take every packet through all the stages; nothing but the speed may differ");
   add("seed", po::value(&o.seed), "of every random choice (0)");
   return all;
 }

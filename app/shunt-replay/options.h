@@ -23,6 +23,7 @@ struct Options {
   uint64_t loop = 1;
   uint32_t seed = 0, mtu = 1500, sessions = 65536;
   ipvs::FullPolicy full = ipvs::FullPolicy::kRefuse;
+  bool no_express = false;
   ipvs::SchedulerSettings schedulers;
   std::optional<MacAddress> mac;  ///< only frames to it are ours; none: every unicast frame
   std::map<Address, MacAddress> neighbours;

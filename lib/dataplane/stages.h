@@ -7,6 +7,11 @@
 
 namespace shunt::dataplane {
 
+/// Takes plain packets of living sessions from the port to the port at once; `rest`, which had no
+/// look at yet, needs all the stages below.
+template <class F>
+void express(Worker& worker, uint8_t port_in, const Burst& burst, Burst& rest);
+
 /// Parses; sorts packets into flows of each family and fragments. Not ours: kernel or drop.
 void classify(Worker& worker, const Burst& burst, Burst& v4, Burst& v6, Burst& fragments);
 

@@ -39,7 +39,15 @@ Worker::Worker(const WorkerSettings& given, share::Board& shared, rte_mempool* b
       icmp_bucket(given.icmp_rate, given.icmp_burst),
       reassembly(given.seed, most_parts(buffers, given.workers)),
       icmp_id(static_cast<uint16_t>(given.seed)),
-      x_random(uint64_t{given.seed} + 0x9e3779b97f4a7c15) {}
+      x_random(uint64_t{given.seed} + 0x9e3779b97f4a7c15) {
+  for (bool secure : {false, true})
+    for (unsigned direction = 0; direction < 3; direction++)
+      for (int state = 0; state < ipvs::kStates; state++)
+        if (ipvs::next_tcp_state(static_cast<ipvs::State>(state),
+                                 static_cast<ipvs::Direction>(direction), net::TcpHeader::kAck,
+                                 secure) == static_cast<ipvs::State>(state))
+          ack_keeps[secure][direction] |= uint32_t{1} << state;
+}
 
 Worker::~Worker() {
   release();
@@ -93,18 +101,30 @@ unsigned Worker::receive_from_ports() {
     for (unsigned k = 0; k < burst.n; k++)
       __builtin_prefetch(rte_pktmbuf_mtod(burst.packets[k], const void*));
     uint64_t bytes = 0;
-    for (unsigned k = 0; k < burst.n; k++) {
-      new (&meta(burst.packets[k])) Meta();
-      meta(burst.packets[k]).port_in = static_cast<uint8_t>(i);
-      bytes += burst.packets[k]->pkt_len;
-    }
+    for (unsigned k = 0; k < burst.n; k++) bytes += burst.packets[k]->pkt_len;
     counters.received.add(burst.n);
     counters.ports[i].rx_packets.add(burst.n);
     counters.ports[i].rx_bytes.add(bytes);
     total += burst.n;
-    process(burst);
+    if (settings.express) take_express(static_cast<uint8_t>(i), burst);
+    for (unsigned k = 0; k < burst.n; k++) {
+      new (&meta(burst.packets[k])) Meta();
+      meta(burst.packets[k]).port_in = static_cast<uint8_t>(i);
+    }
+    if (burst.n) process(burst);
   }
   return total;
+}
+
+// Leaves in `burst` what has to go through the stages.
+void Worker::take_express(uint8_t port, Burst& burst) {
+  Burst rest;
+  express<net::V4>(*this, port, burst, rest);
+  if (rest.n == 0) {
+    burst.n = 0;
+    return;
+  }
+  express<net::V6>(*this, port, rest, burst);
 }
 
 void Worker::process(Burst& burst) {
@@ -300,12 +320,6 @@ void Worker::flush_sessions_of() {
         if (templates || !(sessions<F>().at(numbers[i]).flags & Session<F>::kTemplate))
           retire<F>(*this, numbers[i]);
   }
-}
-
-void Worker::send(rte_mbuf* packet, uint8_t port) {
-  WorkerPort& out = ports[port];
-  out.to_nic.add(packet);
-  if (out.to_nic.n == kBurst) flush(out, port);
 }
 
 void Worker::to_kernel(rte_mbuf* packet) {

@@ -56,6 +56,7 @@ struct WorkerSettings {
   uint32_t seed = 0;                    ///< of hashes and random choices
   ipvs::FullPolicy full = ipvs::FullPolicy::kRefuse;
   int socket = 0;
+  bool express = true;  ///< plain packets of living sessions go the short way (express.cc)
 };
 
 /// Whole cache lines, so that it shares none with another worker.
@@ -99,6 +100,8 @@ class alignas(64) Worker {
   Defense defense;
   Nanoseconds stateless_until = 0;     ///< when the last flow without a session may be over
   uint32_t evict_cursors[2] = {0, 0};  ///< of the walks for sessions to give up, v4 and v6
+  /// [secure_tcp][ipvs::Direction]: the states, a bit each, that a packet with ACK alone keeps.
+  std::array<std::array<uint32_t, 3>, 2> ack_keeps{};
   uint16_t icmp_id = 0;
   uint32_t fragment_id = 0;
   Nanoseconds now = 0;
@@ -125,7 +128,11 @@ class alignas(64) Worker {
   // The lanes' ends -------------------------------------------------------------------------------
   void drop(rte_mbuf* packet, ipvs::DropReason reason);
   void to_kernel(rte_mbuf* packet);
-  void send(rte_mbuf* packet, uint8_t port);
+  void send(rte_mbuf* packet, uint8_t port) {
+    WorkerPort& out = ports[port];
+    out.to_nic.add(packet);
+    if (out.to_nic.n == kBurst) flush(out, port);
+  }
   /// Waits for its next hop (meta: hop, hop_address, port_out), or is dropped.
   void hold(rte_mbuf* packet);
 
@@ -137,6 +144,7 @@ class alignas(64) Worker {
   unsigned receive_strays();
   unsigned receive_from_twins();
   void process(Burst& burst);
+  void take_express(uint8_t port, Burst& burst);
   template <class F>
   void process_flows(Burst& burst);
   /// Identified flows, in bursts small enough for every stage.

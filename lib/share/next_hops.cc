@@ -24,28 +24,7 @@ struct Key {
 };
 static_assert(sizeof(Key) == 20);
 
-uint64_t pack(const NextHop& hop) {
-  uint64_t word = 0;
-  std::memcpy(&word, hop.mac.bytes.data(), 6);
-  return word | uint64_t{hop.port} << 48 | uint64_t{hop.state} << 56;
-}
-
-NextHop unpack(uint64_t word) {
-  NextHop hop;
-  std::memcpy(hop.mac.bytes.data(), &word, 6);
-  hop.port = static_cast<uint8_t>(word >> 48);
-  hop.state = static_cast<NextHop::State>(word >> 56);
-  return hop;
-}
-static_assert(std::endian::native == std::endian::little);
-
 }  // namespace
-
-struct NextHops::Row {
-  std::atomic<uint64_t> word{0};  ///< a packed NextHop
-  std::atomic<uint8_t> used{0};
-  Address address;  ///< set before the row is in the index, constant from then on
-};
 
 Result<std::unique_ptr<NextHops>> NextHops::create(const char* name, uint32_t capacity) {
   // rte_hash cuts the names of its rings short: ours are short and unique by themselves.
@@ -79,7 +58,7 @@ std::optional<uint32_t> NextHops::intern(uint8_t port, const Address& address) {
   if (id == x_capacity) return std::nullopt;
   Row& row = x_rows[id];
   row.address = address;
-  row.word.store(pack({.port = port}), std::memory_order_relaxed);
+  row.word.store(std::bit_cast<uint64_t>(NextHop{.port = port}), std::memory_order_relaxed);
   Key key{port, address.family, {}, address.bytes};
   // Publishes the row: rte_hash stores the key's place with release order.
   if (rte_hash_add_key_data(x_index, &key, reinterpret_cast<void*>(uintptr_t{id})) != 0)
@@ -93,7 +72,7 @@ void NextHops::set(uint32_t id, NextHop::State state, const MacAddress& mac) {
   NextHop hop = get(id);
   hop.state = state;
   hop.mac = mac;
-  x_rows[id].word.store(pack(hop), std::memory_order_release);
+  x_rows[id].word.store(std::bit_cast<uint64_t>(hop), std::memory_order_release);
 }
 
 Address NextHops::address(uint32_t id) const {
@@ -112,13 +91,8 @@ uint32_t NextHops::find(uint8_t port, const Address& address) const {
   return static_cast<uint32_t>(reinterpret_cast<uintptr_t>(data));
 }
 
-NextHop NextHops::get(uint32_t id) const {
-  return unpack(x_rows[id].word.load(std::memory_order_acquire));
-}
-
-void NextHops::touch(uint32_t id) {
-  auto& used = x_rows[id].used;
-  if (used.load(std::memory_order_relaxed) == 0) used.store(1, std::memory_order_relaxed);
+void NextHops::touch_first(uint32_t id) {
+  x_rows[id].used.store(1, std::memory_order_relaxed);
 }
 
 bool NextHops::take_used(uint32_t id) {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <atomic>
+#include <bit>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -26,6 +27,7 @@ struct NextHop {
   uint8_t port = 0;
   State state = kUnresolved;
 };
+static_assert(sizeof(NextHop) == sizeof(uint64_t));  // no padding: read and written as one word
 
 class NextHops {
  public:
@@ -44,15 +46,24 @@ class NextHops {
   /// Workers (lock-free, wait-free): kNoNextHop if control does not know it yet.
   uint32_t find(uint8_t port, const Address& address) const;
   /// Workers: one atomic load.
-  NextHop get(uint32_t id) const;
+  NextHop get(uint32_t id) const {
+    return std::bit_cast<NextHop>(x_rows[id].word.load(std::memory_order_acquire));
+  }
   /// Workers: remembers that the row was used (a relaxed store of a byte, only if not yet set).
-  void touch(uint32_t id);
+  void touch(uint32_t id) {
+    if (x_rows[id].used.load(std::memory_order_relaxed) == 0) touch_first(id);
+  }
   /// Control: was it used since the last call? Clears the mark.
   bool take_used(uint32_t id);
 
  private:
   NextHops() = default;
-  struct Row;
+  void touch_first(uint32_t id);
+  struct Row {
+    std::atomic<uint64_t> word{0};  ///< a NextHop
+    std::atomic<uint8_t> used{0};
+    Address address;  ///< set before the row is in the index, constant from then on
+  };
   std::unique_ptr<Row[]> x_rows;
   uint32_t x_capacity = 0;
   std::atomic<uint32_t> x_size{0};

@@ -30,6 +30,7 @@ class Rig {
     bool any_mac = true;
     unsigned ring = 1024;
     unsigned buffers = 2047;
+    bool express = true;
   };
 
   explicit Rig(const Settings& settings) : settings(settings) {
@@ -61,6 +62,7 @@ class Rig {
       mine.local_ports = settings.local_ports;
       mine.full = settings.full;
       mine.socket = SOCKET_ID_ANY;
+      mine.express = settings.express;
       workers.push_back(take(
           dataplane::Worker::create(name + "_" + std::to_string(w), mine, *board, pool, {port})));
     }

@@ -1,0 +1,314 @@
+// express: the packets that nearly all packets are, in as few steps as there can be: plain frames
+// of sessions that are alive, which change no state and need no answer. What classify, find,
+// advance, route, rewrite and resolve would do with such a packet is done here at once; every other
+// packet is left as it was, for those stages. They stay the specification: whatever a packet's
+// lane, its frame, its session and the counters come out the same (tests/flow/express_test.cc).
+//
+// Memory is slow: the burst is gone through once to fetch the buckets of the index, once to fetch
+// the sessions, and only then packet by packet. Nothing waits for memory in the first passes.
+//
+// Packets of one session stay in order. Once one has to take the other lane, all later ones of the
+// burst with its tuple or its session follow it there; those two are remembered as bits.
+#include <rte_mbuf.h>
+
+#include "dataplane/plain_frame.h"
+#include "dataplane/stages.h"
+
+namespace shunt::dataplane {
+
+namespace {
+
+/// One burst: its packets, and what does not change while it lasts.
+template <class F>
+class Lane {
+ public:
+  Lane(Worker& worker, uint8_t port_in, const Burst& burst, Burst& rest)
+      : x_worker(worker),
+        x_sessions(worker.sessions<F>()),
+        x_hash(x_sessions.hash()),
+        x_index(x_sessions.index()),
+        x_hops(*worker.board.next_hops),
+        x_timeouts(worker.board.timeouts),
+        x_configured(worker.board.configured),
+        x_ports(worker.ports.data()),
+        x_servers(worker.counters.servers),
+        x_keeps(worker.ack_keeps[worker.defense.secures_tcp()].data()),
+        x_now(worker.now),
+        x_generation(worker.routes->generation()),
+        x_ours(worker.ports[port_in].mac, worker.ports[port_in].any_mac),
+        x_port_in(port_in),
+        x_notes(worker.fates != nullptr),
+        x_burst(burst),
+        x_rest(rest) {}
+
+  [[gnu::flatten]] void run() {
+    for (unsigned i = 0; i < x_burst.n; i++) fetch_bucket(i);
+    for (unsigned i = 0; i < x_burst.n; i++) fetch_session(i);
+    for (unsigned i = 0; i < x_burst.n; i++) decide(i);
+  }
+
+ private:
+  using Frame = PlainFrame<F>;
+
+  void fetch_bucket(unsigned i);
+  void fetch_session(unsigned i);
+  void decide(unsigned i);
+
+  static uint64_t bit_of(uint64_t hash) { return uint64_t{1} << (hash >> 16 & 63); }
+  static uint64_t bit_of(uint32_t session) { return uint64_t{1} << (session & 63); }
+
+  static bool has_tuple(const Session<F>& session, bool is_reply, const uint8_t* frame) {
+    const auto* ends = is_reply ? reinterpret_cast<const uint8_t*>(&session.reply)
+                                : reinterpret_cast<const uint8_t*>(&session.request);
+    const uint8_t* its = frame + Frame::kEnds;
+    uint64_t differ =
+        load<uint32_t>(ends + sizeof(Ends<F>) - 4) ^ load<uint32_t>(its + sizeof(Ends<F>) - 4);
+    for (size_t i = 0; i + 8 <= sizeof(Ends<F>); i += 8)
+      differ |= load<uint64_t>(ends + i) ^ load<uint64_t>(its + i);
+    differ |= load<uint32_t>(reinterpret_cast<const uint8_t*>(&session.request) + sizeof(Ends<F>)) ^
+              frame[Frame::kProtocol];
+    return differ == 0;
+  }
+
+  /// An ACK without more, or UDP whose checksum need not be made anew.
+  static bool is_usual(const uint8_t* frame, const Session<F>& session, bool is_reply) {
+    const uint8_t* l4 = frame + Frame::kL4;
+    if (frame[Frame::kProtocol] == net::kTcp) {
+      using Tcp = net::TcpHeader;
+      constexpr uint8_t kMask = Tcp::kSyn | Tcp::kFin | Tcp::kRst | Tcp::kAck;
+      return (l4[offsetof(Tcp, flags)] & kMask) == Tcp::kAck;
+    }
+    if (is_reply && session.flags & Session<F>::kControlled) return false;  // its template: assured
+    return session.method != ipvs::ForwardMethod::kMasquerade ||
+           load<uint16_t>(l4 + offsetof(net::UdpHeader, checksum)) != 0;
+  }
+
+  bool keeps_state(const Session<F>& session, bool is_reply) const {
+    const bool no_output = session.flags & Session<F>::kNoOutput;
+    if (is_reply && no_output) return false;
+    const auto direction = is_reply    ? ipvs::Direction::kOutput
+                           : no_output ? ipvs::Direction::kInputOnly
+                                       : ipvs::Direction::kInput;
+    return x_keeps[static_cast<int>(direction)] >> static_cast<int>(session.state) & 1;
+  }
+
+  static bool has_usual_method(const Session<F>& session) {
+    return session.method == ipvs::ForwardMethod::kDirectRoute ||
+           session.method == ipvs::ForwardMethod::kMasquerade;
+  }
+
+  /// May a packet of its tuple or its session be in the other lane?
+  bool follows_slow(unsigned i) const {
+    return x_slow_tuples != 0 && ((x_slow_tuples & bit_of(x_hashes[i])) != 0 ||
+                                  (x_slow_sessions & bit_of(x_values[i] >> 1)) != 0);
+  }
+  bool take(rte_mbuf* packet, uint8_t* frame, uint32_t value);
+  void account(Session<F>& session, bool is_reply, uint32_t length);
+  static void translate(uint8_t* frame, const Session<F>& session, bool is_reply);
+  static void lower_hop_limit(uint8_t* frame);
+  void describe(rte_mbuf* packet, const Session<F>& session, const Meta& found);
+
+  Worker& x_worker;
+  SessionTable<F>& x_sessions;
+  const FlowHash& x_hash;
+  const FlowIndex& x_index;
+  share::NextHops& x_hops;
+  const share::SharedTimeouts& x_timeouts;
+  const share::ConfiguredServers& x_configured;
+  const WorkerPort* const x_ports;
+  share::ServerCounters* const x_servers;
+  const uint32_t* const x_keeps;  ///< by ipvs::Direction: states that an ACK keeps
+  const Nanoseconds x_now;
+  const uint32_t x_generation;
+  const OurMac x_ours;
+  const uint8_t x_port_in;
+  const bool x_notes;  ///< what became of packets
+  const Burst& x_burst;
+  Burst& x_rest;
+  /// Of tuples and of sessions with packets in the other lane, a bit by their hash and number.
+  uint64_t x_slow_tuples = 0, x_slow_sessions = 0;
+  uint64_t x_plain = 0;  ///< a bit a packet
+  uint8_t* x_frames[kBurst];
+  uint64_t x_hashes[kBurst];  ///< of plain packets, as what follows
+  uint32_t x_values[kBurst];  ///< where the index says that the session may be
+};
+
+/// HC' = ~(~HC + delta) (RFC 1624 equation 3).
+void apply(uint8_t* checksum, uint32_t delta) {
+  uint32_t sum = static_cast<uint16_t>(~load<uint16_t>(checksum)) + delta;
+  sum = (sum & 0xffff) + (sum >> 16);
+  store(checksum, static_cast<uint16_t>(~(sum + (sum >> 16))));
+}
+
+/// A tuple's ends with source and destination exchanged.
+template <class F>
+void store_reversed(uint8_t* to, const uint8_t* ends) {
+  constexpr size_t kSize = sizeof(typename F::Address);
+  if constexpr (kSize == 4) {
+    store(to, std::rotl(load<uint64_t>(ends), 32));
+  } else {
+    struct Half {
+      uint64_t words[2];
+    };
+    const Half first = load<Half>(ends), second = load<Half>(ends + kSize);
+    store(to, second);
+    store(to + kSize, first);
+  }
+  store(to + 2 * kSize, std::rotl(load<uint32_t>(ends + 2 * kSize), 16));
+}
+
+template <class F>
+void Lane<F>::translate(uint8_t* frame, const Session<F>& session, bool is_reply) {
+  const uint8_t* from = is_reply ? reinterpret_cast<const uint8_t*>(&session.request)
+                                 : reinterpret_cast<const uint8_t*>(&session.reply);
+  uint16_t address = session.address_delta, port = session.port_delta;
+  if (is_reply) {
+    address = opposite_delta(address);
+    port = opposite_delta(port);
+  }
+  store_reversed<F>(frame + Frame::kEnds, from);
+  if constexpr (Frame::kIsV4)
+    apply(frame + Frame::kL3 + offsetof(net::Ipv4Header, checksum), address);
+  uint8_t* l4 = frame + Frame::kL4;
+  uint32_t delta = uint32_t{address} + port;
+  delta = (delta & 0xffff) + (delta >> 16);
+  if (frame[Frame::kProtocol] == net::kTcp)
+    return apply(l4 + offsetof(net::TcpHeader, checksum), delta);
+  uint8_t* checksum = l4 + offsetof(net::UdpHeader, checksum);
+  apply(checksum, delta);
+  if (load<uint16_t>(checksum) == 0) store<uint16_t>(checksum, 0xffff);  // RFC 768
+}
+
+/// The header checksum of IPv4 grows by what TTL loses, and is never 0xffff.
+template <class F>
+void Lane<F>::lower_hop_limit(uint8_t* frame) {
+  frame[Frame::kHopLimit]--;
+  if constexpr (Frame::kIsV4) {
+    uint8_t* checksum = frame + Frame::kL3 + offsetof(net::Ipv4Header, checksum);
+    const uint16_t before = load<uint16_t>(checksum);
+    store(checksum, static_cast<uint16_t>(before + 1 + (before >= 0xfffe)));
+  }
+}
+
+template <class F>
+void Lane<F>::account(Session<F>& session, bool is_reply, uint32_t length) {
+  share::ServerCounters& server = x_servers[session.server_id];
+  if (is_reply) {
+    server.out_packets.add(1);
+    server.out_bytes.add(length);
+    return;
+  }
+  server.in_packets.add(1);
+  server.in_bytes.add(length);
+  if (session.packets < Session<F>::kManyPackets) session.packets++;
+}
+
+/// For --explain: what the stages would have noted.
+template <class F>
+void Lane<F>::describe(rte_mbuf* packet, const Session<F>& session, const Meta& found) {
+  Meta& m = *new (&meta(packet)) Meta(found);
+  m.parsed = net::parse(bytes(packet), packet->data_len, m.v4, m.v6);
+  m.port_in = x_port_in;
+  m.server_id = session.server_id;
+  m.why = m.is_reply ? Why::kReply : Why::kSession;
+}
+
+/// Takes the packet all the way, or leaves it alone and says false.
+template <class F>
+bool Lane<F>::take(rte_mbuf* packet, uint8_t* frame, uint32_t value) {
+  const bool is_reply = value & 1;
+  Session<F>& session = x_sessions.at(value >> 1);
+  const uint32_t length = Frame::length(frame);
+  const Nanoseconds deadline = x_now + uint64_t{1'000'000'000} * x_timeouts.of(session.state);
+  const uint32_t hop_id = is_reply ? session.hop_out : session.hop_in;
+  if (session.deadline <= x_now || deadline < session.deadline ||
+      session.routes_generation != x_generation || hop_id == kNoHop ||
+      frame[Frame::kHopLimit] <= 1 || !has_usual_method(session) ||
+      !is_usual(frame, session, is_reply) || !keeps_state(session, is_reply) ||
+      !x_configured.has(session.server_id))
+    return false;
+  const share::NextHop hop = x_hops.get(hop_id);
+  const WorkerPort& out = x_ports[hop.port];
+  if (hop.state != share::NextHop::kReachable || length > out.mtu) return false;
+
+  if (x_notes) {
+    Meta found;
+    found.session = value >> 1;
+    found.is_reply = is_reply;
+    found.hop = hop_id;
+    found.port_out = hop.port;
+    describe(packet, session, found);
+  }
+  session.deadline = deadline;
+  account(session, is_reply, length);
+  if (session.method == ipvs::ForwardMethod::kMasquerade) translate(frame, session, is_reply);
+  lower_hop_limit(frame);
+  const uint64_t from = load<uint32_t>(&out.mac) | uint64_t{load<uint16_t>(&out.mac.bytes[4])}
+                                                       << 32;
+  store(frame, (std::bit_cast<uint64_t>(hop) & 0xffff'ffff'ffff) | from << 48);
+  store(frame + 8, static_cast<uint32_t>(from >> 16));
+  x_hops.touch(hop_id);
+  x_worker.send(packet, hop.port);
+  return true;
+}
+
+template <class F>
+void Lane<F>::fetch_bucket(unsigned i) {
+  const rte_mbuf* packet = x_burst.packets[i];
+  uint8_t* frame = x_frames[i] = rte_pktmbuf_mtod(packet, uint8_t*);
+  if (packet->nb_segs != 1 || !Frame::is(frame, packet->data_len) || !x_ours.has(frame)) return;
+  x_plain |= uint64_t{1} << i;
+  x_hashes[i] = x_hash.template of<F>(frame + Frame::kEnds, frame[Frame::kProtocol]);
+  x_index.prefetch(x_hashes[i]);
+}
+
+template <class F>
+void Lane<F>::fetch_session(unsigned i) {
+  if (!(x_plain >> i & 1)) return;
+  const uint64_t hash = x_hashes[i];
+  const FlowIndex::Bucket* bucket = &x_index.home_of(hash);
+  uint32_t places = FlowIndex::matches(*bucket, hash);
+  if (places == 0 && bucket->displaced != 0) {
+    bucket = &x_index.other_of(hash);
+    places = FlowIndex::matches(*bucket, hash);
+  }
+  x_values[i] = FlowIndex::kNone;
+  if (places == 0) return;
+  x_values[i] = FlowIndex::value_at(*bucket, static_cast<uint32_t>(std::countr_zero(places)));
+  x_sessions.prefetch(x_values[i] >> 1);
+}
+
+template <class F>
+void Lane<F>::decide(unsigned i) {
+  rte_mbuf* packet = x_burst.packets[i];
+  if (!(x_plain >> i & 1)) {
+    // A fragment, an ICMP error: who knows of which flow.
+    if (Frame::may_be_related(x_frames[i], packet->data_len) && x_ours.has(x_frames[i]))
+      x_slow_tuples = UINT64_MAX;
+    return x_rest.add(packet);
+  }
+  const uint32_t value = x_values[i];
+  const bool found =
+      value != FlowIndex::kNone && has_tuple(x_sessions.at(value >> 1), value & 1, x_frames[i]);
+  if (found && !follows_slow(i) && take(packet, x_frames[i], value)) return;
+  x_slow_tuples |= bit_of(x_hashes[i]);
+  if (found) x_slow_sessions |= bit_of(value >> 1);
+  x_rest.add(packet);
+}
+
+}  // namespace
+
+template <class F>
+void express(Worker& worker, uint8_t port_in, const Burst& burst, Burst& rest) {
+  if (!worker.services->has_family(F::family)) {
+    rest = burst;
+    return;
+  }
+  rest.n = 0;
+  Lane<F>(worker, port_in, burst, rest).run();
+}
+
+template void express<net::V4>(Worker&, uint8_t, const Burst&, Burst&);
+template void express<net::V6>(Worker&, uint8_t, const Burst&, Burst&);
+
+}  // namespace shunt::dataplane

@@ -1,0 +1,242 @@
+// The express lane against the stages it leaves out: the same packets through two workers, one with
+// it and one without. Every frame that leaves, in its flow's order, every counter and every session
+// must be the same.
+#include <algorithm>
+#include <map>
+#include <random>
+#include <vector>
+
+#include "../unit/eal_environment.h"
+#include "dataplane/stages.h"
+#include "mutator.h"
+#include "rig.h"
+
+namespace shunt::test {
+namespace {
+
+constexpr unsigned kBatches = 6000, kMostFrames = 32;
+constexpr uint64_t kSeed = 20261125;
+
+/// What tells flows apart: a frame's bytes from the ethertype on that hold addresses and ports.
+Frame flow_of(const Frame& frame) {
+  Frame key;
+  auto take = [&](size_t from, size_t to) {
+    for (size_t i = from; i < to; i++) key.push_back(i < frame.size() ? frame[i] : 0);
+  };
+  take(12, 14);
+  bool six = frame.size() > 13 && frame[12] == 0x86;
+  six ? take(20, 21) : take(23, 24);
+  six ? take(22, 58) : take(26, 38);
+  return key;
+}
+
+void sort_by_flow(std::vector<Frame>& frames) {
+  std::stable_sort(frames.begin(), frames.end(),
+                   [](const Frame& a, const Frame& b) { return flow_of(a) < flow_of(b); });
+}
+
+/// A worker's counters by name, those of turns apart.
+std::map<std::string, uint64_t> counters_of(const Rig& rig) {
+  std::map<std::string, uint64_t> all;
+  const share::WorkerCounters& c = rig.board->desks[0]->counters;
+  for (int i = 0; i < ipvs::kDropReasons; i++)
+    all["dropped " + std::string(ipvs::name(static_cast<ipvs::DropReason>(i)))] =
+        c.dropped[static_cast<size_t>(i)].get();
+  all["received"] = c.received.get();
+  all["forwarded"] = c.forwarded.get();
+  all["kernel"] = c.kernel.get();
+  all["generated"] = c.generated.get();
+  all["held"] = c.held.get();
+  all["sessions"] = c.sessions_v4.get() + c.sessions_v6.get();
+  all["rx bytes"] = c.ports[0].rx_bytes.get();
+  all["tx bytes"] = c.ports[0].tx_bytes.get();
+  all["tx packets"] = c.ports[0].tx_packets.get();
+  for (uint32_t id = 0; id < 32; id++) {
+    std::string server = "server " + std::to_string(id) + " ";
+    all[server + "connections"] = c.servers[id].connections.get();
+    all[server + "in packets"] = c.servers[id].in_packets.get();
+    all[server + "in bytes"] = c.servers[id].in_bytes.get();
+    all[server + "out packets"] = c.servers[id].out_packets.get();
+    all[server + "out bytes"] = c.servers[id].out_bytes.get();
+    all[server + "active"] = c.loads[id].active.get();
+    all[server + "inactive"] = c.loads[id].inactive.get();
+  }
+  return all;
+}
+
+/// What sessions are about, sorted.
+template <class F>
+std::vector<std::string> sessions_of(Rig& rig) {
+  auto& table = rig.workers[0]->sessions<F>();
+  std::vector<std::string> all;
+  uint32_t cursor = 0, numbers[64];
+  while (unsigned n = table.dump(cursor, numbers, 64)) {
+    for (unsigned i = 0; i < n; i++) {
+      const dataplane::Session<F>& s = table.at(numbers[i]);
+      all.push_back(to_string(Address(s.request.source)) + ":" +
+                    std::to_string(s.request.source_port.host()) + " > " +
+                    to_string(Address(s.request.destination)) + " " +
+                    std::to_string(s.request.destination_port.host()) + "/" +
+                    std::to_string(s.request.protocol) + " " + to_string(Address(s.reply.source)) +
+                    " > " + to_string(Address(s.reply.destination)) + ":" +
+                    std::to_string(s.reply.destination_port.host()) + " state " +
+                    std::to_string(static_cast<int>(s.state)) + " flags " +
+                    std::to_string(s.flags) + " packets " + std::to_string(s.packets) + " until " +
+                    std::to_string(s.deadline) + " hops " + std::to_string(s.hop_in) + " " +
+                    std::to_string(s.hop_out));
+    }
+  }
+  std::sort(all.begin(), all.end());
+  return all;
+}
+
+/// Nearly all of it the traffic of a few living connections.
+class Traffic {
+ public:
+  explicit Traffic(Mutator& mutator) : x_mutator(mutator) {}
+
+  Frame next() {
+    using Tcp = net::TcpHeader;
+    if (below(8) == 0) return x_mutator.next();
+    bool six = below(2), tcp = below(3) != 0, direct = !six && below(2);
+    Endpoint client =
+        endpoint(six ? "2001:db8:cafe::9" : "203.0.113.9", static_cast<uint16_t>(6000 + below(24)));
+    Endpoint vip = endpoint(six      ? "2001:db8:f::1"
+                            : direct ? "198.51.100.2"
+                                     : "198.51.100.1",
+                            tcp ? 80 : 53);
+    bool reply = !direct && below(3) == 0;
+    Endpoint server = endpoint(six        ? "2001:db8:1::1"
+                               : below(2) ? "10.1.0.1"
+                                          : "10.1.0.2",
+                               tcp ? 8080 : 53);
+    std::string data(below(12), static_cast<char>('a' + below(26)));
+    uint8_t flags = Tcp::kAck;
+    if (below(12) == 0) flags = Tcp::kSyn;
+    if (below(40) == 0) flags = Tcp::kFin | Tcp::kAck;
+    if (below(60) == 0) flags = Tcp::kRst;
+    if (below(200) == 0) flags = 0;
+    if (flags == Tcp::kSyn && reply) flags |= Tcp::kAck;
+    auto ttl = static_cast<uint8_t>(below(50) ? 64 : below(3));
+    const Endpoint &from = reply ? server : client, &to = reply ? client : vip;
+    Frame frame = tcp ? tcp_frame(from, to, flags, data, ttl) : udp_frame(from, to, data);
+    size_t udp = 14 + (six ? 40u : 20u);
+    if (!tcp && below(20) == 0) frame[udp + 6] = frame[udp + 7] = 0;  // no checksum
+    if (below(30) == 0) frame[frame.size() - 1] ^= 1;                 // what is wrong stays wrong
+    if (below(6) == 0) frame.resize(frame.size() + below(30));        // padding
+    return frame;
+  }
+
+ private:
+  uint32_t below(uint32_t bound) { return x_mutator.below(bound); }
+  Mutator& x_mutator;
+};
+
+/// How many of these frames, in one burst, are left to the stages.
+unsigned left_over(Rig& rig, const std::vector<Frame>& frames) {
+  dataplane::Burst burst, rest;
+  for (const Frame& frame : frames) {
+    rte_mbuf* packet = rte_pktmbuf_alloc(rig.pool);
+    std::memcpy(rte_pktmbuf_append(packet, static_cast<uint16_t>(frame.size())), frame.data(),
+                frame.size());
+    burst.add(packet);
+  }
+  dataplane::express<net::V4>(*rig.workers[0], 0, burst, rest);
+  for (unsigned i = 0; i < rest.n; i++) rte_pktmbuf_free(rest.packets[i]);
+  rig.run();
+  EXPECT_EQ(rig.out().size(), frames.size() - rest.n);
+  return rest.n;
+}
+
+TEST(Express, TakesWhatChangesNothing) {
+  using Tcp = net::TcpHeader;
+  Rig rig(Rig::Settings{});
+  rig.rules("-A -t 198.51.100.1:80 -s rr\n-a -t 198.51.100.1:80 -r 10.1.0.1:8080 -m\n");
+  const Endpoint client = endpoint("203.0.113.7", 4000), vip = endpoint("198.51.100.1", 80),
+                 server = endpoint("10.1.0.1", 8080);
+  const Frame syn = tcp_frame(client, vip, Tcp::kSyn), ack = tcp_frame(client, vip, Tcp::kAck),
+              answer = tcp_frame(server, client, Tcp::kAck),
+              fin = tcp_frame(client, vip, Tcp::kFin | Tcp::kAck),
+              other = tcp_frame(endpoint("203.0.113.7", 4001), vip, Tcp::kAck);
+  rig.pass(syn);
+  EXPECT_EQ(left_over(rig, {ack}), 1u) << "it has to establish the session first";
+  rig.pass(tcp_frame(server, client, Tcp::kSyn | Tcp::kAck));
+  rig.pass(ack);
+  rig.pass(answer);  // a session remembers a next hop once control knows it
+  EXPECT_EQ(left_over(rig, {ack, answer, ack}), 0u);
+  EXPECT_EQ(left_over(rig, {other}), 1u) << "no session";
+  EXPECT_EQ(left_over(rig, {ack, fin, answer, ack}), 3u) << "what follows FIN stays behind it";
+  EXPECT_EQ(left_over(rig, {tcp_frame(client, vip, Tcp::kAck, "", 1)}), 1u) << "hop limit";
+  EXPECT_EQ(left_over(rig, {tcp_frame(client, vip, Tcp::kAck, std::string(1461, 'x'))}), 1u);
+  rig.set_routes();
+  EXPECT_EQ(left_over(rig, {ack}), 0u) << "the worker has not seen the new routes yet";
+  rig.run();
+  EXPECT_EQ(left_over(rig, {ack}), 1u) << "routes have changed";
+  rig.pass(ack);
+  EXPECT_EQ(left_over(rig, {ack}), 0u);
+  rig.now += 901'000'000'000;
+  rig.workers[0]->now = rig.now;
+  EXPECT_EQ(left_over(rig, {ack}), 1u) << "its time is over";
+}
+
+TEST(Express, DoesWhatTheStagesDo) {
+  std::printf("seed %llu\n", static_cast<unsigned long long>(kSeed));
+  Rig::Settings settings;
+  settings.sessions = 4096;
+  settings.mtu = 1400;
+  Rig::Settings without = settings;
+  without.express = false;
+  Rig fast(settings), slow(without);
+  Rig* const rigs[] = {&fast, &slow};
+  for (Rig* rig : rigs) rig->rules(kMutatorRules);
+  Mutator mutator(kSeed);
+  Traffic traffic(mutator);
+  uint64_t forwarded = 0;
+  ipvs::Knobs knobs;
+  for (unsigned batch = 0; batch < kBatches && !testing::Test::HasFailure(); batch++) {
+    for (unsigned n = 1 + mutator.below(kMostFrames); n > 0; n--) {
+      Frame frame = traffic.next();
+      for (Rig* rig : rigs) rig->send(frame);
+    }
+    bool answers = mutator.below(10) != 0;
+    std::vector<Frame> out[2], kernel[2];
+    for (unsigned i = 0; i < 2; i++) {
+      rigs[i]->answer_hops = answers;
+      rigs[i]->run();
+      out[i] = rigs[i]->out();
+      kernel[i] = rigs[i]->to_kernel();
+      sort_by_flow(out[i]);
+      sort_by_flow(kernel[i]);
+    }
+    forwarded += out[0].size();
+    ASSERT_EQ(out[0], out[1]) << "batch " << batch;
+    ASSERT_EQ(kernel[0], kernel[1]) << "batch " << batch;
+    ASSERT_EQ(counters_of(fast), counters_of(slow)) << "batch " << batch;
+    if (batch % 16 == 0) {
+      ASSERT_EQ(sessions_of<net::V4>(fast), sessions_of<net::V4>(slow)) << "batch " << batch;
+      ASSERT_EQ(sessions_of<net::V6>(fast), sessions_of<net::V6>(slow)) << "batch " << batch;
+    }
+    const uint64_t step = uint64_t{mutator.below(500)} * 1'000'000;
+    const bool leap = mutator.below(400) == 0, edit = mutator.below(20) == 0,
+               reroute = mutator.below(40) == 0, turn_knob = mutator.below(40) == 0;
+    const char* line = kMutatorEdits[mutator.below(std::size(kMutatorEdits))];
+    if (turn_knob) {
+      knobs.set(ipvs::Knob::kSecureTcp, mutator.below(2) ? 3 : 0);
+      knobs.set(ipvs::Knob::kExpireNodestConn, mutator.below(4) == 0);
+    }
+    for (Rig* rig : rigs) {
+      rig->now += leap ? 400'000'000'000 : step;
+      if (edit) (void)ipvs::apply_rules(rig->configuration, line, "edits", ipvs::numeric_names());
+      rig->board->knobs.set(knobs);
+      if (reroute) rig->set_routes();
+      ASSERT_TRUE(rig->publish());
+      rig->board->quiescence.quiescent(0);
+      rig->board->quiescence.collect();
+    }
+  }
+  EXPECT_GT(forwarded, kBatches * 4) << "hardly anything was balanced";
+  for (Rig* rig : rigs) rig->expect_balanced_accounts();
+}
+
+}  // namespace
+}  // namespace shunt::test
