@@ -38,7 +38,7 @@ class Operator:
 
     def __init__(self, folder):
         self.folder, self.socket = folder, os.path.join(folder, "socket")
-        self.write("conf", f"port = p0 net_null0\ntwin = p0 operator0\nsocket = {self.socket}\nworkers = 1\nidle = sleep\nsessions = 1024\n"
+        self.write("conf", f"port = p0 net_null0,no-rx=1\ntwin = p0 operator0\nsocket = {self.socket}\nworkers = 1\nidle = sleep\nsessions = 1024\n"
                    "eal = --no-pci --no-huge --no-shconf --no-telemetry -m 256 --iova-mode=va "
                    f"--file-prefix=shunt-operator-{os.getpid()}\n")  # fmt: skip
         for name, text in {"etc/hosts": HOSTS, "etc/services": SERVICES, "rules": "",

@@ -57,7 +57,7 @@ class Shunt:
         guest.write_folder(self._path("etc"), ETC)
         with open(self._path("conf"), "w", encoding="ascii") as file:
             file.write(
-                f"port = p0 net_null0\nsocket = {self._path('socket')}\nworkers = 1\nidle = sleep\nsessions = 1024\n"
+                f"port = p0 net_null0,no-rx=1\nsocket = {self._path('socket')}\nworkers = 1\nidle = sleep\nsessions = 1024\n"
                 f"eal = --no-pci --no-huge --no-shconf -m 256 --iova-mode=va --file-prefix=shunt-words-{os.getpid()}\n"
             )
         open(self._path("rules"), "w", encoding="ascii").close()
