@@ -54,6 +54,7 @@ class Writer:
 
     def __init__(self, seed, number, can):
         self.rng = random.Random(f"{seed}/{number}")
+        self.sizes = random.Random(f"{seed}/{number} sizes")  # of what is cut, and when
         self.can = can
         self.flows, self.rules, self.steps = [], [], []
         self.services, self.flows_of = [], {}
@@ -107,6 +108,11 @@ class Writer:
         return len(self.flows) - 1
 
     def _packet(self, service):
+        if self.flows_of[service.name] and self.sizes.random() < 0.04:
+            flow = self.sizes.choice(self.flows_of[service.name][-8:])
+            self._odd_fragments(service, flow)
+            if service.family == 4:
+                self._odd_long(service, flow)
         old = self.flows_of[service.name]
         chance = self.rng.random()
         if not old or chance < 0.45:
@@ -149,9 +155,8 @@ class Writer:
     def _odd(self, service, flow):
         """What does not belong to a well-behaved connection."""
         choices = ["ttl", "echo", "error", "error", "stray", "elsewhere", "strange", "rude"]
-        choices += ["fragments", "fragments"]
         choices += {"tcp": ["bad_tcp", "bad_tcp"], "udp": ["no_sum"] * 2 * (service.family == 4), "sctp": ["bad_sctp"] * 2}.get(service.protocol, [])
-        choices += ["bad_sum", "options", "big", "long"] if service.family == 4 else ["big"]
+        choices += ["bad_sum", "options", "big"] if service.family == 4 else ["big"]
         getattr(self, "_odd_" + self.rng.choice(choices))(service, flow)
 
     def _odd_ttl(self, service, flow):
@@ -181,28 +186,29 @@ class Writer:
 
     def _odd_long(self, service, flow):
         """Longer than the MTU, and to be fragmented."""
-        self._send(service, flow, "c", size=self.rng.choice((1501, 1600)), df=False)
+        step = {"kind": service.protocol, "flow": flow, "side": "c", "df": False, "flags": "A", "chunks": [0]}
+        self.steps.append({**step, "size": self.sizes.choice((1501, 1600))})
 
     def _odd_fragments(self, service, flow):
         """A packet in fragments of one length, in any order, sometimes twice, sometimes not all."""
-        most, pieces = self.rng.choice((104, 208, 1240)), self.rng.randint(2, 4)
-        step = {"kind": "fragment", "of": service.protocol, "flow": flow, "side": self.rng.choice("ccs")}
-        step |= {"most": most, "size": most * pieces - self.rng.randint(40, 100)}
+        most, pieces = self.sizes.choice((104, 208, 1240)), self.sizes.randint(2, 4)
+        step = {"kind": "fragment", "of": service.protocol, "flow": flow, "side": self.sizes.choice("ccs")}
+        step |= {"most": most, "size": most * pieces - self.sizes.randint(40, 100)}
         if service.protocol == "tcp":
-            step |= {"flags": self.rng.choice(("S", "A", "PA")), "seq": self.rng.randrange(1 << 32)}
+            step |= {"flags": self.sizes.choice(("A", "PA")), "seq": self.sizes.randrange(1 << 32)}
         elif service.protocol == "sctp":
             step["chunks"] = [0]
         else:
-            step["no_sum"] = service.family == 4 and self.rng.random() < 0.3
+            step["no_sum"] = service.family == 4 and self.sizes.random() < 0.3
         # Each has an id of its own: a lost fragment waits for 30 seconds.
         self._fragmented = getattr(self, "_fragmented", 0) + 1
         step["ident"] = self._fragmented
         parts = list(range(pieces))
-        if self.rng.random() < 0.4:
-            self.rng.shuffle(parts)
-        if self.rng.random() < 0.15:
+        if self.sizes.random() < 0.4:
+            self.sizes.shuffle(parts)
+        if self.sizes.random() < 0.15:
             parts.pop()
-        if self.rng.random() < 0.15:
+        if self.sizes.random() < 0.15:
             parts.insert(0, parts[-1])
         self.steps += [{**step, "part": part} for part in parts]
 
@@ -240,13 +246,14 @@ class Writer:
 
     def _error(self, service, flow):
         rng = self.rng
-        six = (1, 0), (1, 4), (2, 0), (3, 0), (4, 1), (100, 0)
-        kinds = six if service.family == 6 else ((3, 1), (3, 3), (3, 4), (11, 0), (4, 0), (12, 0))
+        kinds = ((1, 0), (1, 4), (2, 0), (3, 0)) if service.family == 6 else ((3, 1), (3, 3), (3, 4), (11, 0), (4, 0), (12, 0))
         kind, code = rng.choice(kinds)
+        if service.family == 6 and self.sizes.random() < 0.3:
+            kind, code = self.sizes.choice(((4, 1), (100, 0)))
         mtu = (kind, code) in ((2, 0), (3, 4))
         cut = rng.choice((0, 48)) if service.family == 6 else rng.choice((0, 28))
         step = {"kind": "error", "flow": flow, "side": rng.choice("cs"), "type": kind, "code": code}
-        self.steps.append({**step, "rest": 1400 if mtu else 0, "cut": cut, "bad_icmp": rng.random() < 0.1})
+        self.steps.append({**step, "rest": 1400 if mtu else 0, "cut": cut, "bad_icmp": self.sizes.random() < 0.1})
 
 
 def scenario(seed, number, can):
