@@ -41,9 +41,9 @@ bool may_drop(const Worker& worker, const Session<F>& session, IdleChoice& choic
 void Worker::end_sessions_early() {
   drop_entries<net::V4>();
   drop_entries<net::V6>();
-  if (services != x_known_services) {
-    x_known_services = services;
-    x_seeks_orphans = board.knobs.of(ipvs::Knob::kExpireNodestConn) != 0;
+  if (services->early_ends() != x_early_ends) {
+    x_early_ends = services->early_ends();
+    x_seeks_orphans = true;
     x_orphan_cursors[0] = x_orphan_cursors[1] = 0;
   }
   if (!x_seeks_orphans) return;
@@ -65,7 +65,7 @@ void Worker::drop_entries() {
   }
 }
 
-/// One step of the walk over all sessions after each change of the services; false at its end. A
+/// One step of the walk over all sessions after servers were removed; false at its end. A
 /// template goes with the last of its sessions (ip_vs_expire_nodest_conn_flush, ip_vs_conn.c).
 template <class F>
 bool Worker::end_orphans(uint32_t& cursor) {

@@ -169,8 +169,8 @@ class alignas(64) Worker {
   std::array<rte_mbuf*, kMostHeld> x_held{};
   unsigned x_held_count = 0;
   share::SessionDump* x_dump = nullptr;
-  const ipvs::ServiceTable* x_known_services = nullptr;  ///< only compared
-  uint32_t x_orphan_cursors[2] = {0, 0};                 ///< of the walk that seeks orphans
+  uint64_t x_early_ends = 0;              ///< ServiceTable::early_ends()
+  uint32_t x_orphan_cursors[2] = {0, 0};  ///< of the walk that seeks orphans
   bool x_seeks_orphans = false;
   IdleChoice x_idle_choice;
   uint64_t x_random;  ///< of the sessions that drop_entry looks at, never 0

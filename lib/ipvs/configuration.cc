@@ -136,7 +136,14 @@ Result<void> Configuration::compile_batch(std::span<const Command> commands, siz
 }
 
 void Configuration::begin() {
-  x_undo = {{}, {}, x_state.timeouts, x_state.knobs, x_state.maglev_key, x_state.epochs, x_changed};
+  x_undo = {{},
+            {},
+            x_state.timeouts,
+            x_state.knobs,
+            x_state.maglev_key,
+            x_state.epochs,
+            x_state.early_ends,
+            x_changed};
   x_state.service_ids.begin();
   x_state.server_ids.begin();
 }
@@ -158,6 +165,7 @@ void Configuration::undo() {
   x_state.knobs = x_undo->knobs;
   x_state.maglev_key = x_undo->maglev_key;
   x_state.epochs = x_undo->epochs;
+  x_state.early_ends = x_undo->early_ends;
   x_changed = x_undo->changed;
 }
 
@@ -272,8 +280,7 @@ Result<void> Configuration::delete_service(const ServiceKey& key) {
 }
 
 void Configuration::drop(std::map<ServiceKey, ConfiguredService>::iterator service) {
-  for (const ConfiguredServer& server : service->second.servers)
-    x_state.server_ids.release(server.id);
+  for (const ConfiguredServer& server : service->second.servers) release_server(server.id);
   x_state.service_ids.release(service->second.id);
   auto node = x_state.services.extract(service);
   x_touched.insert(node.key());
@@ -361,8 +368,14 @@ Result<void> Configuration::delete_server(const ServiceKey& key, const Endpoint&
   next.servers.erase(server);
   note_change(next);
   if (auto replaced = replace(std::move(next)); !replaced) return replaced;
-  x_state.server_ids.release(id);
+  release_server(id);
   return {};
+}
+
+void Configuration::release_server(uint32_t id) {
+  x_state.server_ids.release(id);
+  // ip_vs_enqueue_expire_nodest_conns, ip_vs_ctl.c
+  if (x_state.knobs.of(Knob::kExpireNodestConn) != 0) x_state.early_ends++;
 }
 
 void Configuration::note_change(ConfiguredService& service,
@@ -434,6 +447,7 @@ std::shared_ptr<const ServiceTable> Configuration::table() {
     const ConfiguredService* service = find(key);
     next->put(key, service ? service->compiled : nullptr, remains(key));
   }
+  next->set_early_ends(x_state.early_ends);
   x_table = std::move(next);
   x_changed = false;
   x_touched.clear();

@@ -93,7 +93,8 @@ class Configuration {
     Ids<ServerName> server_ids{kMaxServers};
     /// By what each service's clients are told apart, and were since its id is its own.
     std::map<ServiceKey, std::vector<ClientPart>> parts;
-    uint32_t epochs = 0;  ///< given out so far
+    uint32_t epochs = 0;      ///< given out so far
+    uint64_t early_ends = 0;  ///< ServiceTable::early_ends()
   };
   /// What apply_all() needs to go back: the rest, and of services and parts those touched.
   struct Undo {
@@ -103,10 +104,13 @@ class Configuration {
     Knobs knobs;
     std::optional<net::SipKey> maglev_key;
     uint32_t epochs;
+    uint64_t early_ends;
     bool changed;
   };
 
   Result<void> edit(const Command& command);
+  /// A server that sessions may have is gone.
+  void release_server(uint32_t id);
   Result<void> add_service(const ServiceConfig& config);
   Result<void> edit_service(const ServiceConfig& config);
   Result<void> delete_service(const ServiceKey& key);

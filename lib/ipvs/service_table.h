@@ -148,6 +148,10 @@ class ServiceTable {
   template <class F>
   Parts departed_parts(uint8_t protocol, const typename F::Address& address, be16 port) const;
 
+  /// How many removals of servers were to end all sessions without a server (expire_nodest_conn).
+  uint64_t early_ends() const { return x_early_ends; }
+  void set_early_ends(uint64_t ends) { x_early_ends = ends; }
+
   bool has_family(Family family) const;  ///< IPVS works for a family only while it has a service
 
   /// visit(old, now) of every service that another table had otherwise, null where there is none:
@@ -214,6 +218,7 @@ class ServiceTable {
 
   Index<net::V4> x_v4;
   Index<net::V6> x_v6;
+  uint64_t x_early_ends = 0;
 };
 
 }  // namespace shunt::ipvs

@@ -117,6 +117,27 @@ TEST(ExpireNodest, SessionsOfARemovedServerEndWithoutAPacket) {
   }
 }
 
+// The knob ends at once what a later removal finds; before, each session ends with its next packet.
+TEST(ExpireNodest, SetAfterTheRemovalItEndsASessionWithItsNextPacket) {
+  Rig rig({});
+  rig.rules(kServices);
+  for (int port = 4000; port < 4003; port++) rig.pass(tcp_frame(client(port), kVip, kSyn));
+  rig.rules("-d -t 198.51.100.1:80 -r 10.1.0.1:80\n");
+  rig.rules("--sysctl expire_nodest_conn=1\n");
+  rig.run();
+  EXPECT_EQ(rig.sessions(), 3u);
+  rig.pass(tcp_frame(client(4000), kVip, kAck));
+  EXPECT_EQ(rig.sessions(), 2u);
+  EXPECT_EQ(rig.to_kernel().size(), 1u);
+  rig.rules("--sysctl expire_nodest_conn=0\n");
+  EXPECT_EQ(rig.pass(tcp_frame(client(4001), kVip, kAck)).size(), 0u);
+  EXPECT_EQ(rig.sessions(), 2u);
+  rig.rules("--sysctl expire_nodest_conn=1\n");
+  rig.rules("-d -u 198.51.100.1:80 -r 10.1.0.1:80\n");
+  rig.run();
+  EXPECT_EQ(rig.sessions(), 0u) << "the walk after any removal takes all";
+}
+
 TEST(NatIcmpSend, IsAnsweredWhicheverWorkerOwnsIt) {
   Rig::Settings settings;
   settings.workers = 3;
