@@ -36,13 +36,17 @@ Result<std::string> text_of(const std::string& path) {
 Result<void> load(ipvs::Configuration& configuration, const std::string& path) {
   auto text = text_of(path);
   if (!text) return text.error();
-  return ipvs::apply_rules(configuration, *text, path, ipvs::system_names());
+  auto applied = ipvs::apply_rules(configuration, *text, path, ipvs::system_names());
+  if (!applied) return applied.error();
+  return {};
 }
 
 /// The daemon's executor over the rig, and the command files that come due.
 struct Control {
   Control(ipvs::Configuration& configuration, Rig& rig)
-      : configuration(configuration), executor(configuration, rig.runtime(configuration)) {}
+      : configuration(configuration),
+        rig(rig),
+        executor(configuration, rig.runtime(configuration)) {}
 
   /// Carries out commands and makes the result the worker's; no commands: what is configured.
   Result<void> apply(const std::string& text, const std::string& path) {
@@ -52,13 +56,44 @@ struct Control {
     return {};
   }
 
-  Result<void> apply_due(const Options& options, size_t& next, double seconds) {
+  /// A file's commands in turn; a line that lists prints into `listings` what is there by then.
+  Result<void> carry_out(const std::string& path) {
+    auto text = text_of(path);
+    if (!text) return text.error();
+    std::istringstream in(*text);
+    std::string edits;  // as many lines as were read, so that an error names the right one
+    for (std::string line; std::getline(in, line); edits += '\n') {
+      if (!line.starts_with("-L") && !line.starts_with("-S")) {
+        edits += line;
+        continue;
+      }
+      if (auto done = apply(edits, path); !done) return done;
+      for (char& c : edits)
+        if (c != '\n') c = ' ';
+      auto listed = listing(line);
+      if (!listed) return listed.error();
+      listings.push_back(std::move(*listed));
+    }
+    return apply(edits, path);
+  }
+
+  /// `begin` is the time of second 0.
+  Result<void> apply_due(const Options& options, size_t& next, double seconds, uint64_t begin) {
     for (; next < options.at.size() && options.at[next].seconds <= seconds; next++) {
-      auto text = text_of(options.at[next].file);
-      if (!text) return text.error();
-      if (auto done = apply(*text, options.at[next].file); !done) return done.error();
+      rig.pass_time(begin + static_cast<uint64_t>(options.at[next].seconds * 1e9));
+      if (auto done = carry_out(options.at[next].file); !done) return done.error();
     }
     return {};
+  }
+
+  /// The daemon's timer, by the captures' clock.
+  void tick(double seconds) {
+    constexpr unsigned kMost = 1000;  // a capture may jump by years
+    for (unsigned i = 0; i < kMost && ticked + control::Estimator::kPeriod <= seconds; i++) {
+      executor.tick();
+      ticked += control::Estimator::kPeriod;
+    }
+    if (ticked + control::Estimator::kPeriod <= seconds) ticked = seconds;
   }
 
   /// What `shuntadm WORDS` would print.
@@ -76,8 +111,11 @@ struct Control {
   }
 
   ipvs::Configuration& configuration;
+  Rig& rig;
   control::Executor executor;
   Names names;
+  std::vector<std::string> listings;
+  double ticked = 0;  ///< when the timer last came
 };
 
 struct Outputs {
@@ -118,13 +156,14 @@ class Pass {
       uint64_t elapsed = latest - *first;
       if (x_packets == 0) x_begin = *first;
       uint64_t now = x_shift + elapsed;
-      if (auto done = x_control.apply_due(x_options, x_next_at, static_cast<double>(now) / 1e9);
-          !done)
+      const double seconds = static_cast<double>(now) / 1e9;
+      if (auto done = x_control.apply_due(x_options, x_next_at, seconds, x_begin); !done)
         return done.error();
+      x_control.tick(seconds);
       shown_time = record.nanoseconds + x_shift;
       x_rig.feed(record.bytes, record.captured, record.length, x_begin + now);
       x_packets++;
-      if (x_options.explain) print(static_cast<double>(now) / 1e9);
+      if (x_options.explain) print(seconds);
     }
     if (first) x_shift += latest - *first + 1'000'000'000;
     return {};
@@ -182,6 +221,7 @@ int run(const Options& options) {
   summary.seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   summary.truncated = reader->truncated();
+  summary.listings = std::move(control.listings);
   for (const std::string& words : options.list) {
     auto listing = control.listing(words);
     if (!listing) return complain(listing.error());

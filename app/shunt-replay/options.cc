@@ -30,7 +30,8 @@ po::options_description description(Options& o, std::string& mac,
   add("explain", po::bool_switch(&o.explain), "print a line a packet: where it goes, and why");
   add("loop", po::value(&o.loop), "replay so many times, time going on");
   add("loop-fresh", po::bool_switch(&o.loop_fresh), "end all sessions between passes");
-  add("at", po::value(&at)->composing(), "SECONDS=FILE: apply commands at that capture time");
+  add("at", po::value(&at)->composing(),
+      "SECONDS=FILE: apply commands at that capture time; -L and -S there list");
   add("list", po::value(&o.list)->composing(),
       "WORDS: at the end, print what `shuntadm WORDS` would, as -L -n (in JSON: listings)");
   add("neighbour", po::value(&neighbours)->composing(), "ADDR=MAC: a next hop's MAC address");

@@ -113,9 +113,7 @@ void Rig::feed(const uint8_t* bytes, uint32_t captured, uint32_t length,
   x_worker->fates = x_fates.data();
   x_worker->fates_room = static_cast<unsigned>(x_fates.size());
   x_worker->fates_count = 0;
-  // Time has passed without a turn; what ended meanwhile is over before the packet comes.
-  do x_worker->turn(now);
-  while (x_worker->expires_late());
+  pass_time(now);
   rte_mbuf* packet = rte_pktmbuf_alloc(x_pool);
   uint16_t room = rte_pktmbuf_tailroom(packet);
   if (captured < length || captured > room) {
@@ -130,6 +128,11 @@ void Rig::feed(const uint8_t* bytes, uint32_t captured, uint32_t length,
   }
   pump(now);
   x_fates.resize(x_worker->fates_count);
+}
+
+void Rig::pass_time(dataplane::Nanoseconds now) {
+  do x_worker->turn(now);
+  while (x_worker->expires_late());
 }
 
 void Rig::pump(dataplane::Nanoseconds now) {

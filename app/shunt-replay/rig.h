@@ -36,6 +36,8 @@ class Rig {
 
   /// Runs one frame through the worker at `now`; fates() then tells where it went.
   void feed(const uint8_t* bytes, uint32_t captured, uint32_t length, dataplane::Nanoseconds now);
+  /// Time passes without a frame: what ends until then is over.
+  void pass_time(dataplane::Nanoseconds now);
   const std::vector<dataplane::Fate>& fates() const { return x_fates; }
 
   void flush_sessions() { x_worker->flush_sessions(); }

@@ -26,34 +26,41 @@ Counters minus(Counters a, const Counters& b) {
   return a;
 }
 
+// ip_vs_dest_trash_expire, ip_vs_ctl.c: a timer of half of two minutes.
+constexpr uint32_t kCallsPerSweep = 60 / Estimator::kPeriod;
+constexpr uint32_t kIdleSweeps = 2;
+
 }  // namespace
 
 void Accounts::follow(const ipvs::ConfiguredService& service) {
   ServiceAccount& account = x_services[service.config.key];
-  std::vector<uint32_t> present;
+  std::vector<std::pair<uint32_t, Endpoint>> present;
   present.reserve(service.servers.size());
-  for (const auto& server : service.servers) present.push_back(server.id);
+  for (const auto& server : service.servers)
+    present.emplace_back(server.id, server.config.endpoint);
   std::sort(present.begin(), present.end());
   for (auto it = account.servers.begin(); it != account.servers.end();) {
-    if (std::binary_search(present.begin(), present.end(), it->first)) {
+    if (std::binary_search(present.begin(), present.end(),
+                           std::pair(it->first, it->second.endpoint))) {
       ++it;
       continue;
     }
-    account.carried = plus(account.carried, minus(x_read(it->first).totals, it->second.joined));
-    account.parted[it->first] = it->second.base;
+    const Counters totals = x_read(it->first).totals;
+    account.carried = plus(account.carried, minus(totals, it->second.joined));
+    account.bin[it->second.endpoint] = {it->first, minus(totals, it->second.base), 0};
     it = account.servers.erase(it);
   }
-  for (uint32_t id : present) {
+  for (const auto& [id, endpoint] : present) {
     if (account.servers.contains(id)) continue;
     ServerFacts facts = x_read(id);
     ServerAccount& server = account.servers[id];
+    server.endpoint = endpoint;
     server.joined = server.base = facts.totals;
     server.estimator.reset(facts.totals);
-    // A server that comes back while it has sessions is the same one, its totals go on.
-    auto parted = account.parted.find(id);
-    if (parted == account.parted.end()) continue;
-    if (facts.active + facts.inactive > 0) server.base = parted->second;
-    account.parted.erase(parted);
+    auto parted = account.bin.find(endpoint);
+    if (parted == account.bin.end()) continue;
+    server.base = minus(facts.totals, parted->second.totals);
+    account.bin.erase(parted);
   }
 }
 
@@ -95,6 +102,23 @@ void Accounts::tick() {
       total = plus(total, minus(totals, server.joined));
     }
     account.estimator.tick(total);
+  }
+}
+
+void Accounts::sweep() {
+  bool empty = std::all_of(x_services.begin(), x_services.end(),
+                           [](const auto& row) { return row.second.bin.empty(); });
+  if (empty) x_swept = 0;
+  if (empty || ++x_swept < kCallsPerSweep) return;
+  x_swept = 0;
+  for (auto& [key, account] : x_services) {
+    for (auto it = account.bin.begin(); it != account.bin.end();) {
+      Parted& parted = it->second;
+      ServerFacts facts;
+      if (parted.idle == 0) facts = x_read(parted.id);
+      bool used = facts.active + facts.inactive + facts.persistent != 0;
+      it = !used && parted.idle++ == kIdleSweeps ? account.bin.erase(it) : std::next(it);
+    }
   }
 }
 

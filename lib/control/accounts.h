@@ -1,9 +1,11 @@
 // The books of services and servers: what --stats and --rate show, and what -Z sets to zero.
 //
 // Workers count by server id and never reset; an account remembers what to subtract. A service's
-// totals are what its servers have counted while they were in it, removed ones included. Unlike the
-// kernel, which copies its counters every two seconds, totals are those of the moment; averages are
-// the kernel's. Owner: the control thread. Caller: Executor.
+// totals are what its servers have counted while they were in it, removed ones included. A removed
+// server's account lies in a bin for a while, as in IPVS: if the server is added again to the same
+// service meanwhile, it goes on. Unlike the kernel, which copies its counters every two seconds,
+// totals are those of the moment; averages are the kernel's. Owner: the control thread. Caller:
+// Executor.
 #pragma once
 
 #include <cstdint>
@@ -39,20 +41,29 @@ class Accounts {
   void zero_all();
   /// To be called every Estimator::kPeriod seconds.
   void tick();
+  /// Throws out of the bin what lay there idle for two minutes. To be called every
+  /// Estimator::kPeriod seconds; looks at the bin once a minute while there is something in it.
+  void sweep();
 
   ipvs::ServiceListing listing(const ipvs::ConfiguredService& service) const;
 
  private:
+  struct Parted {
+    uint32_t id = 0;
+    ipvs::Counters totals;  ///< its own when it was removed
+    uint32_t idle = 0;      ///< sweeps since it was seen without sessions
+  };
   struct ServerAccount {
+    Endpoint endpoint;
     ipvs::Counters base;    ///< subtracted for the server's own totals
     ipvs::Counters joined;  ///< subtracted for its part in the service's
     Estimator estimator;
   };
   struct ServiceAccount {
     std::map<uint32_t, ServerAccount> servers;
-    std::map<uint32_t, ipvs::Counters> parted;  ///< bases of removed servers
-    ipvs::Counters carried;                     ///< by removed servers
-    ipvs::Counters base;                        ///< subtracted from the sum
+    std::map<Endpoint, Parted> bin;  ///< removed servers
+    ipvs::Counters carried;          ///< by removed servers
+    ipvs::Counters base;             ///< subtracted from the sum
     Estimator estimator;
   };
 
@@ -61,6 +72,7 @@ class Accounts {
 
   Read x_read;
   std::map<ipvs::ServiceKey, ServiceAccount> x_services;
+  uint32_t x_swept = 0;  ///< calls of sweep() since it last looked or the bin was empty
 };
 
 }  // namespace shunt::control

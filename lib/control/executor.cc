@@ -141,6 +141,7 @@ Result<void> Executor::execute(const Command& command, uint64_t cursor, Reply& r
 
 void Executor::tick() {
   if (knobs().of(ipvs::Knob::kRunEstimation) != 0) x_accounts.tick();
+  x_accounts.sweep();
 }
 
 ipvs::Listing Executor::services() const {
@@ -184,8 +185,9 @@ Result<void> Executor::load_rules(const std::string& text, const std::string& fi
 
 Result<void> Executor::apply_rules(const std::string& text, const std::string& file,
                                    const ipvs::Names& names) {
-  if (auto applied = ipvs::apply_rules(x_configuration, text, file, names); !applied)
-    return applied;
+  auto applied = ipvs::apply_rules(x_configuration, text, file, names);
+  if (!applied) return applied.error();
+  for (const Command& command : *applied) book(command);
   settle();
   return {};
 }

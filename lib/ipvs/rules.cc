@@ -12,8 +12,9 @@ namespace {
 constexpr const char* kMaglevKey = "--maglev-key";
 
 /// Carries out all of `commands` (which may hold some already) and the lines of `text`, or nothing.
-Result<void> apply(Configuration& configuration, std::vector<Command> commands,
-                   const std::string& text, const std::string& file, const Names& names) {
+Result<std::vector<Command>> apply(Configuration& configuration, std::vector<Command> commands,
+                                   const std::string& text, const std::string& file,
+                                   const Names& names) {
   const bool replaces = !commands.empty();
   std::optional<net::SipKey> maglev_key;
   auto at_line = [&](int line, const std::string& sentence) {
@@ -55,7 +56,7 @@ Result<void> apply(Configuration& configuration, std::vector<Command> commands,
   const auto* key = replaces || maglev_key ? &maglev_key : nullptr;
   if (auto applied = configuration.apply_all(commands, failed, key); !applied)
     return at_line(lines[failed], applied.error().message);
-  return {};
+  return commands;
 }
 
 }  // namespace
@@ -64,11 +65,13 @@ Result<void> replace_rules(Configuration& configuration, const std::string& text
                            const std::string& file, const Names& names) {
   std::vector<Command> clear(1);
   clear[0].verb = Verb::kClear;
-  return apply(configuration, std::move(clear), text, file, names);
+  auto applied = apply(configuration, std::move(clear), text, file, names);
+  if (!applied) return applied.error();
+  return {};
 }
 
-Result<void> apply_rules(Configuration& configuration, const std::string& text,
-                         const std::string& file, const Names& names) {
+Result<std::vector<Command>> apply_rules(Configuration& configuration, const std::string& text,
+                                         const std::string& file, const Names& names) {
   return apply(configuration, {}, text, file, names);
 }
 

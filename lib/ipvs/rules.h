@@ -6,6 +6,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "ipvs/configuration.h"
 
@@ -17,9 +18,9 @@ namespace shunt::ipvs {
 Result<void> replace_rules(Configuration& configuration, const std::string& text,
                            const std::string& file, const Names& names);
 
-/// Carries out the lines of `text` on top of what is configured, or changes nothing. Errors as
-/// above.
-Result<void> apply_rules(Configuration& configuration, const std::string& text,
-                         const std::string& file, const Names& names);
+/// Carries out the lines of `text` on top of what is configured, or changes nothing. What was done,
+/// or an error as above.
+Result<std::vector<Command>> apply_rules(Configuration& configuration, const std::string& text,
+                                         const std::string& file, const Names& names);
 
 }  // namespace shunt::ipvs
