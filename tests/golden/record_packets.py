@@ -1260,6 +1260,44 @@ def expire_nodest(c):
     c.client(p.tcp(c.a4, 4001, c.v4, 80, "S"))  # begins anew at once
 
 
+def expire_nodest_later(c):
+    """Set after a server was removed: each session ends with its next packet, until another removal
+    ends them all."""
+    c.service("u", "-s rr", "-r 10.1.0.2:80 -m")
+    c.service("t", "-s rr", "-r 10.1.0.2:80 -m", "-r 10.1.0.1:80 -m")
+    for port in range(4000, 4006):  # servers 1, 2, 1, 2, 1, 2
+        c.client(p.tcp(c.a4, port, c.v4, 80, "S"))
+    c.command(f"-d -t {c.v4}:80 -r 10.1.0.1:80")
+    c.client(p.tcp(c.a4, 4000, c.v4, 80, "A"), outcome="server_removed")
+    c.knob("expire_nodest_conn", 1)
+    c.client(p.tcp(c.a4, 4000, c.v4, 80, "A"), outcome=KERNEL)
+    c.client(p.tcp(c.a4, 4001, c.v4, 80, "A"))
+    c.knob("expire_nodest_conn", 0)
+    c.client(p.tcp(c.a4, 4002, c.v4, 80, "A"), outcome="server_removed")
+    c.knob("expire_nodest_conn", 1)
+    c.command(f"-d -t {c.v4}:80 -r 10.1.0.2:80")
+    c.client(p.tcp(c.a4, 4002, c.v4, 80, "A"), outcome=KERNEL)
+    c.client(p.tcp(c.a4, 4003, c.v4, 80, "A"), outcome=KERNEL)
+
+
+def returned_server(c):
+    """A removed server lies in a bin: added again soon, it goes on counting, busy or idle."""
+    one, two = "-r 10.1.0.1:80", "-r 10.1.0.2:80"
+    c.service("t", "-s rr", f"{two} -m", f"{one} -m")
+    c.service("u", "-s rr", f"{one} -m")
+    for port in 4000, 4001:
+        c.client(p.tcp(c.a4, port, c.v4, 80, "S"))
+    c.client(p.tcp(c.a4, 4001, c.v4, 80, "R"))
+    for server in one, two:
+        c.command(f"-d -t {c.v4}:80 {server}")
+    c.client(p.tcp(c.a4, 4002, c.v4, 80, "S"), outcome="no_server")
+    for server in two, one:
+        c.command(f"-a -t {c.v4}:80 {server} -m -w 1")
+    c.client(p.tcp(c.a4, 4000, c.v4, 80, "S"))
+    for port in 4002, 4003:
+        c.client(p.tcp(c.a4, port, c.v4, 80, "S"))
+
+
 def sloppy_tcp(c):
     c.knob("sloppy_tcp", 1)
     c.service("t", "-s rr", "-r 10.1.0.1:80 -m")
@@ -1422,6 +1460,8 @@ CASES = [
     ("sctp-sloppy", sctp_sloppy, "Which packets begin an association with sloppy_sctp = 1."),
     ("sctp-icmp", sctp_icmp, "ICMP errors about a masqueraded association."),
     ("sctp-persistence", sctp_persistence, "-p over SCTP."),
+    ("expire-nodest-later", expire_nodest_later, "expire_nodest_conn = 1 after a removal."),
+    ("returned-server", returned_server, "A server that was removed counts on when it is back."),
 ]
 
 
