@@ -57,7 +57,7 @@ bool is_stray_reply(const Worker& worker, rte_mbuf* packet) {
   if (tuple.protocol == net::kTcp && (m.parsed.tcp_flags & net::TcpHeader::kRst)) return false;
   const auto* ip = reinterpret_cast<const typename F::Header*>(bytes(packet) + m.parsed.l3_offset);
   if (F::hop_limit(*ip) <= 1) return false;
-  return worker.services->is_masqueraded_server<F>(tuple.protocol, tuple.source, tuple.source_port);
+  return worker.services->has_real_server<F>(tuple.protocol, tuple.source, tuple.source_port);
 }
 
 /// Makes room for `reply` if the session that has it is over; false if it is alive.

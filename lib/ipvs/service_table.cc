@@ -119,8 +119,8 @@ void ServiceTable::put(const ServiceKey& key, std::shared_ptr<const Service> ser
   index.ftp += is_at(now, kFtpPort) - is_at(old, kFtpPort);
   index.networks += has_network(now) - has_network(old);
   index.networks += has_network(remains.get()) - has_network(left);
-  if (now != old) recount(key, servers_of(old), servers_of(now));
-  if (remains.get() != left) recount(key, servers_of(left), servers_of(remains.get()));
+  if (now != old) recount(key, servers_of(old), servers_of(now), true);
+  if (remains.get() != left) recount(key, servers_of(left), servers_of(remains.get()), false);
   set(index.services, place, std::move(service));
   if (!left || !remains || *left != *remains) set(index.remains, place, std::move(remains));
 }
@@ -145,7 +145,8 @@ ServiceTable::Servers ServiceTable::servers_of(const Remains* remains) {
   return servers;
 }
 
-void ServiceTable::recount(const ServiceKey& key, const Servers& before, const Servers& now) {
+void ServiceTable::recount(const ServiceKey& key, const Servers& before, const Servers& now,
+                           bool present) {
   auto count_all_but = [&](const Servers& servers, const Servers& others, int change) {
     std::vector<Endpoint> rest = servers.at;
     if (servers.parts == others.parts) {
@@ -155,9 +156,9 @@ void ServiceTable::recount(const ServiceKey& key, const Servers& before, const S
     }
     for (const Endpoint& at : rest) {
       if (at.address.is_v4())
-        count<net::V4>(key, at, servers.parts, change);
+        count<net::V4>(key, at, servers.parts, change, present);
       else
-        count<net::V6>(key, at, servers.parts, change);
+        count<net::V6>(key, at, servers.parts, change, present);
     }
   };
   count_all_but(before, now, -1);
@@ -166,21 +167,22 @@ void ServiceTable::recount(const ServiceKey& key, const Servers& before, const S
 
 template <class F>
 void ServiceTable::count(const ServiceKey& key, const Endpoint& at,
-                         const std::vector<ClientPart>& parts, int change) {
+                         const std::vector<ClientPart>& parts, int change, bool present) {
   Index<F>& index = this->index<F>();
   const auto address = address_of<F>(at);
   const bool any_port = any_network(parts) && keeps_ports(key);
-  auto count_masqueraded = [&](uint8_t protocol, uint16_t port) {
+  auto count_masqueraded = [&](uint8_t protocol, uint16_t port, bool real) {
     const auto place = index.masqueraded.key_of(protocol, address, port);
     Masqueraded<F>& there = index.masqueraded.at(place);
     there.count(key, change);
+    if (real) there.real += change;
     if (port == 0) index.any_port_servers += change;
     if (there.servers == 0) index.masqueraded.erase(place);
   };
   for (uint8_t protocol : kTransports) {
     if (!key.fwmark && protocol != key.protocol) continue;
-    count_masqueraded(protocol, at.port);
-    if (any_port && at.port != 0) count_masqueraded(protocol, 0);
+    count_masqueraded(protocol, at.port, present);
+    if (any_port && at.port != 0) count_masqueraded(protocol, 0, false);
     if (!any_network(parts)) continue;
     const auto place =
         index.reply_parts.key_of(protocol, address, keeps_ports(key) ? uint16_t{0} : at.port);
@@ -257,6 +259,15 @@ bool ServiceTable::is_masqueraded_server(uint8_t protocol, const typename F::Add
 }
 
 template <class F>
+bool ServiceTable::has_real_server(uint8_t protocol, const typename F::Address& address,
+                                   be16 port) const {
+  const Index<F>& index = this->index<F>();
+  const Masqueraded<F>* there =
+      index.masqueraded.find(index.masqueraded.key_of(protocol, address, port.host()));
+  return there && there->real != 0;
+}
+
+template <class F>
 const Service* ServiceTable::only_service_of(uint8_t protocol, const typename F::Address& address,
                                              be16 port) const {
   const Index<F>& index = this->index<F>();
@@ -318,6 +329,8 @@ template ServiceTable::Parts ServiceTable::departed_parts<net::V4>(uint8_t, cons
                                                                    be16) const;
 template ServiceTable::Parts ServiceTable::departed_parts<net::V6>(uint8_t, const Ipv6&,
                                                                    be16) const;
+template bool ServiceTable::has_real_server<net::V4>(uint8_t, const Ipv4&, be16) const;
+template bool ServiceTable::has_real_server<net::V6>(uint8_t, const Ipv6&, be16) const;
 template bool ServiceTable::is_masqueraded_server<net::V4>(uint8_t, const Ipv4&, be16) const;
 template bool ServiceTable::is_masqueraded_server<net::V6>(uint8_t, const Ipv6&, be16) const;
 

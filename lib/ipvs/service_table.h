@@ -125,6 +125,9 @@ class ServiceTable {
   /// port; one of a mark service with every protocol.
   template <class F>
   bool is_masqueraded_server(uint8_t protocol, const typename F::Address& address, be16 port) const;
+  /// Is a masqueraded server configured now, at this very port (ip_vs_has_real_service)?
+  template <class F>
+  bool has_real_server(uint8_t protocol, const typename F::Address& address, be16 port) const;
   /// The service, neither of a mark nor of every port, that alone has or had such a server; null if
   /// there are others, or none.
   template <class F>
@@ -179,6 +182,7 @@ class ServiceTable {
   template <class F>
   struct Masqueraded {
     uint32_t servers = 0;
+    uint32_t real = 0;  ///< of them, those configured now, at this very port
     typename F::Address addresses{};
     uint16_t ports = 0;
     void count(const ServiceKey& key, int change);
@@ -211,10 +215,10 @@ class ServiceTable {
   };
   static Servers servers_of(const Service* service);
   static Servers servers_of(const Remains* remains);
-  void recount(const ServiceKey& key, const Servers& before, const Servers& now);
+  void recount(const ServiceKey& key, const Servers& before, const Servers& now, bool present);
   template <class F>
   void count(const ServiceKey& key, const Endpoint& at, const std::vector<ClientPart>& parts,
-             int change);
+             int change, bool present);
 
   Index<net::V4> x_v4;
   Index<net::V6> x_v6;

@@ -152,6 +152,12 @@ TEST(NatIcmpSend, IsAnsweredWhicheverWorkerOwnsIt) {
                 .size(),
             0u);
   EXPECT_EQ(rig.to_kernel().size(), 1u) << "Linux says that its time is over";
+  rig.rules("-d -u 198.51.100.1:80 -r 10.1.0.1:80\n");
+  EXPECT_EQ(rig.pass(udp_frame(server, client(1), "x")).size(), 0u);
+  EXPECT_EQ(rig.to_kernel().size(), 1u) << "it is a server no more";
+  rig.rules("-A -u 198.51.100.1:0 -s rr -p 60\n-a -u 198.51.100.1:0 -r 10.1.0.1:0 -m\n");
+  EXPECT_EQ(rig.pass(udp_frame(server, client(1), "x")).size(), 0u);
+  EXPECT_EQ(rig.to_kernel().size(), 1u) << "a server at every port is at none";
   rig.expect_balanced_accounts();
 }
 
