@@ -16,7 +16,8 @@ namespace {
 
 po::options_description description(Options& o, std::string& mac,
                                     std::vector<std::string>& neighbours,
-                                    std::vector<std::string>& at, std::vector<std::string>& knobs,
+                                    std::vector<std::string>& locals, std::vector<std::string>& at,
+                                    std::vector<std::string>& knobs,
                                     std::vector<std::string>& marks) {
   po::options_description all(
       "shunt-replay [EAL options] -- --rules FILE --read IN.pcap [options]");
@@ -35,6 +36,9 @@ po::options_description description(Options& o, std::string& mac,
   add("list", po::value(&o.list)->composing(),
       "WORDS: at the end, print what `shuntadm WORDS` would, as -L -n (in JSON: listings)");
   add("neighbour", po::value(&neighbours)->composing(), "ADDR=MAC: a next hop's MAC address");
+  add("local", po::value(&locals)->composing(),
+      "ADDR: the director's own address, from which tunnels' packets come (192.0.2.1, "
+      "2001:db8::1)");
   add("mac", po::value(&mac), "only unicast frames to this address are ours");
   add("mtu", po::value(&o.mtu), "bytes of the longest IP packet that leaves (1500)");
   add("sessions", po::value(&o.sessions), "room for so many sessions (65536)");
@@ -107,7 +111,7 @@ Result<void> check(const Options& o) {
 Result<Options> parse_options(int argc, char** argv) {
   Options o;
   std::string mac;
-  std::vector<std::string> neighbours, at, knobs, marks;
+  std::vector<std::string> neighbours, locals, at, knobs, marks;
   std::vector<std::string> own;
   char** split = std::find_if(argv + 1, argv + argc,
                               [](const char* word) { return std::strcmp(word, "--") == 0; });
@@ -116,7 +120,7 @@ Result<Options> parse_options(int argc, char** argv) {
   own.assign(has_split ? split + 1 : argv + 1, argv + argc);
   try {
     po::variables_map map;
-    auto all = description(o, mac, neighbours, at, knobs, marks);
+    auto all = description(o, mac, neighbours, locals, at, knobs, marks);
     // No guessing of shortened names: an option means what it says in full.
     int style = po::command_line_style::default_style & ~po::command_line_style::allow_guessing;
     po::store(po::command_line_parser(own).options(all).positional({}).style(style).run(), map);
@@ -126,6 +130,11 @@ Result<Options> parse_options(int argc, char** argv) {
   }
   for (const std::string& text : neighbours)
     if (auto result = read_neighbour(o, text); !result) return result.error();
+  for (const std::string& text : locals) {
+    auto address = parse_address(text);
+    if (!address) return Error{"--local " + text + ": an address is wanted, as in 10.0.0.1", 2};
+    o.locals.push_back(*address);
+  }
   for (const std::string& text : at)
     if (auto result = read_at(o, text); !result) return result.error();
   for (const std::string& text : knobs) {
@@ -148,9 +157,9 @@ Result<Options> parse_options(int argc, char** argv) {
 std::string usage() {
   Options o;
   std::string mac;
-  std::vector<std::string> neighbours, at, knobs, marks;
+  std::vector<std::string> neighbours, locals, at, knobs, marks;
   std::ostringstream text;
-  text << description(o, mac, neighbours, at, knobs, marks);
+  text << description(o, mac, neighbours, locals, at, knobs, marks);
   return text.str();
 }
 

@@ -27,6 +27,8 @@ struct Options {
   ipvs::SchedulerSettings schedulers;
   std::optional<MacAddress> mac;  ///< only frames to it are ours; none: every unicast frame
   std::map<Address, MacAddress> neighbours;
+  /// The director's own addresses; the first of a family is where tunnels' packets come from.
+  std::vector<Address> locals;
   struct At {
     double seconds;
     std::string file;

@@ -28,9 +28,9 @@ std::string packet_text(const dataplane::Meta& m) {
   using net::Kind;
   if (m.generated) return "ICMP error made here";
   std::string flow;
-  if (m.parsed.kind == Kind::kFlow || m.parsed.kind == Kind::kIcmpError ||
-      m.parsed.kind == Kind::kIpsec || m.parsed.kind == Kind::kFragment)
-    flow = m.parsed.family == Family::kV4 ? flow_text<net::V4>(m.v4) : flow_text<net::V6>(m.v6);
+  if (m.parsed.kind != Kind::kBad && m.parsed.kind != Kind::kOther)
+    flow = m.parsed.ether_type == net::kEtherTypeIpv4 ? flow_text<net::V4>(m.v4)
+                                                      : flow_text<net::V6>(m.v6);
   switch (m.parsed.kind) {
     case Kind::kFlow:
       return flow;
@@ -38,6 +38,10 @@ std::string packet_text(const dataplane::Meta& m) {
       return "ICMP error about the other direction of " + flow;
     case Kind::kIpsec:
       return "AH or ESP of " + flow;
+    case Kind::kEncapsulated:
+      return flow + " in a tunnel";
+    case Kind::kTunnelError:
+      return "ICMP error about a tunnel's packet with " + flow;
     case Kind::kFragment:
       return "fragment of " + flow;
     case Kind::kBad:

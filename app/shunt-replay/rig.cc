@@ -25,11 +25,18 @@ MacAddress derived_mac(const Address& address) {
   return {{0x02, 0x00, last[0], last[1], last[2], last[3]}};
 }
 
-std::unique_ptr<share::Routes> everything_on_link() {
+std::unique_ptr<share::Routes> everything_on_link(const std::vector<Address>& own) {
   std::vector<share::Route> routes(2);
   std::vector<share::LocalAddress> locals(2);
   routes[0].prefix = locals[0].prefix = *parse_prefix("0.0.0.0/0");
   routes[1].prefix = locals[1].prefix = *parse_prefix("::/0");
+  for (const Address& address : own) {
+    locals.push_back({{address, static_cast<uint8_t>(address.bits())}});
+    share::Route& route = routes[address.is_v4() ? 0 : 1];
+    if (!route.source) route.source = address;
+  }
+  if (!routes[0].source) routes[0].source = parse_address("192.0.2.1");
+  if (!routes[1].source) routes[1].source = parse_address("2001:db8::1");
   auto built = share::Routes::build("replay", routes, locals, 1);
   return built ? std::move(*built) : nullptr;
 }
@@ -67,7 +74,7 @@ Result<std::unique_ptr<Rig>> Rig::create(const Options& options) {
   if (!board) return board.error();
   rig->x_board = std::move(*board);
   rig->x_board->marks = options.marks;
-  rig->x_board->routes.publish(everything_on_link(), rig->x_board->quiescence);
+  rig->x_board->routes.publish(everything_on_link(options.locals), rig->x_board->quiescence);
 
   dataplane::WorkerPort port;
   port.nic = nic->id, port.twin = twin->id;

@@ -6,10 +6,18 @@ namespace shunt::daemon {
 
 namespace {
 
-/// An address inside `prefix` to ask the kernel a route for.
+bool is_link_local(const Address& address) {
+  return !address.is_v4() && address.bytes[0] == 0xfe && (address.bytes[1] & 0xc0) == 0x80;
+}
+
+/// An address on this way to ask the kernel a route for.
 Address some_host(const share::Route& route) {
-  if (route.gateway) return *route.gateway;
+  if (route.gateway && route.gateway->family == route.prefix.address.family &&
+      !is_link_local(*route.gateway))
+    return *route.gateway;
   Address host = route.prefix.address;
+  // The default route's: any global one, since those next to :: are not.
+  if (!host.is_v4() && route.prefix.length < 3) host.bytes[0] = 0x20;
   if (route.prefix.length < host.bits() - 1) host.bytes[host.size() - 1] |= 1;
   return host;
 }
@@ -41,13 +49,14 @@ Result<std::unique_ptr<MirrorToBoard>> MirrorToBoard::open(const control::Conf& 
   auto mirror = control::Mirror::open(twins, listener);
   if (!mirror) return mirror.error();
   self->x_mirror = std::move(*mirror);
-  // Masquerade asks the mirror for source addresses, which exists only now.
-  if (!self->x_masquerading.empty()) self->on_routes(self->x_routes, self->x_locals);
+  // Source addresses are asked of the mirror, which exists only now.
+  self->on_routes(self->x_routes, self->x_locals);
   return self;
 }
 
 void MirrorToBoard::on_routes(std::vector<share::Route> routes,
                               std::vector<share::LocalAddress> locals) {
+  fill_sources(routes);
   for (share::Route& route : routes)
     if (x_masquerading.count(route.port)) route.masquerade = masquerade_address(route);
   x_routes = std::move(routes);
@@ -74,11 +83,21 @@ void MirrorToBoard::publish_routes() {
 std::optional<Address> MirrorToBoard::masquerade_address(const share::Route& route) {
   for (const Address& source : x_conf.masquerade_sources)
     if (source.family == route.prefix.address.family) return source;
-  if (route.source) return route.source;
-  if (!x_mirror) return std::nullopt;
-  auto source = x_mirror->source_address(some_host(route));
-  if (source) return *source;
-  return std::nullopt;
+  return route.source;
+}
+
+void MirrorToBoard::fill_sources(std::vector<share::Route>& routes) {
+  if (!x_mirror) return;
+  // Of the many routes by one gateway the kernel is asked once.
+  std::map<std::pair<uint8_t, Address>, std::optional<Address>> known;
+  for (share::Route& route : routes) {
+    if (route.source) continue;
+    const Address host = some_host(route);
+    auto [at, is_new] = known.try_emplace({route.port, host});
+    if (is_new)
+      if (auto source = x_mirror->source_address(host)) at->second = *source;
+    route.source = at->second;
+  }
 }
 
 void MirrorToBoard::on_neighbour(uint8_t port, const Address& address, share::NextHop::State state,

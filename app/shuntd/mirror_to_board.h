@@ -35,6 +35,8 @@ class MirrorToBoard {
   void on_routes(std::vector<share::Route> routes, std::vector<share::LocalAddress> locals);
   void on_neighbour(uint8_t port, const Address& address, share::NextHop::State state,
                     const MacAddress& mac);
+  /// The addresses that the kernel would send from, where a route names none.
+  void fill_sources(std::vector<share::Route>& routes);
   std::optional<Address> masquerade_address(const share::Route& route);
 
   const control::Conf& x_conf;

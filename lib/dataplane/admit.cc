@@ -100,7 +100,8 @@ void fill_deltas(Session<F>& session) {
 /// The reply tuple of a NAT session, local endpoint included where clients are hidden.
 template <class F>
 bool fill_reply(Worker& worker, const Meta& m, Session<F>& session, ipvs::DropReason& reason) {
-  const share::Route* way = worker.routes->lookup(Address(session.reply.source));
+  const Address at(session.reply.source);
+  const share::Route* way = worker.routes->is_own(at) ? nullptr : worker.routes->lookup(at);
   if (way && way->masquerade && way->masquerade->family == F::family) {
     session.flags |= Session<F>::kMasqueraded;
     session.reply.destination = net::address_of<F>(*way->masquerade);
@@ -237,6 +238,7 @@ template <class F>
 void admit_one(Worker& worker, rte_mbuf* packet, Burst& found) {
   Meta& m = meta(packet);
   const net::Tuple<F>& tuple = m.tuple<F>();
+  if (m.parsed.kind == net::Kind::kTunnelError || m.from_twin) return worker.to_kernel(packet);
   if (m.parsed.kind == net::Kind::kIpsec) {
     // Only what belongs to a key exchange is IPVS's (ah_esp_conn_schedule).
     m.why = Why::kNotFirst;

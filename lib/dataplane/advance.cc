@@ -72,6 +72,12 @@ void advance(Worker& worker, const Burst& found, Burst& live) {
     Meta& m = meta(packet);
     const Session<F>& session = worker.sessions<F>().at(m.session);
     m.server_id = session.server_id;
+    if constexpr (F::family == Family::kV4) {
+      if (m.parsed.kind == net::Kind::kTunnelError) {
+        relay(worker, packet, session);
+        continue;
+      }
+    }
     if (m.parsed.kind == net::Kind::kIcmpError && !is_intact<F>(packet, m)) {
       worker.drop(packet, ipvs::DropReason::kIcmpChecksum);
       continue;

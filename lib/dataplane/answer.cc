@@ -1,8 +1,30 @@
-// answer: ICMP errors the appliance makes, rate-limited, sent back the way the packet came.
+// answer: ICMP errors the appliance makes, rate-limited, sent back the way the packet came, or, to
+// whom a quoted packet came from, by the route there.
 #include "dataplane/datagram.h"
 #include "dataplane/stages.h"
 
 namespace shunt::dataplane {
+
+namespace {
+
+/// A packet of our own with these bytes; null: no buffer.
+rte_mbuf* make(Worker& worker, const uint8_t* frame, size_t size) {
+  rte_mbuf* packet = rte_pktmbuf_alloc(worker.pool);
+  if (!packet) return nullptr;
+  auto* to = reinterpret_cast<uint8_t*>(rte_pktmbuf_append(packet, static_cast<uint16_t>(size)));
+  if (!to) {
+    rte_pktmbuf_free(packet);
+    return nullptr;
+  }
+  std::memcpy(to, frame, size);
+  new (&meta(packet)) Meta();
+  meta(packet).generated = true;
+  worker.icmp_id++;
+  worker.counters.generated.add(1);
+  return packet;
+}
+
+}  // namespace
 
 template <class F>
 void answer(Worker& worker, rte_mbuf* packet, net::IcmpError error,
@@ -19,20 +41,32 @@ void answer(Worker& worker, rte_mbuf* packet, net::IcmpError error,
   }
   size_t size = net::icmp_error<F>(frame, from, parsed, error, source, worker.icmp_id, mtu);
   if (size == 0 || !worker.icmp_bucket.take(worker.now)) return;
-  rte_mbuf* reply = rte_pktmbuf_alloc(worker.pool);
+  rte_mbuf* reply = make(worker, frame, size);
   if (!reply) return;
-  auto* to = reinterpret_cast<uint8_t*>(rte_pktmbuf_append(reply, static_cast<uint16_t>(size)));
-  if (!to) return rte_pktmbuf_free(reply);
-  worker.icmp_id++;
-  std::memcpy(to, frame, size);
-  auto* ethernet = reinterpret_cast<net::EthernetHeader*>(to);
-  ethernet->source = worker.ports[about.port_in].mac;
-  new (&meta(reply)) Meta();
-  meta(reply).generated = true;
+  net::header_at<net::EthernetHeader>(bytes(reply), 0).source = worker.ports[about.port_in].mac;
   meta(reply).port_in = about.port_in;
   meta(reply).parsed.family = F::family;
-  worker.counters.generated.add(1);
   worker.send(reply, about.port_in);
+}
+
+void answer_request(Worker& worker, rte_mbuf* packet, uint16_t request,
+                    const net::IcmpMessage& message, const Session<net::V4>& session) {
+  const Address client(session.request.source);
+  const share::Route* way = worker.routes->lookup(client);
+  net::Parsed quoted = meta(packet).parsed;
+  quoted.l3_offset = static_cast<uint8_t>(request);
+  quoted.protocol = session.request.protocol;
+  uint8_t frame[net::kMaxIcmpErrorFrame<net::V4>];
+  size_t size = net::icmp_error<net::V4>(frame, bytes(packet), quoted, message,
+                                         session.request.destination, worker.icmp_id);
+  if (!way || size == 0 || !worker.icmp_bucket.take(worker.now)) return;
+  rte_mbuf* reply = make(worker, frame, size);
+  if (!reply) return;
+  Meta& m = meta(reply);
+  m.parsed.family = Family::kV4;
+  m.port_in = m.port_out = way->port;
+  m.hop_address = way->gateway ? *way->gateway : client;
+  if (!try_resolve(worker, reply)) worker.hold(reply);
 }
 
 template void answer<net::V4>(Worker&, rte_mbuf*, net::IcmpError, const Ipv4&, uint32_t);

@@ -1,5 +1,6 @@
 // classify: what is this frame, and is it ours to look at?
 #include "dataplane/stages.h"
+#include "net/tunnel_error.h"
 
 namespace shunt::dataplane {
 
@@ -33,6 +34,21 @@ void reverse_embedded(Meta& meta) {
     meta.v6 = meta.v6.reversed();
 }
 
+/// An error of a router inside a tunnel of ours. It comes to an address of the director, and what
+/// may be GUE's needs a server that has it.
+bool is_tunnel_error(const Worker& worker, const rte_mbuf* packet, Meta& m) {
+  if (m.parsed.family != Family::kV4 || m.parsed.protocol != net::kIcmp || packet->nb_segs > 1 ||
+      !worker.services->has_tunnels())
+    return false;
+  const auto error = net::parse_tunnel_error(rte_pktmbuf_mtod(packet, const uint8_t*), m.parsed);
+  if (!error || !worker.routes->is_local(Address(error->near_end))) return false;
+  if (error->type == net::TunnelType::kGue && !worker.services->has_tunnel_port(error->port))
+    return false;
+  m.parsed.kind = net::Kind::kTunnelError;
+  m.v4 = error->tuple;
+  return true;
+}
+
 }  // namespace
 
 void sort(Worker& worker, rte_mbuf* packet, Burst& v4, Burst& v6) {
@@ -41,13 +57,17 @@ void sort(Worker& worker, rte_mbuf* packet, Burst& v4, Burst& v6) {
     case net::Kind::kBad:
       return worker.drop(packet, drop_reason(m.parsed.bad));
     case net::Kind::kOther:
+      if (is_tunnel_error(worker, packet, m)) break;
+      return worker.to_kernel(packet);
     case net::Kind::kFragment:
       return worker.to_kernel(packet);
     case net::Kind::kIcmpError:
-      reverse_embedded(m);
+      if (!is_tunnel_error(worker, packet, m)) reverse_embedded(m);
       break;
     case net::Kind::kFlow:
     case net::Kind::kIpsec:
+    case net::Kind::kTunnelError:  // parse() says neither this nor the next
+    case net::Kind::kEncapsulated:
       break;
   }
   (m.parsed.family == Family::kV4 ? v4 : v6).add(packet);

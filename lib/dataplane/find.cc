@@ -32,7 +32,7 @@ bool is_quiesced(const Worker& worker, const Meta& m, const Session<F>& session)
 template <class F>
 bool ends_session(const Worker& worker, const Meta& m, const Session<F>& session, bool expire) {
   if (expire && m.parsed.kind != net::Kind::kIcmpError &&
-      !worker.board.configured.has(session.server_id))
+      m.parsed.kind != net::Kind::kTunnelError && !worker.board.configured.has(session.server_id))
     return true;
   if (!begins_connection(m)) return false;
   bool controlled = session.flags & Session<F>::kControlled;  // made from a template

@@ -145,9 +145,13 @@ uint32_t next_id(Worker& worker) {
   return rte_jhash_2words(worker.fragment_id++, worker.settings.number, worker.settings.seed);
 }
 
+uint32_t mtu_of(const Worker& worker, const Meta& m) {
+  return m.path_mtu ? m.path_mtu : worker.ports[m.port_out].mtu;
+}
+
 /// Not longer than the way out takes, nor than what came.
 uint32_t limit_of(const Worker& worker, const Meta& m) {
-  uint32_t mtu = worker.ports[m.port_out].mtu;
+  uint32_t mtu = mtu_of(worker, m);
   if (m.largest_part == 0) return mtu;
   constexpr uint32_t kLeastMtu = 1280;  // RFC 8200 section 5
   uint32_t largest = m.largest_part;
@@ -168,7 +172,7 @@ void fragment(Worker& worker, const Burst& rewritten) {
   for (unsigned i = 0; i < rewritten.n; i++) {
     rte_mbuf* packet = rewritten.packets[i];
     const Meta& m = meta(packet);
-    const uint32_t mtu = worker.ports[m.port_out].mtu;
+    const uint32_t mtu = mtu_of(worker, m);
     if (packet->nb_segs == 1 && packet->pkt_len <= mtu + sizeof(net::EthernetHeader)) {
       go_on(packet);
       continue;

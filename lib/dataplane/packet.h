@@ -47,6 +47,9 @@ struct Meta {
   bool parts_moved = false;   ///< put together, and its buffers are not the fragments any more
   uint16_t largest_part = 0;  ///< put together: bytes of IP of the longest fragment; else 0
   bool generated = false;     ///< made here, not received
+  bool from_twin = false;     ///< Linux sends it, and it may be a server's answer
+  bool to_twin = false;       ///< goes to a server that is Linux itself
+  uint16_t path_mtu = 0;      ///< bytes of IP that its way takes; 0: what its port does
   uint32_t service_id = UINT32_MAX;
   int32_t slot = -1;  ///< of the scheduler's table
   Nanoseconds held_until = 0;

@@ -22,7 +22,11 @@ bool try_resolve(Worker& worker, rte_mbuf* packet) {
 
 void resolve(Worker& worker, const Burst& routed) {
   for (unsigned i = 0; i < routed.n; i++) {
-    if (!try_resolve(worker, routed.packets[i])) worker.hold(routed.packets[i]);
+    rte_mbuf* packet = routed.packets[i];
+    if (meta(packet).to_twin)
+      worker.to_own_server(packet);
+    else if (!try_resolve(worker, packet))
+      worker.hold(packet);
   }
 }
 

@@ -1,5 +1,6 @@
 // rewrite: the packet becomes what its server or client must see. NAT edits addresses and ports,
-// direct routing keeps the packet; the hop limit falls by one in every method, as in IPVS.
+// direct routing keeps the packet, a tunnel puts headers around it; the hop limit falls by one in
+// every method, as in IPVS.
 #include "dataplane/datagram.h"
 #include "dataplane/stages.h"
 #include "net/crc32c.h"
@@ -95,7 +96,10 @@ void rewrite(Worker& worker, const Burst& routed) {
       else
         translate_flow<F>(packet, m, session);
     }
-    net::lower_hop_limit<F>(bytes(packet), m.parsed);
+    if (m.to_twin) continue;
+    if (!m.from_twin) net::lower_hop_limit<F>(bytes(packet), m.parsed);
+    if (session.method == ipvs::ForwardMethod::kTunnel && !m.is_reply)
+      encapsulate<F>(worker, packet, session.server_id);
   }
 }
 

@@ -5,12 +5,16 @@
 #include "dataplane/datagram.h"
 #include "dataplane/stages.h"
 #include "net/edit.h"
+#include "net/encapsulate.h"
 
 namespace shunt::dataplane {
 
 namespace {
 
-/// Fills meta's port_out, hop and hop_address. False: there is no route.
+/// Bytes that a tunnel must leave for a packet (ip_vs_xmit.c).
+constexpr uint32_t kLeastMtu4 = 68, kLeastMtu6 = 1280;
+
+/// Fills meta's port_out, hop and hop_address, or to_twin. False: there is no route.
 template <class F>
 bool find_hop(Worker& worker, Session<F>& session, Meta& m) {
   uint32_t generation = worker.routes->generation();
@@ -25,12 +29,29 @@ bool find_hop(Worker& worker, Session<F>& session, Meta& m) {
     return true;
   }
   Address target(m.is_reply ? session.request.source : session.reply.source);
+  if (!m.is_reply && worker.routes->is_own(target)) {
+    m.to_twin = true;
+    m.port_out = m.port_in;
+    return true;
+  }
   const share::Route* way = worker.routes->lookup(target);
   if (!way) return false;
   m.port_out = way->port;
   m.hop_address = way->gateway ? *way->gateway : target;
   uint32_t id = worker.board.next_hops->find(way->port, m.hop_address);
   m.hop = remembered = id == share::kNoNextHop ? kNoHop : id;
+  return true;
+}
+
+/// The same for a request on its way into a tunnel.
+template <class F>
+bool find_way(Worker& worker, const Session<F>& session, Meta& m) {
+  const TunnelWay* way = tunnel_way(worker, session.server_id);
+  if (!way) return false;
+  m.to_twin = way->is_own;
+  m.port_out = way->is_own ? m.port_in : way->port;
+  m.hop = way->hop;
+  m.hop_address = way->next;
   return true;
 }
 
@@ -54,6 +75,44 @@ uint8_t hop_limit(rte_mbuf* packet, const net::Parsed& parsed) {
   return F::hop_limit(*ip);
 }
 
+/// Does it fit where it leaves? If not, it is gone, and its sender is told.
+template <class F>
+bool fits(Worker& worker, rte_mbuf* packet, const Session<F>& session, uint32_t mtu) {
+  const Meta& m = meta(packet);
+  if (!is_too_big<F>(packet, m, mtu)) return true;
+  // IPVS quotes a request with the hop already taken (__ip_vs_get_out_rt).
+  if (!m.is_reply) net::lower_hop_limit<F>(bytes(packet), m.parsed);
+  // Linux on this side of the twin knows its own MTU.
+  if (!m.from_twin)
+    answer<F>(worker, packet, net::IcmpError::kTooBig, session.request.destination, mtu);
+  worker.drop(packet, ipvs::DropReason::kTooBig);
+  return false;
+}
+
+/// The same for a request on its way into a tunnel. (__ip_vs_get_out_rt, ensure_mtu_is_adequate,
+/// ip_vs_xmit.c)
+template <class F>
+bool fits_tunnel(Worker& worker, rte_mbuf* packet, const Session<F>& session) {
+  Meta& m = meta(packet);
+  const TunnelWay& way = worker.tunnel_ways.of(session.server_id);
+  const bool is_v4 = way.source.family == Family::kV4;
+  const auto overhead = static_cast<uint32_t>(
+      net::tunnel_overhead(worker.board.far_ends.tunnel(session.server_id), way.source.family));
+  const bool is_usable = way.mtu >= overhead + (is_v4 ? kLeastMtu4 : kLeastMtu6) &&
+                         ip_length(packet, m.parsed) + overhead <= UINT16_MAX;
+  if (!is_usable) {
+    worker.drop(packet, ipvs::DropReason::kTooBig);
+    return false;
+  }
+  if (rte_pktmbuf_headroom(packet) < overhead) {
+    worker.drop(packet, ipvs::DropReason::kNoBuffer);
+    return false;
+  }
+  m.path_mtu = static_cast<uint16_t>(way.mtu);
+  if (F::family == Family::kV4 && worker.board.knobs.of(ipvs::Knob::kPmtuDisc) == 0) return true;
+  return fits<F>(worker, packet, session, way.mtu - overhead);
+}
+
 }  // namespace
 
 template <class F>
@@ -62,25 +121,24 @@ void route(Worker& worker, const Burst& live, Burst& routed) {
     rte_mbuf* packet = live.packets[i];
     Meta& m = meta(packet);
     Session<F>& session = worker.sessions<F>().at(m.session);
-    const typename F::Address& virtual_address = session.request.destination;
-    if (hop_limit<F>(packet, m.parsed) <= 1) {
-      answer<F>(worker, packet, net::IcmpError::kTimeExceeded, virtual_address);
-      worker.drop(packet, ipvs::DropReason::kHopLimit);
-      continue;
-    }
-    if (!find_hop<F>(worker, session, m)) {
+    const bool enters = session.method == ipvs::ForwardMethod::kTunnel && !m.is_reply;
+    if (!(enters ? find_way<F>(worker, session, m) : find_hop<F>(worker, session, m))) {
       worker.drop(packet, ipvs::DropReason::kNoRoute);
       continue;
     }
-    uint32_t mtu = worker.ports[m.port_out].mtu;
-    if (is_too_big<F>(packet, m, mtu)) {
-      // IPVS quotes a request with the hop already taken (__ip_vs_get_out_rt).
-      if (!m.is_reply) net::lower_hop_limit<F>(bytes(packet), m.parsed);
-      answer<F>(worker, packet, net::IcmpError::kTooBig, virtual_address, mtu);
-      worker.drop(packet, ipvs::DropReason::kTooBig);
+    // Linux takes no hop from what it gets itself, nor has one taken from what it sends.
+    if (m.to_twin) {
+      routed.add(packet);
       continue;
     }
-    routed.add(packet);
+    if (hop_limit<F>(packet, m.parsed) <= 1 && !m.from_twin) {
+      answer<F>(worker, packet, net::IcmpError::kTimeExceeded, session.request.destination);
+      worker.drop(packet, ipvs::DropReason::kHopLimit);
+      continue;
+    }
+    if (enters ? fits_tunnel<F>(worker, packet, session)
+               : fits<F>(worker, packet, session, worker.ports[m.port_out].mtu))
+      routed.add(packet);
   }
 }
 

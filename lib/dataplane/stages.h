@@ -47,7 +47,7 @@ void advance(Worker& worker, const Burst& found, Burst& live);
 template <class F>
 void route(Worker& worker, const Burst& live, Burst& routed);
 
-/// Edit (NAT) or keep (direct routing); the hop limit falls by one.
+/// Edit (NAT), keep (direct routing) or encapsulate (tunnel); the hop limit falls by one.
 template <class F>
 void rewrite(Worker& worker, const Burst& routed);
 
@@ -62,6 +62,14 @@ void resolve(Worker& worker, const Burst& routed);
 /// The same for one packet: was it sent?
 bool try_resolve(Worker& worker, rte_mbuf* packet);
 
+/// The way to a server at a tunnel's far end; null: there is none. Valid until the next call.
+const TunnelWay* tunnel_way(Worker& worker, uint32_t server_id);
+/// Puts outer headers around a packet that route() has let go there.
+template <class F>
+void encapsulate(Worker& worker, rte_mbuf* packet, uint32_t server_id);
+/// Tells the client of a session what a router inside its tunnel says (Kind::kTunnelError).
+void relay(Worker& worker, rte_mbuf* packet, const Session<net::V4>& session);
+
 /// Ends a session: counters follow, its tuples are free again.
 template <class F>
 void retire(Worker& worker, uint32_t session);
@@ -71,5 +79,9 @@ void retire(Worker& worker, uint32_t session);
 template <class F>
 void answer(Worker& worker, rte_mbuf* packet, net::IcmpError error,
             const typename F::Address& source, uint32_t mtu = 0);
+/// Sends the client of a request, which is quoted in `packet` from offset `request` on, an error
+/// from the virtual address, if the rate limit allows.
+void answer_request(Worker& worker, rte_mbuf* packet, uint16_t request,
+                    const net::IcmpMessage& message, const Session<net::V4>& session);
 
 }  // namespace shunt::dataplane

@@ -197,33 +197,6 @@ unsigned Worker::receive_strays() {
   return total;
 }
 
-// What Linux sends leaves unchanged.
-unsigned Worker::receive_from_twins() {
-  unsigned total = 0;
-  for (unsigned i = 0; i < ports.size(); i++) {
-    WorkerPort& port = ports[i];
-    if (port.twin_queue == WorkerPort::kNone) continue;
-    rte_mbuf* packets[kReceive];
-    unsigned n = rte_eth_rx_burst(port.twin, port.twin_queue, packets, kReceive);
-    if (n == 0) continue;
-    total += n;
-    uint64_t bytes = 0;
-    for (unsigned k = 0; k < n; k++) bytes += packets[k]->pkt_len;
-    unsigned sent = rte_eth_tx_burst(port.nic, port.tx_queue, packets, static_cast<uint16_t>(n));
-    counters.ports[i].from_kernel.add(n);
-    counters.ports[i].tx_packets.add(sent);
-    // What is lost counts as received, so that the accounts balance with the drop.
-    counters.received.add(n - sent);
-    for (unsigned k = sent; k < n; k++) {
-      bytes -= packets[k]->pkt_len;
-      new (&meta(packets[k])) Meta();
-      drop(packets[k], ipvs::DropReason::kPortFull);
-    }
-    counters.ports[i].tx_bytes.add(bytes);
-  }
-  return total;
-}
-
 void Worker::retry_held() {
   unsigned kept = 0;
   for (unsigned i = 0; i < x_held_count; i++) {
@@ -300,6 +273,9 @@ bool Worker::dump(share::SessionDump& dump) {
     record.virtual_endpoint = {session.request.destination,
                                session.request.destination_port.host()};
     record.server = {session.reply.source, session.reply.source_port.host()};
+    // A tunnel's far end may be of the family that a session has no room for.
+    if (session.method == ipvs::ForwardMethod::kTunnel)
+      record.server.address = board.far_ends.address(session.server_id);
   }
   if (n == 0 && room > 0) dump.done = true;
   return dump.done || dump.count == dump.records.size();
@@ -323,10 +299,15 @@ void Worker::flush_sessions_of() {
 }
 
 void Worker::to_kernel(rte_mbuf* packet) {
+  if (packet->nb_segs > 1) return to_kernel_as_it_came(*this, packet);
+  if (meta(packet).from_twin) return send(packet, meta(packet).port_in);
+  if (!kernel_bucket.take(now)) return drop(packet, ipvs::DropReason::kKernelRateLimit);
+  to_own_server(packet);
+}
+
+void Worker::to_own_server(rte_mbuf* packet) {
   uint8_t index = meta(packet).port_in;
   WorkerPort& in = ports[index];
-  if (packet->nb_segs > 1) return to_kernel_as_it_came(*this, packet);
-  if (!kernel_bucket.take(now)) return drop(packet, ipvs::DropReason::kKernelRateLimit);
   in.to_twin.add(packet);
   if (in.to_twin.n == kBurst) flush(in, index);
 }

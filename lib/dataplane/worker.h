@@ -18,6 +18,7 @@
 #include "dataplane/reassembly.h"
 #include "dataplane/session_table.h"
 #include "dataplane/token_bucket.h"
+#include "dataplane/tunnel_ways.h"
 #include "ipvs/full_policy.h"
 #include "ipvs/scheduler.h"
 #include "share/board.h"
@@ -102,7 +103,8 @@ class alignas(64) Worker {
   uint32_t evict_cursors[2] = {0, 0};  ///< of the walks for sessions to give up, v4 and v6
   /// [secure_tcp][ipvs::Direction]: the states, a bit each, that a packet with ACK alone keeps.
   std::array<std::array<uint32_t, 3>, 2> ack_keeps{};
-  uint16_t icmp_id = 0;
+  TunnelWays tunnel_ways;
+  uint16_t icmp_id = 0, tunnel_id = 0;  ///< of the next IPv4 packet made here
   uint32_t fragment_id = 0;
   Nanoseconds now = 0;
   const ipvs::ServiceTable* services = nullptr;  ///< this turn's
@@ -127,7 +129,10 @@ class alignas(64) Worker {
 
   // The lanes' ends -------------------------------------------------------------------------------
   void drop(rte_mbuf* packet, ipvs::DropReason reason);
+  /// To Linux, within its rate; what came from there goes on to where Linux sends it.
   void to_kernel(rte_mbuf* packet);
+  /// To Linux as the server it was balanced to.
+  void to_own_server(rte_mbuf* packet);
   void send(rte_mbuf* packet, uint8_t port) {
     WorkerPort& out = ports[port];
     out.to_nic.add(packet);
@@ -143,6 +148,7 @@ class alignas(64) Worker {
   unsigned receive_from_ports();
   unsigned receive_strays();
   unsigned receive_from_twins();
+  bool may_answer(rte_mbuf* packet, uint8_t port) const;
   void process(Burst& burst);
   void take_express(uint8_t port, Burst& burst);
   template <class F>

@@ -423,7 +423,8 @@ Result<void> Configuration::compile(ConfiguredService& service) const {
   for (const ConfiguredServer& server : service.servers)
     compiled->servers.push_back({server.id, server.config.endpoint, server.config.method,
                                  server.config.weight, server.last_weight,
-                                 server.config.upper_threshold, server.config.lower_threshold});
+                                 server.config.upper_threshold, server.config.lower_threshold,
+                                 server.config.tunnel()});
   compiled->history = service.history;
   SchedulerSettings settings = x_settings;
   if (x_state.maglev_key) settings.maglev_key = *x_state.maglev_key;

@@ -17,10 +17,6 @@ bool given(const Command& command) {
 
 constexpr UnbuiltRow kUnbuiltTable[] = {
     {"--pe", given<Option::kEngine>},
-    {"-i",
-     [](const Command& c) {
-       return c.has(Option::kForward) && c.server.method == ForwardMethod::kTunnel;
-     }},
 };
 
 Result<void> check(const Command& command) {

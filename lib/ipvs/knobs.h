@@ -76,8 +76,9 @@ inline constexpr std::array<KnobRow, kKnobs> kKnobTable = {{
      "seconds after which lblcr forgets a destination that is not used"},
     {"nat_icmp_send", 0, INT_MIN, INT_MAX,
      "a real server's packet without a session is answered with ICMP port unreachable"},
-    {"pmtu_disc", 1, 1, 1, "packets that may not be fragmented are answered with the MTU",
-     "packets that may not be fragmented never are, so it stays 1"},
+    {"pmtu_disc", 1, INT_MIN, INT_MAX,
+     "outer packets of a tunnel may not be fragmented where the inner one may not; 0: they always "
+     "may"},
     {"run_estimation", 1, INT_MIN, INT_MAX, "compute the averages of --rate"},
     {"schedule_icmp", 0, INT_MIN, INT_MAX,
      "an ICMP error about an unknown flow of a service goes to a server the scheduler picks"},

@@ -9,13 +9,14 @@
 #include <vector>
 
 #include "base/address.h"
+#include "net/encapsulate.h"
 
 namespace shunt::ipvs {
 
 /// How a packet reaches its server. Values are the kernel's (IP_VS_CONN_F_FWD_MASK, linux/ip_vs.h).
 enum class ForwardMethod : uint8_t { kMasquerade = 0, kLocal = 1, kTunnel = 2, kDirectRoute = 3 };
 
-enum class TunnelType : uint8_t { kIpip = 0, kGue = 1, kGre = 2 };
+using net::TunnelType;
 
 /// Service flags, the kernel's bits (IP_VS_SVC_F_*, linux/ip_vs.h).
 inline constexpr uint32_t kPersistent = 0x0001;
@@ -60,6 +61,14 @@ struct ServerConfig {
   uint16_t tunnel_port = 0;
   uint16_t tunnel_flags = kTunnelNoChecksum;
   friend bool operator==(const ServerConfig&, const ServerConfig&) = default;
+
+  /// As packets need it. GUE's remote checksum leaves part of the work to an offload of the sending
+  /// host; where none is due it is a checksum as any other (ipvs_gue_encap, ip_vs_xmit.c).
+  net::Tunnel tunnel() const {
+    bool has_checksum = tunnel_type == TunnelType::kGue ? tunnel_flags != kTunnelNoChecksum
+                                                        : (tunnel_flags & kTunnelChecksum) != 0;
+    return {tunnel_type, has_checksum, tunnel_port};
+  }
 };
 
 }  // namespace shunt::ipvs

@@ -119,7 +119,11 @@ void ServiceTable::put(const ServiceKey& key, std::shared_ptr<const Service> ser
   index.ftp += is_at(now, kFtpPort) - is_at(old, kFtpPort);
   index.networks += has_network(now) - has_network(old);
   index.networks += has_network(remains.get()) - has_network(left);
-  if (now != old) recount(key, servers_of(old), servers_of(now), true);
+  if (now != old) {
+    recount(key, servers_of(old), servers_of(now), true);
+    count_tunnels(old, -1);
+    count_tunnels(now, 1);
+  }
   if (remains.get() != left) recount(key, servers_of(left), servers_of(remains.get()), false);
   set(index.services, place, std::move(service));
   if (!left || !remains || *left != *remains) set(index.remains, place, std::move(remains));
@@ -199,6 +203,26 @@ void ServiceTable::Masqueraded<F>::count(const ServiceKey& key, int change) {
   ports ^= key.endpoint.port;
   const auto address = address_of<F>(key.endpoint);
   for (size_t i = 0; i < sizeof address.bytes; i++) addresses.bytes[i] ^= address.bytes[i];
+}
+
+void ServiceTable::count_tunnels(const Service* service, int change) {
+  if (!service) return;
+  for (const Server& server : service->servers) {
+    if (server.method != ForwardMethod::kTunnel) continue;
+    x_tunnels += change;
+    if (server.tunnel.type != TunnelType::kGue) continue;
+    auto at = std::find_if(x_tunnel_ports.begin(), x_tunnel_ports.end(),
+                           [&](const auto& row) { return row.first == server.tunnel.port; });
+    if (at == x_tunnel_ports.end()) at = x_tunnel_ports.insert(at, {server.tunnel.port, 0});
+    at->second += change;
+    if (at->second == 0) x_tunnel_ports.erase(at);
+  }
+}
+
+bool ServiceTable::has_tunnel_port(uint16_t port) const {
+  for (const auto& row : x_tunnel_ports)
+    if (row.first == port) return true;
+  return false;
 }
 
 void ServiceTable::CountedParts::count(const ClientPart& part, int change) {

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "ipvs/client_part.h"
@@ -36,6 +37,7 @@ struct Server {
   int32_t last_weight =
       1;  ///< latest non-zero weight; 0 if it was added with weight 0 (mh's table)
   uint32_t upper_threshold = 0, lower_threshold = 0;  ///< sessions, 0: none; for control
+  net::Tunnel tunnel;                                 ///< of method kTunnel
 };
 
 /// A server that was removed from its service, and the one before it in the list then (kNoServer:
@@ -134,6 +136,10 @@ class ServiceTable {
   const Service* only_service_of(uint8_t protocol, const typename F::Address& address,
                                  be16 port) const;
 
+  /// Is any server at a tunnel's far end; has one of GUE's this port (host order)?
+  bool has_tunnels() const { return x_tunnels != 0; }
+  bool has_tunnel_port(uint16_t port) const;
+
   /// Does any flow belong to a network rather than to its client's endpoint, or did it?
   bool has_networks() const { return x_v4.networks + x_v6.networks != 0; }
   /// By what the sessions of such a server may be owned, in two lists; the whole endpoint, which
@@ -220,6 +226,11 @@ class ServiceTable {
   void count(const ServiceKey& key, const Endpoint& at, const std::vector<ClientPart>& parts,
              int change, bool present);
 
+  void count_tunnels(const Service* service, int change);
+
+  size_t x_tunnels = 0;  ///< servers of method kTunnel
+  /// GUE's ports and how many of them have each; few, in any order.
+  std::vector<std::pair<uint16_t, uint32_t>> x_tunnel_ports;
   Index<net::V4> x_v4;
   Index<net::V6> x_v6;
   uint64_t x_early_ends = 0;

@@ -44,24 +44,20 @@ bool may_answer(const uint8_t* frame, const Parsed& parsed) {
   return may_answer(ip.source, ip.destination);
 }
 
-struct Message {
-  uint8_t type, code;
-};
-
 template <class F>
-Message message(IcmpError what) {
+IcmpMessage message(IcmpError what, uint32_t mtu) {
   constexpr bool v4 = F::family == Family::kV4;
   switch (what) {
     case IcmpError::kPortUnreachable:
-      return v4 ? Message{3, 3} : Message{1, 4};
+      return v4 ? IcmpMessage{3, 3, 0} : IcmpMessage{1, 4, 0};
     case IcmpError::kTimeExceeded:
-      return v4 ? Message{11, 0} : Message{3, 0};
+      return v4 ? IcmpMessage{11, 0, 0} : IcmpMessage{3, 0, 0};
     case IcmpError::kReassemblyTime:
-      return v4 ? Message{11, 1} : Message{3, 1};
+      return v4 ? IcmpMessage{11, 1, 0} : IcmpMessage{3, 1, 0};
     case IcmpError::kTooBig:
       break;
   }
-  return v4 ? Message{3, 4} : Message{2, 0};
+  return v4 ? IcmpMessage{3, 4, mtu} : IcmpMessage{2, 0, mtu};
 }
 
 /// Fills the header of a packet to the sender of `about` with `size` bytes after it; returns what
@@ -101,6 +97,12 @@ uint32_t write_header(Ipv6Header& ip, const Ipv6& source, const Ipv6Header& abou
 template <class F>
 size_t icmp_error(uint8_t* out, const uint8_t* frame, const Parsed& parsed, IcmpError what,
                   const typename F::Address& source, uint16_t id, uint32_t mtu) {
+  return icmp_error<F>(out, frame, parsed, message<F>(what, mtu), source, id);
+}
+
+template <class F>
+size_t icmp_error(uint8_t* out, const uint8_t* frame, const Parsed& parsed,
+                  const IcmpMessage& message, const typename F::Address& source, uint16_t id) {
   using Header = typename F::Header;
   constexpr size_t l3 = sizeof(EthernetHeader), l4 = l3 + sizeof(Header),
                    data = l4 + sizeof(IcmpHeader);
@@ -117,8 +119,7 @@ size_t icmp_error(uint8_t* out, const uint8_t* frame, const Parsed& parsed, Icmp
   const auto& about = header_at<Header>(frame, parsed.l3_offset);
   const uint32_t sum = write_header(header_at<Header>(out, l3), source, about, icmp_size, id);
   auto& icmp = header_at<IcmpHeader>(out, l4);
-  const Message kind = message<F>(what);
-  icmp = {kind.type, kind.code, be16(0), be32(what == IcmpError::kTooBig ? mtu : 0)};
+  icmp = {message.type, message.code, be16(0), be32(message.rest)};
   checksum_store(icmp.checksum, checksum_finish(checksum_add(&icmp, icmp_size, sum)));
   return l4 + icmp_size;
 }
@@ -127,5 +128,9 @@ template size_t icmp_error<V4>(uint8_t*, const uint8_t*, const Parsed&, IcmpErro
                                uint16_t, uint32_t);
 template size_t icmp_error<V6>(uint8_t*, const uint8_t*, const Parsed&, IcmpError, const Ipv6&,
                                uint16_t, uint32_t);
+template size_t icmp_error<V4>(uint8_t*, const uint8_t*, const Parsed&, const IcmpMessage&,
+                               const Ipv4&, uint16_t);
+template size_t icmp_error<V6>(uint8_t*, const uint8_t*, const Parsed&, const IcmpMessage&,
+                               const Ipv6&, uint16_t);
 
 }  // namespace shunt::net

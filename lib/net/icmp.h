@@ -16,6 +16,12 @@ enum class IcmpError : uint8_t {
   kTooBig,           ///< v4 3/4 with the MTU, v6 2/0 with the MTU
 };
 
+/// Any error by its numbers; `rest` are the four bytes behind the checksum.
+struct IcmpMessage {
+  uint8_t type, code;
+  uint32_t rest;
+};
+
 /// Longest frame icmp_error() writes: Ethernet header and IP_packet of 576 bytes (RFC 1812 section
 /// 4.3.2.3) or 1280 (RFC 4443 section 2.4(c)).
 template <class F>
@@ -29,5 +35,9 @@ inline constexpr size_t kMaxIcmpErrorFrame = F::family == Family::kV4 ? 14 + 576
 template <class F>
 size_t icmp_error(uint8_t* out, const uint8_t* frame, const Parsed& parsed, IcmpError what,
                   const typename F::Address& source, uint16_t id, uint32_t mtu = 0);
+/// The same, with a message of any kind.
+template <class F>
+size_t icmp_error(uint8_t* out, const uint8_t* frame, const Parsed& parsed,
+                  const IcmpMessage& message, const typename F::Address& source, uint16_t id);
 
 }  // namespace shunt::net

@@ -17,6 +17,10 @@ enum class Kind : uint8_t {
           ///< valid
   kIcmpError,  ///< ICMP error whose embedded packet names a TCP, UDP or SCTP flow, or is AH or ESP:
                ///< tuple is the embedded one's
+  kTunnelError,  ///< an ICMP error about a packet of ours in a tunnel (tunnel_error.h; parse() says
+                 ///< kOther or kIcmpError): tuple is the quoted request's
+  kEncapsulated,  ///< made by ourselves: family, offsets and lengths are the outer packet's, tuple
+                  ///< and ether_type the inner one's
   kIpsec,     ///< AH or ESP, whole: tuple is that of the ISAKMP flow it belongs to, UDP port 500 on
               ///< both sides (ip_vs_proto_ah_esp.c)
   kFragment,  ///< any fragment, first ones included; tuple has addresses and protocol, and the

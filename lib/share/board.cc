@@ -4,15 +4,22 @@
 
 namespace shunt::share {
 
+void* map_zero_pages(size_t size) {
+  void* pages = mmap(nullptr, size, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (pages == MAP_FAILED) throw std::bad_alloc();
+  return pages;
+}
+void unmap_pages(void* pages, size_t size) {
+  munmap(pages, size);
+}
+
 namespace {
 
 // Large sparse arrays: pages exist only once a row is touched.
 template <class T>
 T* map_zero_rows() {
-  void* rows = mmap(nullptr, sizeof(T) * ipvs::kMaxServers, PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (rows == MAP_FAILED) throw std::bad_alloc();
-  return static_cast<T*>(rows);
+  return static_cast<T*>(map_zero_pages(sizeof(T) * ipvs::kMaxServers));
 }
 
 }  // namespace

@@ -16,6 +16,7 @@
 #include "ipvs/service_table.h"
 #include "ipvs/session_record.h"
 #include "share/counters.h"
+#include "share/far_ends.h"
 #include "share/mailbox.h"
 #include "share/next_hops.h"
 #include "share/published.h"
@@ -151,6 +152,7 @@ class Board {
   SharedTimeouts timeouts;                 // writer: control
   SharedKnobs knobs;                       // writer: control
   ConfiguredServers configured;            // writer: control
+  FarEnds far_ends;                        // writer: control
   std::unique_ptr<NextHops> next_hops;     // writer: control
   std::vector<std::unique_ptr<WorkerDesk>> desks;
   AllLimits limits;

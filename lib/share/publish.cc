@@ -18,6 +18,7 @@ bool publish(ipvs::Configuration& configuration, Board& board) {
             if (!configuration.is_configured(server.id)) board.configured.set(server.id, false);
         if (now)
           for (const ipvs::Server& server : now->servers) {
+            board.far_ends.set(server.id, {server.endpoint.address, server.tunnel});
             board.configured.set(server.id, true);
             board.limits.rows()[server.id].set(server.upper_threshold, server.lower_threshold);
           }

@@ -105,4 +105,9 @@ bool Routes::is_local(const Address& address) const {
   return find(x_local4, x_local6, address) != kNone;
 }
 
+bool Routes::is_own(const Address& address) const {
+  uint64_t place = find(x_local4, x_local6, address);
+  return place != kNone && x_locals[place].prefix.length != 0;
+}
+
 }  // namespace shunt::share

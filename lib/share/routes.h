@@ -21,7 +21,7 @@ struct Route {
   uint8_t port = 0;                ///< index of the port whose twin the route goes out of
   std::optional<Address> gateway;  ///< none: on-link
   uint32_t mtu = 0;                ///< bytes; 0: the port's
-  std::optional<Address> source;   ///< preferred source address, if the kernel names one
+  std::optional<Address> source;   ///< that the kernel would choose on this way, if it has one
   /// The address that hides clients on this way (full NAT), if its port masquerades.
   std::optional<Address> masquerade;
 };
@@ -44,6 +44,9 @@ class Routes {
   /// Longest prefix match; null: no route. Blackhole and unreachable routes are not in here.
   const Route* lookup(const Address& destination) const;
   bool is_local(const Address& address) const;
+  /// Is it an address that this host itself has? Not where all are local (a prefix of length 0), as
+  /// in a replay, which says only that any may be a virtual address.
+  bool is_own(const Address& address) const;
   uint32_t generation() const { return x_generation; }  ///< changes with every build, never 0
 
  private:

@@ -20,6 +20,10 @@ namespace shunt::test {
 
 class Rig {
  public:
+  /// Where tunnels' packets come from.
+  const Address kDirector4 = *parse_address("192.0.2.1"),
+                kDirector6 = *parse_address("2001:db8::1");
+
   struct Settings {
     unsigned workers = 1;
     uint32_t sessions = 1024;
@@ -93,9 +97,11 @@ class Rig {
     std::vector<share::LocalAddress> locals(2);
     routes[0].prefix = locals[0].prefix = *parse_prefix("0.0.0.0/0");
     routes[1].prefix = locals[1].prefix = *parse_prefix("::/0");
-    for (share::Route& route : routes)
+    for (share::Route& route : routes) {
+      route.source = route.prefix.address.is_v4() ? kDirector4 : kDirector6;
       if (settings.masquerade && settings.masquerade->family == route.prefix.address.family)
         route.masquerade = settings.masquerade;
+    }
     static int builds = 0;
     auto built = take(share::Routes::build(("routes" + std::to_string(builds++)).c_str(), routes,
                                            locals, ++generation));

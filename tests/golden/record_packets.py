@@ -60,7 +60,7 @@ def set_up():
     ip -6 neigh add 2001:db8:c::fe lladdr {GATEWAY} dev lbc
     ip route add default via 192.0.2.254; ip -6 route add default via 2001:db8:c::fe dev lbc
     ip route add local 198.51.100.0/24 dev lo
-    for n in 1 2 3 9; do
+    for n in 1 2 3 4 5 6 9; do
       ip neigh add 10.1.0.$n lladdr 02:00:0a:01:00:0$n dev lbs
       ip -6 neigh add 2001:db8:1::$n lladdr 02:00:00:00:00:0$n dev lbs
     done
@@ -122,6 +122,7 @@ class Case:
         self.neighbours = [self.a4, self.a6, *more_clients]
         self.rules, self.at, self.sent, self.wanted = [], {}, [], []
         self.made, self.sessions, self.start = [], [], None
+        self.ignored = []  # lines of the file "ignore"
         self.turned = {}  # sysctls that are not at their defaults, with those
         self.mtus = {}
         self.counts = {"packets_kernel": 0, "generated": 0, "absorbed": 0, "dropped": {}}
@@ -254,7 +255,9 @@ class Case:
             self.counts["dropped"].setdefault(outcome, 0)
             self.counts["dropped"][outcome] += 1
             errors = [x for x in came if p.summary(x).startswith("icmp")]
-            due = answered and outcome in ("no_server", "hop_limit", "no_session", "too_big")
+            due = answered and outcome in (
+                "no_server", "hop_limit", "no_session", "too_big", "tunnel_error",
+            )  # fmt: skip
             if len(came) != len(errors) or len(came) != due:
                 wrong("expected one ICMP error, or nothing")
             self.counts["generated"] += len(came)
@@ -337,8 +340,12 @@ class Case:
         args += [f'--mark "{rule}"\n' for rule in self.marks]
         if self.mtus:
             args += [f"--mtu {min(self.mtus.values())}\n"]
+        if self.name.startswith("tun-"):
+            args += ["--local 10.1.0.254\n", "--local 2001:db8:1::fe\n"]
         put("args", "".join(args))
         put("README", self.about + "\n")
+        if self.ignored:
+            put("ignore", "\n".join(self.ignored) + "\n")
         wanted = dict(packets_in=len(self.sent), packets_out=len(self.wanted), **self.counts)
         wanted.update(held_at_end=0, generated_frames=self.made)
         head = json.dumps(wanted, indent=1)[:-2]
@@ -1387,6 +1394,173 @@ def schedule_icmp(c):
 
 
 OTHERS = ["203.0.113.250", "203.0.114.1"]
+OWN = "IPVS counts its own ICMP errors as sent by the server, by accident of its hooks"
+
+
+def tunnel(c, options, v6=False, six_behind=None):
+    """A connection, ToS, TTL 1, a packet too big, UDP, through a tunnel. Its far end is of the
+    service's family or, six_behind, as that says."""
+    a, v = (c.a6, c.v6) if v6 else (c.a4, c.v4)
+    c.ignored += [f"counters.out_{what} {OWN}" for what in ("packets", "bytes")]
+    outer6 = v6 if six_behind is None else six_behind
+    real = "-r [2001:db8:1::1]:80" if outer6 else "-r 10.1.0.1:80"
+    if not outer6:
+        c.ignored.append("tunnel.id Linux counts from a random number")
+    if "gue" in options:
+        c.ignored.append("udp.source_port a random hash of the flow")
+        if "csum" in options:
+            c.ignored.append("udp.checksum has it in; that it is right is compared")
+
+    def client(*args, outcome=OUT, **more):
+        c.client(p.tcp(a, 4000, v, 80, *args, **more), outcome=outcome)
+
+    c.service("t", "-s rr", f"{real} -i {options}", v6=v6)
+    overhead = 40 if outer6 else 20
+    overhead += 12 if "gue" in options else 8 if "--tun-csum" in options else 4 if "gre" in options else 0
+    size = 1500 - overhead - (60 if v6 else 40)
+    client("S", tos=0x10)
+    client("A", seq=1001, ack=8, tos=0xB9)
+    client("PA", data=b"hello", seq=1001, ack=8, df=False, ident=0xABCD)
+    client("PA", data=b"odd", seq=1006, ack=8)
+    client("A", seq=1006, ack=8, ttl=1, outcome="hop_limit")
+    client("A", seq=1006, ack=8, ttl=2)
+    client("A", data=b"z" * size, seq=1006, ack=8)
+    client("A", data=b"z" * (size + 1), seq=1006, ack=8, outcome="too_big")
+    client("A", data=b"z" * (size + overhead), seq=1006, ack=8, tos=0x28, outcome="too_big")
+    inner = p.tcp(v, 80, a, 4000, "A", seq=8, ack=1001)
+    if v6:
+        c.client(p.icmp("2001:db8:c::fe", v, 2, 0, struct.pack("!I", 1400), inner))
+    else:
+        c.client(p.icmp("192.0.2.254", v, 3, 4, struct.pack("!HH", 0, 1400), inner[:28]))
+        c.client(p.icmp("192.0.2.254", v, 11, 0, body=inner[:28], df=False))
+    client("FA", seq=1006, ack=9)
+    c.service("u", "-s rr", f"{real} -i {options}", v6=v6)
+    c.client(p.udp(a, 5000, v, 80, b"ping"))
+    if not v6:
+        c.client(p.udp(a, 5001, v, 80, b"no checksum", no_sum=True))
+
+
+def around(kind, inner, outer_source, outer_destination, cut=None):
+    """What a router in a tunnel quotes: the director's packet, with the request in it."""
+    head = b"" if kind == "ipip" else struct.pack("!HH", 0, 0x0800)
+    protocol = 4 if kind == "ipip" else 47
+    if kind == "gue":
+        protocol = p.UDP
+        head = struct.pack("!HHHHBBH", 40000, 6080, 12 + len(inner), 0, 0, 4, 0)
+    return p.ip(outer_source, outer_destination, protocol, head + inner, ident=0)[:cut]
+
+
+def tunnel_errors(c, kind, options, far):
+    """What routers inside a tunnel say: unreachable, time exceeded, too big, again. The kernel
+    remembers the far end's path MTU: none of another case's."""
+    a, v, router, near = c.a4, c.v4, "10.1.0.9", "10.1.0.254"
+    c.ignored += [f"counters.out_{what} {OWN}" for what in ("packets", "bytes")]
+    c.ignored.append("tunnel.id Linux counts from a random number")
+    if kind == "gue":
+        c.ignored.append("udp.source_port a random hash of the flow")
+    c.service("t", "-s rr", f"-r {far}:80 -i {options}")
+
+    def client(size, outcome=OUT, **more):
+        segment = p.tcp(a, 4000, v, 80, "A", data=b"z" * (size - 40), seq=1001, ack=8, **more)
+        c.client(segment, outcome=outcome)
+        return segment
+
+    def error(code, about, rest=b"\0" * 4, icmp=3, cut=None, outcome="tunnel_error", **more):
+        quoted = around(kind, about, near, far, cut)
+        c.server(9, p.icmp(router, near, icmp, code, rest, quoted, **more), outcome=outcome)
+
+    c.client(p.tcp(a, 4000, v, 80, "S"))
+    about = client(100)
+    overhead = len(around(kind, b"", near, far))
+    about = about[:8] + bytes([63]) + about[9:]
+    error(1, about)
+    error(3, about[:28])
+    error(0, about[:28], icmp=11, tos=0x20)
+    error(0, about[:28], icmp=4)
+    error(0, about[:28], icmp=12, outcome=KERNEL)
+    error(1, about[:22], outcome=KERNEL)
+    error(1, p.tcp(a, 4999, v, 80, "A")[:28], outcome=KERNEL)
+    client(1500 - overhead)
+    error(4, about[:28], struct.pack("!HH", 0, 1300))
+    client(1300 - overhead)
+    client(1301 - overhead, outcome="too_big")
+    error(4, about[:28], struct.pack("!HH", 0, 1200))
+    client(1200 - overhead)
+    client(1201 - overhead, outcome="too_big")
+    error(4, about[:28], struct.pack("!HH", 0, 1400))
+    client(1201 - overhead, outcome="too_big")
+    error(4, about[:28], struct.pack("!HH", 0, 100))
+    client(552 - overhead)
+    client(553 - overhead, outcome="too_big")
+
+
+def tunnel_edit(c):
+    """What -e makes of a tunnel holds for its connections too; their method stays."""
+    c.ignored.append("tunnel.id Linux counts from a random number")
+    c.ignored.append("udp.source_port a random hash of the flow")
+    where = f"-t {c.v4}:80 -r 10.1.0.3:80"
+    c.service("t", "-s rr", "-r 10.1.0.3:80 -i")
+
+    def again():
+        c.client(p.tcp(c.a4, 4000, c.v4, 80, "A", seq=1001))
+
+    c.client(p.tcp(c.a4, 4000, c.v4, 80, "S"))
+    for options in (
+        "-i --tun-type gre", "-i --tun-type gue --tun-port 6080", "-i --tun-type gue --tun-port 81",
+        "-i", "-m",
+    ):
+        c.command(f"-e {where} {options} -w 1")
+        again()
+        c.client(p.tcp(c.a4, 4001 + len(options), c.v4, 80, "S"))
+    c.command(f"-d {where}")
+    c.client(p.tcp(c.a4, 4000, c.v4, 80, "A", seq=1001), outcome="server_removed")
+    c.command(f"-a {where} -i --tun-type gre --tun-csum -w 1")
+    again()
+
+
+def tunnel_fragmenting(c, six_behind):
+    """Packets without DF, and errors with it: the outer packet is cut."""
+    c.ignored.append("tunnel.id Linux counts from a random number")
+    c.ignored.append("ip6.extension1 has a random id; offsets are told by lengths and data")
+    c.ignored.append("udp.source_port a random hash of the flow")
+    c.ignored.append("udp.checksum has it in")
+    real = "-r [2001:db8:1::3]" if six_behind else "-r 10.1.0.3"
+    for port, (_, options, _) in enumerate(TUNNELS[:5], 81):
+        if not (six_behind and "csum" in options):
+            c.service("t", "-s rr", f"{real}:{port} -i {options}", port=port)
+    for port, (_, options, _) in enumerate(TUNNELS[:5], 81):
+        if six_behind and "csum" in options:
+            continue
+        c.client(p.tcp(c.a4, 4000, c.v4, port, "S"))
+        for size in 1441, 1460:
+            data = bytes(i % 251 for i in range(size))
+            c.client(p.tcp(c.a4, 4000, c.v4, port, "A", data, seq=1001, df=False, tos=8), out=2)
+        quoted = p.tcp(c.v4, port, c.a4, 4000, "A", b"q" * 1432, seq=8, ack=1001)
+        c.client(p.icmp("192.0.2.254", c.v4, 3, 1, body=quoted), out=2)
+
+
+def pmtu_disc(c):
+    """pmtu_disc = 0: outer packets have no DF."""
+    c.ignored.append("tunnel.id Linux counts from a random number")
+    c.knob("pmtu_disc", 0)
+    c.service("t", "-s rr", "-r 10.1.0.1:80 -i")
+    c.client(p.tcp(c.a4, 4000, c.v4, 80, "S"))
+    c.client(p.tcp(c.a4, 4000, c.v4, 80, "A", data=b"z" * 1440, seq=1001))
+    c.client(p.tcp(c.a4, 4000, c.v4, 80, "A", seq=1001, df=False))
+    c.client(p.tcp(c.a4, 4000, c.v4, 80, "A", data=b"z" * 1460, seq=1001), out=2)
+
+
+GUE = "--tun-type gue --tun-port 6080"
+TUNNELS = [
+    ("tun-ipip", "--tun-type ipip", "IP in IP"),
+    ("tun-gre", "--tun-type gre", "GRE"),
+    ("tun-gre-csum", "--tun-type gre --tun-csum", "GRE with a checksum"),
+    ("tun-gue", GUE, "GUE"),
+    ("tun-gue-csum", GUE + " --tun-csum", "GUE with a checksum"),
+    ("tun-gue-remcsum", GUE + " --tun-remcsum", "GUE with a remote checksum"),
+]
+
+
 CASES = [
     ("nat", lambda c: forwarding(c, "-m", False), "Masquerading: a connection, UDP, ToS, TTL 1."),
     ("nat-v6", lambda c: forwarding(c, "-m", True), "Masquerading over IPv6."),
@@ -1462,6 +1636,21 @@ CASES = [
     ("sctp-persistence", sctp_persistence, "-p over SCTP."),
     ("expire-nodest-later", expire_nodest_later, "expire_nodest_conn = 1 after a removal."),
     ("returned-server", returned_server, "A server that was removed counts on when it is back."),
+    *[(name, lambda c, o=o: tunnel(c, o), f"Tunnel: {what}.") for name, o, what in TUNNELS],
+    *[(name + "-v6", lambda c, o=o: tunnel(c, o, v6=True), f"Tunnel: {what}, IPv6 in IPv6.")
+      for name, o, what in TUNNELS],
+    *[(name + "-4in6", lambda c, o=o: tunnel(c, o, six_behind=True), f"Tunnel: {what}, IPv4 in IPv6.")
+      for name, o, what in TUNNELS],
+    *[(name + "-6in4", lambda c, o=o: tunnel(c, o, v6=True, six_behind=False),
+       f"Tunnel: {what}, IPv6 in IPv4.") for name, o, what in TUNNELS],
+    ("tun-errors", lambda c: tunnel_errors(c, "ipip", "", "10.1.0.4"), "ICMP of routers inside a tunnel."),
+    ("tun-errors-gre", lambda c: tunnel_errors(c, "gre", "--tun-type gre", "10.1.0.5"),
+     "The same with GRE."),
+    ("tun-errors-gue", lambda c: tunnel_errors(c, "gue", GUE, "10.1.0.6"), "The same with GUE."),
+    ("tun-edit", tunnel_edit, "A tunnel edited under its connections, removed and added again."),
+    ("tun-pmtu-disc", pmtu_disc, "pmtu_disc = 0."),
+    ("tun-cut", lambda c: tunnel_fragmenting(c, False), "Too long for a tunnel, without DF."),
+    ("tun-cut-4in6", lambda c: tunnel_fragmenting(c, True), "The same, IPv4 in IPv6."),
 ]
 
 

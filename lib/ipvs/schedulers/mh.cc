@@ -33,7 +33,16 @@ std::string text(const ServiceKey& key) {
   return key.fwmark ? "mark " + std::to_string(key.fwmark) : to_string(key.endpoint);
 }
 
-std::vector<Claim> claims(const std::vector<Server>& servers, uint32_t size, int turn_bits) {
+/// Of an address of the other family, at a tunnel's end, the kernel takes what is where the
+/// service's family has its words (ip_vs_mh_hashkey).
+uint32_t fold_as(Family family, const Address& address) {
+  if (family == Family::kV4) return fold(address.v4());
+  // An IPv4 address lies in the first word, the others are zero.
+  return fold(Ipv6{address.bytes});
+}
+
+std::vector<Claim> claims(Family family, const std::vector<Server>& servers, uint32_t size,
+                          int turn_bits) {
   int32_t divisor = 0, greatest = 0;
   for (const Server& server : servers) {
     divisor = std::gcd(divisor, server.last_weight);
@@ -45,8 +54,7 @@ std::vector<Claim> claims(const std::vector<Server>& servers, uint32_t size, int
   int shift = std::max(0, width - turn_bits);
   for (size_t i = 0; i < servers.size(); i++) {
     if (servers[i].last_weight == 0) continue;
-    // An IPv4 address lies in the first word, the others are zero: one fold for both families.
-    uint32_t address = fold(Ipv6{servers[i].endpoint.address.bytes});
+    uint32_t address = fold_as(family, servers[i].endpoint.address);
     uint16_t port = servers[i].endpoint.port;
     auto turns = static_cast<uint32_t>(servers[i].last_weight / divisor) >> shift;
     all.push_back({static_cast<uint16_t>(i), mh_hash(address, port, 0, kMhOffsetKey) % size,
@@ -121,7 +129,7 @@ Result<void> build_mh_table(Service& service, int table_index) {
     return Error{"service " + text(service.key) + " has " + std::to_string(service.servers.size()) +
                  " servers, but mh's table has room for " + std::to_string(most) +
                  ": remove servers or choose another scheduler"};
-  auto all = claims(service.servers, size, table_index / 2);
+  auto all = claims(service.key.family(), service.servers, size, table_index / 2);
   if (all.empty()) return {};
   service.table.assign(size, kEmpty);
   fill(service.table, std::move(all));

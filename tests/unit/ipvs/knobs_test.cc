@@ -60,9 +60,6 @@ TEST(Knobs, WhatIsNoSettingIsRefusedWithASentence) {
       {"sloppy_tcp=4294967296",
        "'4294967296' is no value of sloppy_tcp, which is a number from "
        "-2147483648 to 2147483647"},
-      {"pmtu_disc=0",
-       "'0' is no value of pmtu_disc: packets that may not be fragmented never "
-       "are, so it stays 1"},
       {"cache_bypass=1", "'1' is no value of cache_bypass: this is not built yet, so it stays 0"},
       {"conntrack=1",
        "'conntrack' means nothing here: balanced packets do not pass through Linux "
