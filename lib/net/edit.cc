@@ -180,6 +180,25 @@ void fill_checksums(uint8_t* frame, const Parsed& parsed) {
   }
 }
 
+template <class F>
+bool is_checksum_right(const uint8_t* frame, const Parsed& parsed) {
+  return checksum_fold(transport_sum<F>(frame, parsed)) == 0xffff;
+}
+
+template <class F>
+void set_length(uint8_t* frame, const Parsed& parsed) {
+  auto& ip = header_at<typename F::Header>(frame, parsed.l3_offset);
+  const auto length = static_cast<uint16_t>(parsed.ip_end - parsed.l3_offset);
+  if constexpr (F::family == Family::kV4)
+    ip.total_length = be16(length);
+  else
+    ip.payload_length = be16(static_cast<uint16_t>(length - sizeof ip));
+}
+
+template bool is_checksum_right<V4>(const uint8_t*, const Parsed&);
+template bool is_checksum_right<V6>(const uint8_t*, const Parsed&);
+template void set_length<V4>(uint8_t*, const Parsed&);
+template void set_length<V6>(uint8_t*, const Parsed&);
 template Translation<V4> make_translation<V4>(const Tuple<V4>&, const Tuple<V4>&);
 template Translation<V6> make_translation<V6>(const Tuple<V6>&, const Tuple<V6>&);
 template void translate<V4>(uint8_t*, const Parsed&, const Translation<V4>&);

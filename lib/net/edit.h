@@ -54,4 +54,12 @@ void translate_icmp_error(uint8_t* frame, const Parsed& parsed, const Translatio
 /// for packets that Linux hands over with partial checksums.
 void fill_checksums(uint8_t* frame, const Parsed& parsed);
 
+/// Is the checksum of a TCP or UDP packet (Kind::kFlow) what its bytes say?
+template <class F>
+bool is_checksum_right(const uint8_t* frame, const Parsed& parsed);
+
+/// Writes the length of the packet that now ends at parsed.ip_end; no checksum follows.
+template <class F>
+void set_length(uint8_t* frame, const Parsed& parsed);
+
 }  // namespace shunt::net
