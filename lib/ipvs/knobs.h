@@ -56,7 +56,7 @@ inline constexpr std::array<KnobRow, kKnobs> kKnobTable = {{
      "kernel's memory holds 16), but never before 7/8 of its room are taken"},
     {"cache_bypass", 0, 0, 0,
      "a packet of a mark service without a usable server goes on to its own destination",
-     "this is not built yet, so it stays 0"},
+     "only packets to local addresses are balanced, and it is about others, so it stays 0"},
     {"conn_reuse_mode", 1, INT_MIN, INT_MAX,
      "may a SYN begin a new session on the ports of one in TIME_WAIT or CLOSE; bit 2: and in "
      "FIN_WAIT without answers seen; 0: never"},

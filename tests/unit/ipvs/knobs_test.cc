@@ -60,7 +60,9 @@ TEST(Knobs, WhatIsNoSettingIsRefusedWithASentence) {
       {"sloppy_tcp=4294967296",
        "'4294967296' is no value of sloppy_tcp, which is a number from "
        "-2147483648 to 2147483647"},
-      {"cache_bypass=1", "'1' is no value of cache_bypass: this is not built yet, so it stays 0"},
+      {"cache_bypass=1",
+       "'1' is no value of cache_bypass: only packets to local addresses are balanced, and it is "
+       "about others, so it stays 0"},
       {"conntrack=1",
        "'conntrack' means nothing here: balanced packets do not pass through Linux "
        "and its connection tracking"},
