@@ -129,13 +129,17 @@ Json connections_json(Rig& rig) {
            std::tie(b.protocol, b.client, b.virtual_endpoint);
   });
   Json connections = Json::array();
-  for (const ipvs::SessionRecord& r : all)
+  for (const ipvs::SessionRecord& r : all) {
     connections.push_back({{"protocol", protocol_name(r.protocol)},
                            {"state", ipvs::state_text(r)},
                            {"expires", r.seconds_left},
                            {"client", to_string(r.client)},
                            {"virtual", to_string(r.virtual_endpoint)},
                            {"server", to_string(r.server)}});
+    if (r.engine == ipvs::PersistenceEngine::kNone) continue;
+    connections.back()["persistence_engine"] = ipvs::name(r.engine);
+    connections.back()["persistence_data"] = ipvs::to_utf8(r.engine_data);
+  }
   return connections;
 }
 

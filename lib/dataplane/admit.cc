@@ -1,9 +1,12 @@
 // admit: packets without a session. One that may begin one gets a server from its service's
 // scheduler and a session; all others are Linux's (ip_vs_try_to_schedule, ip_vs_schedule).
+#include "dataplane/begin.h"
 #include "dataplane/full.h"
+#include "dataplane/help.h"
 #include "dataplane/persistence.h"
 #include "dataplane/schedule.h"
 #include "dataplane/service_of.h"
+#include "dataplane/speak.h"
 #include "dataplane/stages.h"
 #include "net/edit.h"
 
@@ -60,68 +63,6 @@ bool is_stray_reply(const Worker& worker, rte_mbuf* packet) {
   return worker.services->has_real_server<F>(tuple.protocol, tuple.source, tuple.source_port);
 }
 
-/// Makes room for `reply` if the session that has it is over; false if it is alive.
-template <class F>
-bool clear_reply(Worker& worker, const net::Tuple<F>& reply) {
-  Hit other = worker.sessions<F>().lookup(reply);
-  if (!other) return true;
-  const Session<F>& session = worker.sessions<F>().at(other.session);
-  bool over = session.deadline <= worker.now || ipvs::is_closed(session.state);
-  if (over) retire<F>(worker, other.session);
-  return over;
-}
-
-/// The local port of a masqueraded session: the one that the client's own endpoint had before, if
-/// it is free. A server in TIME_WAIT accepts only sequence numbers and timestamps that have grown,
-/// as those of one client endpoint do, and another's by chance; after a refusal the client resets
-/// what the server remembers of this port, and its next SYN has to come from the same.
-template <class F>
-bool choose_local_port(Worker& worker, Session<F>& session, uint16_t before) {
-  if (before != 0) {
-    session.reply.destination_port = be16(before);
-    if (!worker.sessions<F>().lookup(session.reply_tuple())) return true;
-  }
-  net::Tuple<F> reply = session.reply_tuple();
-  auto choice = worker.local_ports<F>().choose(worker.sessions<F>(), reply);
-  session.reply = ends_of<F>(reply);
-  if (choice && choice.evict != kNoSession) retire<F>(worker, choice.evict);
-  return static_cast<bool>(choice);
-}
-
-/// What has to be added to checksums on the way to the server; the way back takes it away again.
-template <class F>
-void fill_deltas(Session<F>& session) {
-  net::Translation<F> in =
-      net::make_translation<F>(session.request, session.reply_tuple().reversed());
-  session.address_delta = in.address_delta;
-  session.port_delta = in.port_delta;
-}
-
-/// The reply tuple of a NAT session, local endpoint included where clients are hidden.
-template <class F>
-bool fill_reply(Worker& worker, const Meta& m, Session<F>& session, ipvs::DropReason& reason) {
-  const Address at(session.reply.source);
-  const share::Route* way = worker.routes->is_own(at) ? nullptr : worker.routes->lookup(at);
-  if (way && way->masquerade && way->masquerade->family == F::family) {
-    session.flags |= Session<F>::kMasqueraded;
-    session.reply.destination = net::address_of<F>(*way->masquerade);
-    if (!choose_local_port<F>(worker, session, m.local_port)) {
-      reason = ipvs::DropReason::kNoLocalPort;
-      return false;
-    }
-  } else {
-    session.reply.destination = session.request.source;
-    session.reply.destination_port = session.request.source_port;
-    if (!clear_reply<F>(worker, session.reply_tuple())) {
-      reason = ipvs::DropReason::kTupleTaken;
-      return false;
-    }
-  }
-  session.flags |= Session<F>::kHasReply;
-  fill_deltas<F>(session);
-  return true;
-}
-
 /// The port that a session's packets go to at the server, by the port they came to.
 uint16_t server_port(const ipvs::Service& service, const ipvs::Server& server, uint16_t port) {
   bool own = !service.is_persistent() || port == service.key.endpoint.port;
@@ -146,7 +87,7 @@ bool begin_session(Worker& worker, Meta& m, const ipvs::Server& server, uint16_t
                    ipvs::DropReason& reason) {
   Session<F> session = new_session<F>(m, server, port);
   if (server.method == ipvs::ForwardMethod::kMasquerade) {
-    if (!fill_reply<F>(worker, m, session, reason)) return false;
+    if (!fill_reply<F>(worker, m.local_port, session, reason)) return false;
   } else {
     session.flags |= Session<F>::kNoOutput;
   }
@@ -155,16 +96,12 @@ bool begin_session(Worker& worker, Meta& m, const ipvs::Server& server, uint16_t
       worker.now + (m.parsed.kind == net::Kind::kIcmpError
                         ? kIcmpBegan
                         : uint64_t{1'000'000'000} * worker.board.timeouts.of(session.state));
-  if (worker.sessions<F>().insert(&session, 1, &m.session) == 0) {
+  if (!file_session<F>(worker, session, m.session)) {
     reason = ipvs::DropReason::kTableFull;
     return false;
   }
+  if (session.request.destination_port == be16(ipvs::kFtpPort)) begin_help<F>(worker, m.session);
   worker.counters.servers[server.id].connections.add(1);
-  ipvs::ServerLoad& load = worker.counters.loads[server.id];
-  load.sessions.add(1);
-  (ipvs::is_active(session.state) ? load.active : load.inactive).add(1);
-  worker.board.loads.begun(server.id);
-  (F::family == Family::kV4 ? worker.counters.sessions_v4 : worker.counters.sessions_v6).add(1);
   m.server_id = server.id;
   m.is_reply = false;
   return true;
@@ -178,24 +115,9 @@ void lend_session(Worker& worker, Meta& m, const ipvs::Server& server, uint16_t 
   Session<F> session = new_session<F>(m, server, port);
   session.reply.destination = session.request.source;
   session.reply.destination_port = session.request.source_port;
-  fill_deltas<F>(session);
-  m.session = worker.sessions<F>().lend(place, session);
+  m.session = lend<F>(worker, session, place);
   m.server_id = server.id;
   m.is_reply = false;
-}
-
-/// A lent session has come and is gone, as far as counts, thresholds and templates are concerned.
-template <class F>
-void end_one_packet(Worker& worker, const Meta& m) {
-  worker.counters.servers[m.server_id].connections.add(1);
-  Counter& sessions = worker.counters.loads[m.server_id].sessions;
-  sessions.add(1);
-  worker.board.loads.begun(m.server_id);
-  sessions.subtract(1);
-  worker.board.loads.ended(m.server_id);
-  Session<F>& session = worker.sessions<F>().at(m.session);
-  release_control<F>(worker, session);
-  session.flags &= static_cast<uint16_t>(~Session<F>::kControlled);
 }
 
 /// The answer of a server to a client whose flow has no session.
@@ -244,6 +166,9 @@ void admit_one(Worker& worker, rte_mbuf* packet, Burst& found) {
     m.why = Why::kNotFirst;
     return worker.to_kernel(packet);
   }
+  if (worker.services->has_speakers())
+    if (const ipvs::Service* speaker = speaker_of<F>(worker, m))
+      if (speak<F>(worker, *speaker, packet, found.n)) return found.add(packet);
   if (lend_reply<F>(worker, m, found.n)) {
     m.why = Why::kReply;
     return found.add(packet);
@@ -276,12 +201,16 @@ void admit_one(Worker& worker, rte_mbuf* packet, Burst& found) {
     m.why = Why::kNoService;
     return worker.to_kernel(packet);
   }
-  net::Tuple<F> key;
+  TemplateName<F> name;
   uint32_t control = kNoSession;
   const ipvs::Server* server = nullptr;
   if (persistent) {
-    key = template_key<F>(*service, tuple);
-    server = find_template<F>(worker, *service, key, control);
+    name = template_name<F>(*service, tuple);
+    if (service->by_call_id) {
+      if (m.parsed.kind != net::Kind::kIcmpError) name.call_id = call_id_in(packet);
+      if (name.call_id.empty()) return worker.drop(packet, ipvs::DropReason::kNoCallId);
+    }
+    server = find_template<F>(worker, *service, name, control);
   }
   bool begins_template = persistent && !server;
   if (!server) server = schedule<F>(worker, *service, tuple, m.slot);
@@ -297,7 +226,7 @@ void admit_one(Worker& worker, rte_mbuf* packet, Burst& found) {
   if (worker.settings.full == ipvs::FullPolicy::kEvict)
     make_room<F>(worker, found, begins_template ? 2 : 1);
   if (begins_template &&
-      !begin_template<F>(worker, *service, key, *server, tuple.destination_port, control))
+      !begin_template<F>(worker, *service, name, *server, tuple.destination_port, control))
     return worker.drop(packet, ipvs::DropReason::kTableFull);
   ipvs::DropReason reason;
   port = server_port(*service, *server, port);
@@ -308,7 +237,7 @@ void admit_one(Worker& worker, rte_mbuf* packet, Burst& found) {
   else if (!begin_session<F>(worker, m, *server, port, reason))
     return worker.drop(packet, reason);
   if (persistent) take_control<F>(worker, m.session, control);
-  if (one_packet) end_one_packet<F>(worker, m);
+  if (one_packet) end_lent<F>(worker, m.session);
   found.add(packet);
 }
 

@@ -92,9 +92,10 @@ class Lane {
     return x_keeps[static_cast<int>(direction)] >> static_cast<int>(session.state) & 1;
   }
 
-  static bool has_usual_method(const Session<F>& session) {
-    return session.method == ipvs::ForwardMethod::kDirectRoute ||
-           session.method == ipvs::ForwardMethod::kMasquerade;
+  static bool is_usual(const Session<F>& session) {
+    return (session.method == ipvs::ForwardMethod::kDirectRoute ||
+            session.method == ipvs::ForwardMethod::kMasquerade) &&
+           !(session.flags & Session<F>::kHelped);
   }
 
   /// May a packet of its tuple or its session be in the other lane?
@@ -223,9 +224,8 @@ bool Lane<F>::take(rte_mbuf* packet, uint8_t* frame, uint32_t value) {
   const uint32_t hop_id = is_reply ? session.hop_out : session.hop_in;
   if (session.deadline <= x_now || deadline < session.deadline ||
       session.routes_generation != x_generation || hop_id == kNoHop ||
-      frame[Frame::kHopLimit] <= 1 || !has_usual_method(session) ||
-      !is_usual(frame, session, is_reply) || !keeps_state(session, is_reply) ||
-      !x_configured.has(session.server_id))
+      frame[Frame::kHopLimit] <= 1 || !is_usual(session) || !is_usual(frame, session, is_reply) ||
+      !keeps_state(session, is_reply) || !x_configured.has(session.server_id))
     return false;
   const share::NextHop hop = x_hops.get(hop_id);
   const WorkerPort& out = x_ports[hop.port];

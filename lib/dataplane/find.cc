@@ -1,5 +1,6 @@
 // find: the sessions of a burst of flows, looked up at once by full tuple. One lookup serves both
 // directions: a NAT session is indexed by its request tuple and by its reply tuple.
+#include "dataplane/help.h"
 #include "dataplane/persistence.h"
 #include "dataplane/service_of.h"
 #include "dataplane/stages.h"
@@ -35,7 +36,8 @@ bool ends_session(const Worker& worker, const Meta& m, const Session<F>& session
       m.parsed.kind != net::Kind::kTunnelError && !worker.board.configured.has(session.server_id))
     return true;
   if (!begins_connection(m)) return false;
-  bool controlled = session.flags & Session<F>::kControlled;  // made from a template
+  // Made from a template, or expected.
+  bool controlled = session.flags & (Session<F>::kControlled | Session<F>::kExpected);
   return (!controlled &&
           ipvs::is_new_connection_expected(session.state, session.flags & Session<F>::kNoOutput,
                                            worker.board.knobs.of(ipvs::Knob::kConnReuseMode))) ||
@@ -87,7 +89,7 @@ unsigned find(Worker& worker, const Burst& burst, unsigned from, Burst& found, B
     if (hit && retired.contains(hit.session)) hit = Hit{};
     if (hit) {
       const Session<F>& session = sessions.at(hit.session);
-      if (session.deadline <= worker.now ||
+      if ((session.deadline <= worker.now && !outlasts<F>(worker, hit.session)) ||
           (!hit.is_reply && ends_session(worker, m, session, expire))) {
         // Packets found before this one still need the session: let them go first.
         if (contains_session(found, hit.session)) return i;
@@ -100,6 +102,15 @@ unsigned find(Worker& worker, const Burst& burst, unsigned from, Burst& found, B
     }
     m.session = hit.session;
     m.is_reply = hit.is_reply;
+    if (!hit && worker.helped<F>().expects()) {
+      ipvs::DropReason reason;
+      const Met met = meet_expected<F>(worker, m, reason);
+      if (met == Met::kRefused) {
+        worker.drop(packet, reason);
+        continue;
+      }
+      if (met == Met::kSession) hit.session = m.session;
+    }
     (hit ? found : missed).add(packet);
   }
   return burst.n;
@@ -115,6 +126,8 @@ void retire(Worker& worker, uint32_t number) {
   else
     (ipvs::is_active(session.state) ? load.active : load.inactive).subtract(1);
   release_control<F>(worker, session);
+  if (session.flags & Session<F>::kTemplate) forget_call_id<F>(worker, session);
+  if (session.flags & (Session<F>::kHelped | Session<F>::kExpected)) end_help<F>(worker, number);
   load.sessions.subtract(1);
   worker.board.loads.ended(session.server_id);
   (F::family == Family::kV4 ? worker.counters.sessions_v4 : worker.counters.sessions_v6)

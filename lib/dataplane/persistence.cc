@@ -1,5 +1,8 @@
 #include "dataplane/persistence.h"
 
+#include <algorithm>
+
+#include "dataplane/help.h"
 #include "dataplane/stages.h"
 
 namespace shunt::dataplane {
@@ -10,8 +13,33 @@ constexpr Nanoseconds kSecond = 1'000'000'000;
 /// What a template gets whose time is over while it has sessions; from then on it is its timeout
 /// (ip_vs_conn_expire).
 constexpr uint32_t kReprieve = 60;
-/// In a tuple's spare bytes: the tuple of a template, not of a packet.
-constexpr uint8_t kTemplateMark = 1;
+/// In a tuple's spare bytes: the tuple of a template, not of a packet; and of one with a Call-ID,
+/// whose number is in the other spare bytes and the client's port.
+constexpr uint8_t kTemplateMark = 1, kCallIdMark = 2;
+
+template <class F>
+void note_row(net::Tuple<F>& key, uint32_t row) {
+  key.zero[0] = kCallIdMark;
+  key.zero[1] = static_cast<uint8_t>(row >> 16);
+  key.zero[2] = static_cast<uint8_t>(row >> 24);
+  key.source_port = be16(static_cast<uint16_t>(row));
+}
+template <class F>
+uint32_t row_of(const net::Tuple<F>& key) {
+  return uint32_t{key.zero[2]} << 24 | uint32_t{key.zero[1]} << 16 | key.source_port.host();
+}
+
+/// (ip_vs_sip_ct_match)
+template <class F>
+uint32_t find_by_call_id(Worker& worker, const TemplateName<F>& name) {
+  return worker.call_ids<F>().find(name.call_id, [&](uint32_t number) {
+    const net::Tuple<F>& found = worker.sessions<F>().at(number).request;
+    return found.source == name.key.source && found.destination == name.key.destination &&
+           found.destination_port == name.key.destination_port &&
+           found.protocol == name.key.protocol;
+  });
+}
+static_assert(CallIds::kNone == kNoSession);
 
 /// Its service's, or that of the other service that has templates under the same tuple: FTP and
 /// port 0 of one address share theirs.
@@ -28,22 +56,23 @@ const ipvs::Server* server_of(Worker& worker, const ipvs::Service& service, Sess
   return nullptr;
 }
 
-bool is_usable(Worker& worker, const ipvs::Server* server) {
-  if (!server) return false;
+bool is_usable(Worker& worker, const ipvs::Server* server, uint32_t only) {
+  if (!server || (only != ipvs::kNoServer && server->id != only)) return false;
   return server->weight != 0 || !worker.board.knobs.of(ipvs::Knob::kExpireQuiescentTemplate);
 }
 
 }  // namespace
 
 template <class F>
-net::Tuple<F> template_key(const ipvs::Service& service, const net::Tuple<F>& request) {
-  net::Tuple<F> key{};
+TemplateName<F> template_name(const ipvs::Service& service, const net::Tuple<F>& request) {
+  TemplateName<F> name{};
+  net::Tuple<F>& key = name.key;
   key.source = ipvs::network_of<F>(request.source, service.netmask);
   key.zero[0] = kTemplateMark;
   if (service.key.fwmark) {
     Endpoint mark = ipvs::mark_endpoint(service.key.fwmark, F::family);
     key.destination = net::address_of<F>(mark.address);
-    return key;
+    return name;
   }
   key.destination = request.destination;
   key.protocol = request.protocol;
@@ -51,34 +80,44 @@ net::Tuple<F> template_key(const ipvs::Service& service, const net::Tuple<F>& re
   uint16_t port = service.key.endpoint.port;
   if (request.destination_port.host() == port && port != ipvs::kFtpPort)
     key.destination_port = request.destination_port;
-  return key;
+  return name;
+}
+
+std::string_view call_id_in(rte_mbuf* packet) {
+  const net::Parsed& parsed = meta(packet).parsed;
+  if (parsed.protocol != net::kUdp || parsed.kind != net::Kind::kFlow) return {};
+  // What was put together of fragments may be in several buffers, and too long for one.
+  if (packet->nb_segs > 1) rte_pktmbuf_linearize(packet);
+  const size_t from = parsed.l4_offset + sizeof(net::UdpHeader);
+  const size_t end = std::min<size_t>(parsed.ip_end, packet->data_len);
+  if (from >= end) return {};
+  return net::call_id({reinterpret_cast<const char*>(bytes(packet) + from), end - from});
 }
 
 template <class F>
 const ipvs::Server* find_template(Worker& worker, const ipvs::Service& service,
-                                  const net::Tuple<F>& key, uint32_t& number) {
+                                  const TemplateName<F>& name, uint32_t& number, uint32_t only) {
   constexpr uint16_t kNowhere = 65535;  // as the kernel shows a template that is not used any more
   auto& sessions = worker.sessions<F>();
-  Hit hit = sessions.lookup(key);
-  if (!hit) return nullptr;
-  number = hit.session;
+  number = name.call_id.empty() ? sessions.lookup(name.key).session : find_by_call_id(worker, name);
+  if (number == kNoSession) return nullptr;
   Session<F>& found = sessions.at(number);
   if (found.deadline <= worker.now && !outlives<F>(found, worker.now)) {
     retire<F>(worker, number);
     return nullptr;
   }
   const ipvs::Server* server = server_of<F>(worker, service, found);
-  if (is_usable(worker, server)) return server;
+  if (is_usable(worker, server, only)) return server;
   sessions.hide(number);
   found.request.destination_port = found.reply.source_port = be16(kNowhere);
   return nullptr;
 }
 
 template <class F>
-bool begin_template(Worker& worker, const ipvs::Service& service, const net::Tuple<F>& key,
+bool begin_template(Worker& worker, const ipvs::Service& service, const TemplateName<F>& name,
                     const ipvs::Server& server, be16 port, uint32_t& number) {
   Session<F> made{};
-  made.request = key;
+  made.request = name.key;
   made.reply.source = net::address_of<F>(server.endpoint.address);
   uint16_t own = service.key.endpoint.port;
   if (port.host() == own && own != ipvs::kFtpPort)
@@ -88,13 +127,35 @@ bool begin_template(Worker& worker, const ipvs::Service& service, const net::Tup
   made.flags = Session<F>::kTemplate;
   made.timeout = service.persistence_timeout;
   made.deadline = worker.now + made.timeout * kSecond;
-  if (worker.sessions<F>().insert(&made, 1, &number) == 0) return false;
+  uint32_t row = CallIds::kNone;
+  if (!name.call_id.empty()) {
+    row = worker.call_ids<F>().add(name.call_id);
+    if (row == CallIds::kNone) return false;
+    note_row<F>(made.request, row);
+  }
+  if (worker.sessions<F>().insert(&made, 1, &number) == 0) {
+    if (row != CallIds::kNone) worker.call_ids<F>().remove(row);
+    return false;
+  }
+  if (row != CallIds::kNone) worker.call_ids<F>().belongs(row, number);
   ipvs::ServerLoad& load = worker.counters.loads[server.id];
   load.sessions.add(1);
   load.persistent.add(1);
   worker.board.loads.begun(server.id);
   (F::family == Family::kV4 ? worker.counters.sessions_v4 : worker.counters.sessions_v6).add(1);
   return true;
+}
+
+template <class F>
+std::string_view call_id_of(const Worker& worker, const Session<F>& session) {
+  if (session.request.zero[0] != kCallIdMark) return {};
+  return worker.call_ids<F>().text(row_of<F>(session.request));
+}
+
+template <class F>
+void forget_call_id(Worker& worker, const Session<F>& session) {
+  if (session.request.zero[0] == kCallIdMark)
+    worker.call_ids<F>().remove(row_of<F>(session.request));
 }
 
 template <class F>
@@ -117,6 +178,7 @@ template <class F>
 void discard(Worker& worker, uint32_t number) {
   const Session<F>& session = worker.sessions<F>().at(number);
   if (session.flags & Session<F>::kTemplate && session.controlled != 0) return;
+  if (is_awaiting<F>(worker, number)) return;
   uint32_t control = session.flags & Session<F>::kControlled ? session.control : kNoSession;
   retire<F>(worker, number);
   if (control == kNoSession) return;
@@ -140,18 +202,24 @@ bool outlives(Session<F>& session, Nanoseconds now) {
   return true;
 }
 
-template net::Tuple<net::V4> template_key<net::V4>(const ipvs::Service&,
-                                                   const net::Tuple<net::V4>&);
-template net::Tuple<net::V6> template_key<net::V6>(const ipvs::Service&,
-                                                   const net::Tuple<net::V6>&);
+template TemplateName<net::V4> template_name<net::V4>(const ipvs::Service&,
+                                                      const net::Tuple<net::V4>&);
 template const ipvs::Server* find_template<net::V4>(Worker&, const ipvs::Service&,
-                                                    const net::Tuple<net::V4>&, uint32_t&);
+                                                    const TemplateName<net::V4>&, uint32_t&,
+                                                    uint32_t);
+template bool begin_template<net::V4>(Worker&, const ipvs::Service&, const TemplateName<net::V4>&,
+                                      const ipvs::Server&, be16, uint32_t&);
+template std::string_view call_id_of<net::V4>(const Worker&, const Session<net::V4>&);
+template void forget_call_id<net::V4>(Worker&, const Session<net::V4>&);
+template TemplateName<net::V6> template_name<net::V6>(const ipvs::Service&,
+                                                      const net::Tuple<net::V6>&);
 template const ipvs::Server* find_template<net::V6>(Worker&, const ipvs::Service&,
-                                                    const net::Tuple<net::V6>&, uint32_t&);
-template bool begin_template<net::V4>(Worker&, const ipvs::Service&, const net::Tuple<net::V4>&,
+                                                    const TemplateName<net::V6>&, uint32_t&,
+                                                    uint32_t);
+template bool begin_template<net::V6>(Worker&, const ipvs::Service&, const TemplateName<net::V6>&,
                                       const ipvs::Server&, be16, uint32_t&);
-template bool begin_template<net::V6>(Worker&, const ipvs::Service&, const net::Tuple<net::V6>&,
-                                      const ipvs::Server&, be16, uint32_t&);
+template std::string_view call_id_of<net::V6>(const Worker&, const Session<net::V6>&);
+template void forget_call_id<net::V6>(Worker&, const Session<net::V6>&);
 template void take_control<net::V4>(Worker&, uint32_t, uint32_t);
 template void take_control<net::V6>(Worker&, uint32_t, uint32_t);
 template void release_control<net::V4>(Worker&, const Session<net::V4>&);

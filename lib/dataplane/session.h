@@ -72,7 +72,7 @@ struct alignas(64) Session {
     uint32_t timeout;  ///< of a template: seconds
   };
   uint16_t address_delta, port_delta;  ///< checksum deltas of NAT, request → server
-  uint32_t control;                    ///< kControlled: number of its template
+  uint32_t control;                    ///< kControlled: its template; kExpected: see Helped
 
   net::Tuple<F> reply_tuple() const {
     return {reply.source,           reply.destination, reply.source_port,
@@ -86,8 +86,10 @@ struct alignas(64) Session {
   static constexpr uint16_t kMasqueraded = 8;  ///< the client is hidden behind a local endpoint
   static constexpr uint16_t kControlled = 16;  ///< made from a template
   static constexpr uint16_t kTemplate = 32;
-  static constexpr uint16_t kAssured = 64;  ///< a template: one of its sessions was established
-  static constexpr uint16_t kHidden = 128;  ///< in the table, but not in the index any more
+  static constexpr uint16_t kAssured = 64;    ///< a template: one of its sessions was established
+  static constexpr uint16_t kHidden = 128;    ///< in the table, but not in the index any more
+  static constexpr uint16_t kHelped = 256;    ///< FTP's control connection: see help.h
+  static constexpr uint16_t kExpected = 512;  ///< begun by a helped one, whose row is `control`
 };
 
 static_assert(std::is_trivially_copyable_v<Session<net::V4>>);

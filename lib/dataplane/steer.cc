@@ -9,6 +9,9 @@
 //      services, persistent or not, that have or had the server;
 //   2. a request: to the service as it is now; as it was before it was edited, since sessions stay
 //      where they began; and back, to begin a session.
+//   3. what FTP's client expects at the port of another service: to the owner of its control
+//      connection;
+//   4. what may begin a session although it comes from a server (speak): to its client's owner.
 // Most flows have one: only those of services that were edited or removed make detours.
 #include <rte_jhash.h>
 
@@ -16,6 +19,7 @@
 #include <span>
 
 #include "dataplane/service_of.h"
+#include "dataplane/speak.h"
 #include "dataplane/stages.h"
 
 namespace shunt::dataplane {
@@ -38,6 +42,18 @@ unsigned owner_of_client(const Worker& worker, ipvs::ClientPart part,
   return owner_of_client<F>(worker, ipvs::network_of<F>(address, part.netmask), be16(0));
 }
 
+/// The service for FTP whose data connections may come to the port of another service: null if
+/// there is none beside `service`.
+template <class F>
+const ipvs::Service* ftp_beside(const ipvs::ServiceTable& services, const ipvs::Service* service,
+                                const net::Tuple<F>& tuple) {
+  constexpr uint16_t kFirstUnprivileged = 1024;
+  if (!service || tuple.protocol != net::kTcp || tuple.destination_port.host() < kFirstUnprivileged)
+    return nullptr;
+  const auto* ftp = services.find<F>(net::kTcp, tuple.destination, be16(ipvs::kFtpPort));
+  return ftp && ftp != service && ftp->key.endpoint.port == ipvs::kFtpPort ? ftp : nullptr;
+}
+
 /// All the owners a packet may have, in the order of visits.
 template <class F>
 class Owners {
@@ -51,19 +67,23 @@ class Owners {
       x_hidden = worker.settings.local_ports.contains(port) &&
                  worker.routes->is_local(Address(x_tuple.destination));
     }
+    if (x_replies && !x_hidden) x_speaker = speaker_of<F>(worker, m);
     if (!services.has_networks()) return;
     if (x_replies && !x_hidden) {
       x_reply_parts = services.reply_parts<F>(protocol, x_tuple.source, x_tuple.source_port);
       x_replies += static_cast<unsigned>(x_reply_parts.size());
     }
+    if (x_speaker) return;
     const typename F::Address& to = x_tuple.destination;
     be16 port = x_tuple.destination_port;
-    if (const ipvs::Service* service = service_of<F>(worker, m)) {
+    const ipvs::Service* service = service_of<F>(worker, m);
+    if (service) {
       x_now = service->part();
       x_former = service->former_parts;
     }
     x_departed = services.departed_parts<F>(protocol, to, port);
-    x_before = static_cast<unsigned>(x_former.size() + x_departed.size());
+    x_ftp = ftp_beside<F>(services, service, x_tuple);
+    x_before = static_cast<unsigned>(x_former.size() + x_departed.size() + (x_ftp ? 1 : 0));
   }
 
   /// The visit after which there is no other.
@@ -71,12 +91,17 @@ class Owners {
 
   unsigned at(unsigned visit) const {
     if (visit < x_replies) return reply_owner(visit);
+    if (x_speaker)
+      return owner_of_client<F>(x_worker, x_speaker->part(), x_tuple.destination,
+                                x_tuple.destination_port);
     visit -= x_replies;
     ipvs::ClientPart part = x_now;
     if (visit >= 1 && visit <= x_former.size())
       part = x_former[visit - 1];
-    else if (visit > x_former.size() && visit <= x_before)
+    else if (visit > x_former.size() && visit <= x_former.size() + x_departed.size())
       part = x_departed[visit - 1 - x_former.size()];
+    else if (x_ftp && visit == x_before)
+      part = x_ftp->part();
     return owner_of_client<F>(x_worker, part, x_tuple.source, x_tuple.source_port);
   }
 
@@ -96,10 +121,12 @@ class Owners {
   unsigned x_replies = 0;  ///< visits as a reply
   bool x_hidden = false;   ///< it would be one to a local port of ours
   ipvs::ServiceTable::Parts x_reply_parts;
+  const ipvs::Service* x_speaker = nullptr;  ///< for it the packet may begin a session
   ipvs::ClientPart x_now;
   std::span<const ipvs::ClientPart> x_former;
   ipvs::ServiceTable::Parts x_departed;
-  unsigned x_before = 0;  ///< visits to where sessions may have begun before
+  const ipvs::Service* x_ftp = nullptr;  ///< may expect the packet, though it is another's
+  unsigned x_before = 0;                 ///< visits to where sessions may have begun before
 };
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <rte_ethdev.h>
 
+#include "dataplane/help.h"
 #include "dataplane/persistence.h"
 #include "dataplane/stages.h"
 
@@ -34,6 +35,8 @@ Worker::Worker(const WorkerSettings& given, share::Board& shared, rte_mempool* b
       ports(std::move(all_ports)),
       local_ports_v4(given.local_ports, given.number, given.workers, given.seed),
       local_ports_v6(given.local_ports, given.number, given.workers, given.seed),
+      call_ids_v4(given.seed),
+      call_ids_v6(given.seed),
       scheduler_states(ipvs::kMaxServices),
       kernel_bucket(given.kernel_rate, std::max<uint64_t>(given.kernel_rate / 10, 64)),
       icmp_bucket(given.icmp_rate, given.icmp_burst),
@@ -150,9 +153,11 @@ void Worker::process_identified(Burst& v4, Burst& v6) {
 template <class F>
 void Worker::process_flows(Burst& burst) {
   auto forward = [this](const Burst& found) {
-    Burst live, routed;
+    Burst live, helped, routed;
     advance<F>(*this, found, live);
-    route<F>(*this, live, routed);
+    const bool helps = !this->helped<F>().empty();
+    if (helps) help<F>(*this, live, helped);
+    route<F>(*this, helps ? helped : live, routed);
     rewrite<F>(*this, routed);
     fragment(*this, routed);
   };
@@ -231,7 +236,8 @@ void Worker::expire() {
   uint32_t over[kExpirePerTurn];
   unsigned n = sessions<F>().expire(now, over, kExpirePerTurn);
   for (unsigned i = 0; i < n; i++)
-    if (!outlives<F>(sessions<F>().at(over[i]), now)) retire<F>(*this, over[i]);
+    if (!outlives<F>(sessions<F>().at(over[i]), now) && !outlasts<F>(*this, over[i]))
+      retire<F>(*this, over[i]);
 }
 
 void Worker::follow_orders() {
@@ -269,13 +275,18 @@ bool Worker::dump(share::SessionDump& dump) {
     record.seconds_left = session.deadline > now
                               ? static_cast<uint32_t>((session.deadline - now) / 1'000'000'000)
                               : 0;
-    record.client = {session.request.source, session.request.source_port.host()};
+    record.client = {session.request.source,
+                     record.is_template ? uint16_t{0} : session.request.source_port.host()};
     record.virtual_endpoint = {session.request.destination,
                                session.request.destination_port.host()};
     record.server = {session.reply.source, session.reply.source_port.host()};
     // A tunnel's far end may be of the family that a session has no room for.
     if (session.method == ipvs::ForwardMethod::kTunnel)
       record.server.address = board.far_ends.address(session.server_id);
+    std::string_view call_id = call_id_of<F>(*this, session);
+    record.engine =
+        call_id.empty() ? ipvs::PersistenceEngine::kNone : ipvs::PersistenceEngine::kSip;
+    record.engine_data = ipvs::PersistenceData(call_id);
   }
   if (n == 0 && room > 0) dump.done = true;
   return dump.done || dump.count == dump.records.size();

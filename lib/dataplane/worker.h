@@ -12,7 +12,9 @@
 #include <vector>
 
 #include "base/result.h"
+#include "dataplane/call_ids.h"
 #include "dataplane/defense.h"
+#include "dataplane/helped.h"
 #include "dataplane/local_ports.h"
 #include "dataplane/packet.h"
 #include "dataplane/reassembly.h"
@@ -95,6 +97,8 @@ class alignas(64) Worker {
   std::unique_ptr<SessionTable<net::V6>> sessions_v6;
   LocalPorts<net::V4> local_ports_v4;
   LocalPorts<net::V6> local_ports_v6;
+  CallIds call_ids_v4, call_ids_v6;
+  Helped helped_v4, helped_v6;
   std::vector<ipvs::SchedulerState> scheduler_states;  ///< by service id
   TokenBucket kernel_bucket, icmp_bucket;
   Reassembly reassembly;
@@ -118,6 +122,18 @@ class alignas(64) Worker {
       return *sessions_v4;
     else
       return *sessions_v6;
+  }
+  template <class F>
+  CallIds& call_ids() {
+    return F::family == Family::kV4 ? call_ids_v4 : call_ids_v6;
+  }
+  template <class F>
+  const CallIds& call_ids() const {
+    return F::family == Family::kV4 ? call_ids_v4 : call_ids_v6;
+  }
+  template <class F>
+  Helped& helped() {
+    return F::family == Family::kV4 ? helped_v4 : helped_v6;
   }
   template <class F>
   LocalPorts<F>& local_ports() {

@@ -49,7 +49,7 @@ auto find_server(std::vector<ConfiguredServer>& servers, const Endpoint& endpoin
 }
 
 ClientPart part_of(const ServiceConfig& config) {
-  return config.flags & kPersistent ? ClientPart{true, config.netmask} : ClientPart{};
+  return Service::part_of(config.key, config.flags, config.netmask);
 }
 
 void add_once(std::vector<ClientPart>& parts, const ClientPart& part) {
@@ -415,6 +415,7 @@ Result<void> Configuration::compile(ConfiguredService& service) const {
   compiled->removals = service.removals;
   compiled->persistence_timeout = service.config.persistence_timeout;
   compiled->netmask = service.config.netmask;
+  compiled->by_call_id = service.config.persistence_engine == "sip";
   if (auto known = x_state.parts.find(service.config.key); known != x_state.parts.end())
     for (const ClientPart& part : known->second)
       if (part != compiled->part()) compiled->former_parts.push_back(part);

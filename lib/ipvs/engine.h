@@ -1,7 +1,8 @@
-// What the engine behind the language can do: the one list of what is still to be built.
+// What the engine behind the language can do: by now all that the language can say, except what
+// the executor refuses (--start-daemon).
 //
-// The parser knows all of ipvsadm; a command that asks for something of this list is refused with
-// "not built yet: OPTION", status 255, and changes nothing. Building it means deleting its row.
+// The parser knows all of ipvsadm; a command that asks for what an engine has not is refused with
+// "not built yet: OPTION", status 255, and changes nothing.
 #pragma once
 
 #include <string_view>

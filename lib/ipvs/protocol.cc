@@ -218,7 +218,7 @@ void append(std::string& to, const SessionRecord& session) {
       .add("virtual_", session.virtual_endpoint)
       .add("server_", session.server)
       .add("persistence_engine", name(session.engine))
-      .add("persistence_data", session.engine_data.text());
+      .add("persistence_data", to_utf8(session.engine_data));
 }
 
 SessionRecord get_session(const json& row) {
@@ -246,7 +246,7 @@ SessionRecord get_session(const json& row) {
   if (engine != name(PersistenceEngine::kNone) && engine != name(PersistenceEngine::kSip))
     throw Malformed{"unknown persistence engine '" + engine + "'"};
   session.engine = engine.empty() ? PersistenceEngine::kNone : PersistenceEngine::kSip;
-  session.engine_data = PersistenceData(row.at("persistence_data").get<std::string>());
+  session.engine_data = persistence_data(row.at("persistence_data").get<std::string>());
   return session;
 }
 

@@ -62,9 +62,14 @@ bool is_at(const Service* service, uint16_t port) {
   return service && !service->key.fwmark && service->key.endpoint.port == port;
 }
 
+/// May its servers begin sessions? (ip_vs_new_conn_out)
+bool may_speak(const Service& service) {
+  return service.by_call_id && service.key.protocol == net::kUdp && service.key.endpoint.port != 0;
+}
+
 /// Does it, or did it, tell clients apart by networks?
 bool has_network(const Service* service) {
-  return service && (service->is_persistent() || !service->former_parts.empty());
+  return service && (service->part().is_network || !service->former_parts.empty());
 }
 bool has_network(const ServiceTable::Remains* remains) {
   return remains && remains->is_departed && any_network(remains->parts);
@@ -123,10 +128,29 @@ void ServiceTable::put(const ServiceKey& key, std::shared_ptr<const Service> ser
     recount(key, servers_of(old), servers_of(now), true);
     count_tunnels(old, -1);
     count_tunnels(now, 1);
+    put_speakers<F>(old, service);
   }
   if (remains.get() != left) recount(key, servers_of(left), servers_of(remains.get()), false);
   set(index.services, place, std::move(service));
   if (!left || !remains || *left != *remains) set(index.remains, place, std::move(remains));
+}
+
+template <class F>
+void ServiceTable::put_speakers(const Service* old, const std::shared_ptr<const Service>& now) {
+  auto& speakers = this->index<F>().speakers;
+  auto each_place = [&](const Service* service, auto visit) {
+    if (!service || !may_speak(*service)) return;
+    for (const Server& server : service->servers)
+      if (server.method == ForwardMethod::kMasquerade && server.endpoint.port != 0 &&
+          server.endpoint.address.family == F::family)
+        visit(speakers.key_of(net::kUdp, address_of<F>(server.endpoint), server.endpoint.port));
+  };
+  each_place(old, [&](const auto& place) {
+    auto& services = speakers.at(place);
+    std::erase_if(services, [&](const auto& service) { return service.get() == old; });
+    if (services.empty()) speakers.erase(place);
+  });
+  each_place(now.get(), [&](const auto& place) { speakers.at(place).push_back(now); });
 }
 
 ServiceTable::Servers ServiceTable::servers_of(const Service* service) {
@@ -328,6 +352,13 @@ ServiceTable::Parts ServiceTable::departed_parts(uint8_t protocol,
   return {at(port.host()), at(0)};
 }
 
+template <class F>
+const Service* ServiceTable::speaker(const typename F::Address& address, be16 port) const {
+  const auto& speakers = index<F>().speakers;
+  const auto* found = speakers.find(speakers.key_of(net::kUdp, address, port.host()));
+  return found ? found->back().get() : nullptr;
+}
+
 bool ServiceTable::has_family(Family family) const {
   return family == Family::kV4 ? x_v4.services.size() != 0 : x_v6.services.size() != 0;
 }
@@ -336,7 +367,8 @@ size_t ServiceTable::shards_apart(const ServiceTable& other) const {
   auto apart = [](const auto& one, const auto& another) {
     return one.services.shards_apart(another.services) + one.remains.shards_apart(another.remains) +
            one.masqueraded.shards_apart(another.masqueraded) +
-           one.reply_parts.shards_apart(another.reply_parts);
+           one.reply_parts.shards_apart(another.reply_parts) +
+           one.speakers.shards_apart(another.speakers);
   };
   return apart(x_v4, other.x_v4) + apart(x_v6, other.x_v6);
 }
@@ -347,6 +379,8 @@ template const Service* ServiceTable::find_marked<net::V4>(uint32_t) const;
 template const Service* ServiceTable::find_marked<net::V6>(uint32_t) const;
 template const Service* ServiceTable::only_service_of<net::V4>(uint8_t, const Ipv4&, be16) const;
 template const Service* ServiceTable::only_service_of<net::V6>(uint8_t, const Ipv6&, be16) const;
+template const Service* ServiceTable::speaker<net::V4>(const Ipv4&, be16) const;
+template const Service* ServiceTable::speaker<net::V6>(const Ipv6&, be16) const;
 template ServiceTable::Parts ServiceTable::reply_parts<net::V4>(uint8_t, const Ipv4&, be16) const;
 template ServiceTable::Parts ServiceTable::reply_parts<net::V6>(uint8_t, const Ipv6&, be16) const;
 template ServiceTable::Parts ServiceTable::departed_parts<net::V4>(uint8_t, const Ipv4&,

@@ -72,6 +72,7 @@ struct Service {
   uint32_t flags = 0;
   uint32_t persistence_timeout = 0;  ///< seconds; of a persistent service
   uint32_t netmask = 0xffffffff;     ///< as in ServiceConfig
+  bool by_call_id = false;           ///< --pe sip
   const Scheduler* scheduler = nullptr;
   std::vector<Server> servers;  ///< in the kernel's list order: added last comes first
   std::vector<uint16_t>
@@ -86,7 +87,14 @@ struct Service {
   std::vector<ClientPart> former_parts;
 
   bool is_persistent() const { return flags & kPersistent; }
-  ClientPart part() const { return is_persistent() ? ClientPart{true, netmask} : ClientPart{}; }
+  ClientPart part() const { return part_of(key, flags, netmask); }
+  /// What its clients have in common. FTP's data connections come from other ports of the client's
+  /// address than their control connection, and belong to it.
+  static ClientPart part_of(const ServiceKey& key, uint32_t flags, uint32_t netmask) {
+    if (flags & kPersistent) return {true, netmask};
+    if (key.fwmark || key.protocol != net::kTcp || key.endpoint.port != kFtpPort) return {};
+    return {true, key.family() == Family::kV4 ? 0xffffffff : 128};
+  }
   /// Null if it has no such server. `hint`: where in `servers` it was last, to be kept by callers.
   const Server* server(uint32_t server_id, uint32_t& hint) const;
 };
@@ -161,6 +169,13 @@ class ServiceTable {
   uint64_t early_ends() const { return x_early_ends; }
   void set_early_ends(uint64_t ends) { x_early_ends = ends; }
 
+  /// The service for which a server may begin sessions, by what it sends from there: one with an
+  /// engine (--pe) and the server behind NAT; or null (__ip_vs_rs_conn_out, ip_vs_core.c). Only of
+  /// UDP, the engine's protocol. Of several that with the server added last.
+  template <class F>
+  const Service* speaker(const typename F::Address& address, be16 port) const;
+  bool has_speakers() const { return x_v4.speakers.size() + x_v6.speakers.size() != 0; }
+
   bool has_family(Family family) const;  ///< IPVS works for a family only while it has a service
 
   /// visit(old, now) of every service that another table had otherwise, null where there is none:
@@ -202,6 +217,7 @@ class ServiceTable {
     EndpointShards<F, std::shared_ptr<const Remains>> remains;
     EndpointShards<F, Masqueraded<F>> masqueraded;
     EndpointShards<F, CountedParts> reply_parts;
+    EndpointShards<F, std::vector<std::shared_ptr<const Service>>> speakers;  ///< newest last
     size_t any_port = 0, ftp = 0;  ///< services at port 0, at port 21: worth a second lookup?
     size_t any_port_servers = 0;   ///< in `masqueraded` at port 0
     size_t networks = 0;           ///< services and departed ones that have or had networks
@@ -222,6 +238,8 @@ class ServiceTable {
   static Servers servers_of(const Service* service);
   static Servers servers_of(const Remains* remains);
   void recount(const ServiceKey& key, const Servers& before, const Servers& now, bool present);
+  template <class F>
+  void put_speakers(const Service* old, const std::shared_ptr<const Service>& now);
   template <class F>
   void count(const ServiceKey& key, const Endpoint& at, const std::vector<ClientPart>& parts,
              int change, bool present);

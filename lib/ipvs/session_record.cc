@@ -18,6 +18,32 @@ std::string_view state_text(const SessionRecord& record) {
   return record.is_assured ? "ASSURED" : "NONE";
 }
 
+std::string to_utf8(const PersistenceData& data) {
+  std::string text;
+  for (char c : data.text()) {
+    const auto byte = static_cast<uint8_t>(c);
+    if (byte < 0x80) {
+      text += c;
+    } else {
+      text += static_cast<char>(0xc0 | byte >> 6);
+      text += static_cast<char>(0x80 | (byte & 0x3f));
+    }
+  }
+  return text;
+}
+
+PersistenceData persistence_data(std::string_view utf8) {
+  std::string bytes;
+  uint8_t first = 0;  // of a character of two bytes
+  for (char c : utf8) {
+    const auto byte = static_cast<uint8_t>(c);
+    if (byte < 0x80) bytes += c;
+    if ((byte & 0xc0) == 0x80 && first != 0) bytes += static_cast<char>(first << 6 | (byte & 0x3f));
+    first = byte == 0xc2 || byte == 0xc3 ? byte & 3 : 0;
+  }
+  return PersistenceData(bytes);
+}
+
 std::string_view name(PersistenceEngine engine) {
   return engine == PersistenceEngine::kSip ? "sip" : "";
 }

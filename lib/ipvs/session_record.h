@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdint>
 #include <cstring>
+#include <string>
 #include <string_view>
 
 #include "base/address.h"
@@ -60,6 +61,11 @@ Endpoint mark_endpoint(uint32_t fwmark, Family family);
 
 /// The state column of -Lc: "ESTABLISHED", of templates "NONE" or "ASSURED".
 std::string_view state_text(const SessionRecord& record);
+
+/// The data as text of JSON, where every byte is a character, of Latin-1; and back: characters that
+/// it does not have are left out.
+std::string to_utf8(const PersistenceData& data);
+PersistenceData persistence_data(std::string_view utf8);
 
 /// "", "sip".
 std::string_view name(PersistenceEngine engine);

@@ -30,6 +30,7 @@ import time
 
 import packet as p
 import pcap
+import record_sip_ftp
 
 DIRECTOR, GATEWAY = "02:5b:00:00:00:01", "02:00:00:00:00:fe"
 OUT, KERNEL = "out", "kernel"
@@ -38,7 +39,7 @@ sockets = {}
 
 def sh(command, check=True):
     done = subprocess.run(
-        command, shell=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        command, shell=True, encoding="latin-1", stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     if check and done.returncode:
         sys.exit(f"{command}: {done.returncode} {done.stdout}")
@@ -283,8 +284,8 @@ class Case:
     def look(self, *, port=None):
         """Notes the connection table's rows of this case (of one client port if given)."""
         at = self.now()
-        for line in sh("ipvsadm -Lnc").splitlines()[2:]:
-            protocol, expires, state, client, virtual, server = line.split()[:6]
+        for line in sh("ipvsadm -Lnc --persistent-conn").splitlines()[2:]:
+            protocol, expires, state, client, virtual, server, *engine = line.split()
             templates = {f"0.0.0.{rule.split()[0]}:0" for rule in self.marks}
             if not virtual.startswith((self.v4 + ":", f"[{self.v6}]:")) and virtual not in templates:
                 continue
@@ -293,6 +294,8 @@ class Case:
             minutes, seconds = expires.split(":")
             row = dict(protocol=protocol, state=state, client=client, virtual=virtual)
             row.update(server=server, seconds_left=int(minutes) * 60 + int(seconds))
+            if engine:
+                row.update(persistence_engine=engine[0], persistence_data=engine[1])
             self.sessions.append({**row, "at": at / 1000})
 
     def counters(self):
@@ -1393,7 +1396,7 @@ def schedule_icmp(c):
     c.client(p.udp(c.a4, 5000, c.v4, 80))
 
 
-OTHERS = ["203.0.113.250", "203.0.114.1"]
+OTHERS = ["203.0.113.250", "203.0.114.1", "2001:db8:cafe::ffff:1"]
 OWN = "IPVS counts its own ICMP errors as sent by the server, by accident of its hooks"
 
 
@@ -1651,7 +1654,13 @@ CASES = [
     ("tun-pmtu-disc", pmtu_disc, "pmtu_disc = 0."),
     ("tun-cut", lambda c: tunnel_fragmenting(c, False), "Too long for a tunnel, without DF."),
     ("tun-cut-4in6", lambda c: tunnel_fragmenting(c, True), "The same, IPv4 in IPv6."),
+    *record_sip_ftp.CASES,
 ]
+
+
+def load_ftp(wanted):
+    """Cases of the helper need its module; the others were recorded without it."""
+    sh("modprobe ip_vs_ftp" if wanted else "rmmod ip_vs_ftp", wanted)
 
 
 def main():
@@ -1661,10 +1670,11 @@ def main():
     tool = re.search(r"v([\d.]+)", sh("ipvsadm --version")).group(1)
     origin = f"Recorded from the IPVS of Linux {release} with ipvsadm {tool} by record_packets.py."
     for name, run, about in CASES:
-        case = Case(name, f"{about}\n{origin}", OTHERS if re.search("persist|port|mark|ipsec", name) else [])
+        case = Case(name, f"{about}\n{origin}", OTHERS if re.search("persist|port|mark|ipsec|sip", name) else [])
         if only and name not in only:
             continue
         print(name, flush=True)
+        load_ftp(name.startswith("ftp-"))
         run(case)
         case.finish(folder, look=not case.sessions)
 

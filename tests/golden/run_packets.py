@@ -125,7 +125,8 @@ def compare_sessions(wanted, got, end):
     the first packet to the last, when the replay's listing was made."""
 
     def key(row):
-        return tuple(row[k] for k in ("protocol", "client", "virtual", "server"))
+        names = "protocol", "client", "virtual", "server", "persistence_engine", "persistence_data"
+        return tuple(row[k] for k in names if k in row)
 
     out = []
     a, b = {key(r): r for r in wanted}, {key(r): r for r in got}

@@ -165,8 +165,6 @@ TEST_F(ExecutorTest, AtomicRestoreNamesTheLineAndChangesNothing) {
 }
 
 TEST_F(ExecutorTest, NotBuiltYet) {
-  EXPECT_EQ(run("-a -t 10.0.0.1:80 -r 10.1.0.1 -i"), "ERR not built yet: -i\n");
-  EXPECT_EQ(x_status, 255);
   EXPECT_EQ(run("--start-daemon master"),
             "ERR --start-daemon is refused: connections are not synchronized yet\n");
   EXPECT_EQ(x_status, 255);

@@ -4,6 +4,7 @@
 
 #include <sstream>
 
+#include "ipvs/rules.h"
 #include "net/headers.h"
 
 namespace shunt::ipvs {
@@ -100,12 +101,18 @@ TEST_F(ConfigurationTest, RefusesAsTheKernelAndChangesNothing) {
   EXPECT_EQ(apply("-a -t [2001:db8::1]:80 -m -r [fec0::1]:80"), "");
 }
 
-TEST_F(ConfigurationTest, NamesWhatIsNotBuiltYet) {
-  apply("-A -t 10.0.0.1:80 -s rr");
-  auto before = x_configuration.table();
-  for (auto [line, option] : {std::pair{"-A -t 10.0.0.2:80 -s rr -p --pe sip", "--pe"}})
-    EXPECT_EQ(apply(line), std::string("not built yet: ") + option) << line;
-  EXPECT_EQ(x_configuration.table(), before);
+TEST(Configuration, RefusesWhatItsEngineHasNot) {
+  static const Engine lacking = {[](const Command& command) -> Result<void> {
+                                   if (!command.has(Option::kEngine)) return {};
+                                   return Error{"not built yet: --pe", 255};
+                                 },
+                                 find_scheduler};
+  Configuration configuration(lacking);
+  auto refused =
+      apply_rules(configuration, "-A -t 10.0.0.2:80 -s rr -p --pe sip\n", "rules", numeric_names());
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().message.find("not built yet: --pe"), std::string::npos);
+  EXPECT_TRUE(configuration.services().empty());
 }
 
 TEST_F(ConfigurationTest, AServerKeepsItsIdUntilItIsRecycled) {
