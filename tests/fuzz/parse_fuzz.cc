@@ -26,6 +26,10 @@ using frames::Look;
     }                                                                              \
   } while (false)
 
+bool is_ipsec(uint8_t protocol) {
+  return protocol == kEsp || protocol == kAh;
+}
+
 void check_offsets(const Parsed& p, size_t size) {
   MUST((p.kind == Kind::kBad) == (p.bad != Bad::kNone));
   if (p.kind == Kind::kBad) return;
@@ -42,7 +46,8 @@ void check_offsets(const Parsed& p, size_t size) {
     MUST(p.fragment_offset == 0 && p.l4_offset + header <= p.ip_end);
   if (p.kind == Kind::kIcmpError) {
     MUST(p.l4_offset + 8 == p.inner_l3_offset);
-    MUST(p.inner_l3_offset < p.inner_l4_offset && p.inner_l4_offset + 8 <= p.ip_end);
+    const size_t quoted = is_ipsec(p.inner_protocol) ? 0 : 8;
+    MUST(p.inner_l3_offset < p.inner_l4_offset && p.inner_l4_offset + quoted <= p.ip_end);
   }
 }
 
@@ -62,13 +67,13 @@ Tuple<F> other_than(const Tuple<F>& from, bool with_ports) {
 template <class F>
 void check_edits(const Exact& frame, const Look& found) {
   const Parsed& parsed = found.parsed;
-  if (parsed.kind != Kind::kFlow && parsed.kind != Kind::kFragment &&
-      parsed.kind != Kind::kIcmpError)
-    return;
+  if (parsed.kind == Kind::kOther || parsed.kind == Kind::kBad) return;
   Exact copy(frame.data.get(), frame.size);
   uint8_t* bytes = copy.data.get();
-  const bool with_ports = parsed.kind != Kind::kFragment || parsed.has_ports;
-  const Tuple<F> to = other_than(found.tuple<F>(), with_ports);
+  const bool without_ports = parsed.kind == Kind::kIpsec ||
+                             (parsed.kind == Kind::kFragment && !parsed.has_ports) ||
+                             (parsed.kind == Kind::kIcmpError && is_ipsec(parsed.inner_protocol));
+  const Tuple<F> to = other_than(found.tuple<F>(), !without_ports);
   const auto translation = make_translation(found.tuple<F>(), to);
   if (parsed.kind == Kind::kIcmpError)
     translate_icmp_error<F>(bytes, parsed, translation, to.source, to.destination);
