@@ -145,7 +145,7 @@ def check_counts(result, foretold):
     within(
         "packets out that came in",
         result["packets_out"] - result["generated"],
-        lanes["out"],
+        lanes["out"] - margin,  # fragments made again may go to the kernel
         lanes["out"] + margin,
     )
     within("packets_kernel", result["packets_kernel"], lanes["kernel"], lanes["kernel"] + margin)
