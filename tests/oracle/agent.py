@@ -1,17 +1,18 @@
 #!/usr/bin/env python3
 """In the guest: agent.py MODULES. Loads IPVS, then answers jobs until its input ends.
 
-A job is a list of scenarios; the answer is a list with, for each scenario,
+A job is a list of scenarios, each played by a process of its own in a director of its own, several
+at a time: waiting costs nothing. The answer is a list with, for each scenario,
 
     rules   what ipvsadm complained about its rules
-    steps   one a step: null (not sent), {"edit": what ipvsadm complained about it} or
-            {"wire", "in", "out": [[wire, frame]], "local": copies for the local stack}, frames in hex
-    seconds it took
-    list, save, connections, stats   what ipvsadm printed at the end
+    steps   one a step, each with "at", the seconds since the scenario began: "skipped" (not sent),
+            "edit" (what ipvsadm complained about it), "listing" (what it printed) or
+            "wire", "in", "out": [[wire, frame]], "local": copies for the local stack, frames in hex
+    seconds it took, waiting left out; end, the seconds until these listings
+    list, save, connections, timeouts, stats   what ipvsadm printed at the end
 
-The kernel copies its counters every two seconds, so they are read when the last scenario of the
-job is over and that time has passed; each scenario's director lives until then. A scenario that
-says "without_counters" has no stats and does not wait.
+The kernel copies its counters every two seconds, so they are read when that time has passed. A
+scenario that says "without_counters" has no stats and does not wait.
 """
 
 import ctypes
@@ -20,6 +21,7 @@ import os
 import resource
 import sys
 import time
+import traceback
 
 sys.path.insert(1, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "golden"))
 
@@ -28,11 +30,13 @@ import traffic
 
 FILES = 1 << 16
 SYS_FINIT_MODULE = 313  # x86-64
-WANTED = ("tun", "ipv6", "sctp", "cls_matchall", "act_skbedit", "sch_ingress")
+WANTED = ("tun", "ipv6", "sctp", "cls_flower", "act_skbedit", "sch_ingress")
+AT_ONCE = 10  # scenarios
 # Seconds. A session that ends at once (a SYN on a closed one, expire_nodest_conn) ends with the
-# kernel's next tick of 10 ms, and counts until then.
+# kernel's next tick of 10 ms, and counts until then; a removal with that knob ends them two later.
 SESSIONS_EXPIRED = 0.025
-COUNTERS_COPIED = 2.3  # seconds: the estimator's period and some
+ORPHANS_EXPIRED = 0.05
+COUNTERS_COPIED = 2.2  # the estimator's period and some
 
 
 def load_modules(folder):
@@ -70,52 +74,113 @@ def edit(ipvsadm, command):
     return ""
 
 
-def play(scenario, here):
-    started = time.monotonic()
-    ipvsadm = director.Ipvsadm()
-    out = traffic.Traffic(scenario["flows"])
-    answer = {"rules": "".join(ipvsadm.do(line) for line in scenario["rules"]), "steps": []}
-    hurried, begun = False, set()
-    for step in scenario["steps"]:
+class Play:
+    """One scenario in a director."""
+
+    # ipvsadm's output comes when it ends: this line stands between listings.
+    SEPARATOR, SEPARATES = "-L --timeout", "Timeout (tcp tcpfin udp): "
+
+    def __init__(self, scenario, here):
+        self._scenario, self._here = scenario, here
+        self._ipvsadm = director.Ipvsadm()
+        self._traffic = traffic.Traffic(scenario["flows"])
+        self._hurried, self._begun = False, set()
+        self._listed = []  # the steps that list
+
+    def answer(self):
+        rules = "".join(self._ipvsadm.do(line) for line in self._scenario["rules"])
+        self._started = time.monotonic()
+        steps = []
+        for step in self._scenario["steps"]:
+            at = time.monotonic() - self._started
+            steps.append({"at": at, **self._step(step)})
+        end = time.monotonic() - self._started
+        out = {"rules": rules, "steps": steps, "end": end, **self._listings(steps)}
+        if not self._scenario.get("without_counters"):
+            time.sleep(COUNTERS_COPIED)
+            out["stats"] = director.Ipvsadm().end("-L -n --stats --exact")
+        waited = sum(s["seconds"] for s in self._scenario["steps"] if s["kind"] == "wait")
+        return {**out, "seconds": end - waited}
+
+    def _step(self, step):
+        if step["kind"] == "wait":
+            time.sleep(step["seconds"])
+            return {"skipped": True}
+        if step["kind"] == "list":
+            self._listed.append(step)
+            self._ipvsadm.do(self.SEPARATOR)
+            self._ipvsadm.do(step["words"])
+            return {"listing": ""}
         if step["kind"] == "edit":
-            if step["command"].startswith("--sysctl expire_nodest_conn="):
-                hurried = step["command"].endswith("=1")
-            answer["steps"].append({"edit": edit(ipvsadm, step["command"])})
-            continue
-        made = out.frame(step)
+            return {"edit": self._edit(step["command"])}
+        return self._packet(step)
+
+    def _edit(self, command):
+        said = edit(self._ipvsadm, command)
+        if command.startswith("--sysctl expire_nodest_conn="):
+            self._hurried = command.endswith("=1")
+        if self._hurried and command[:2] in ("-d", "-D", "-C"):
+            time.sleep(ORPHANS_EXPIRED)
+        return said
+
+    def _packet(self, step):
+        made = self._traffic.frame(step)
         if made is None:
-            answer["steps"].append(None)
-            continue
+            return {"skipped": True}
         wire, frame = made
-        came, local = here.send(wire, frame)
-        if step.get("side") == "c" and (hurried or step["flow"] in begun and out.begins(step)):
+        came, local = self._here.send(wire, frame)
+        begins = step.get("flow") in self._begun and self._traffic.begins(step)
+        if step.get("side") == "c" and (self._hurried or begins):
             time.sleep(SESSIONS_EXPIRED)
-        begun.add(step["flow"])
-        out.forwarded(step, came)
-        came = [[w, f.hex()] for w, f in came]
-        answer["steps"].append({"wire": wire, "in": frame.hex(), "out": came, "local": local})
-    text = ipvsadm.end("-L -n", "-L -n -c", "-S -n")
-    head, rows, rest = text.partition("IPVS connection entries\n")
-    rest = rest.splitlines(keepends=True)
-    answer["list"] = head
-    answer["connections"] = rows + "".join(x for x in rest if not x.startswith("-"))
-    answer["save"] = "".join(x for x in rest if x.startswith("-"))
-    answer["seconds"] = time.monotonic() - started
-    return answer
+        self._begun.add(step.get("flow"))
+        self._traffic.forwarded(step, came)
+        return {"wire": wire, "in": frame.hex(), "out": [[w, f.hex()] for w, f in came], "local": local}
+
+    def _listings(self, steps):
+        last = {"list": "-L -n", "connections": "-L -n -c", "save": "-S -n"}
+        lines = [line for words in last.values() for line in (self.SEPARATOR, words)]
+        text = self._ipvsadm.end(*lines, self.SEPARATOR)
+        parts = ("\n" + text).split("\n" + self.SEPARATES)[1:]
+        parts = [part.partition("\n") for part in parts]  # the timeouts, then the listing
+        texts = [rest + "\n" if rest and not rest.endswith("\n") else rest for _, _, rest in parts]
+        for step, listing in zip((s for s in steps if "listing" in s), texts):
+            step["listing"] = listing
+        *_, timeouts = (values for values, _, _ in parts)
+        return {**dict(zip(last, texts[len(self._listed) :])), "timeouts": timeouts}
+
+
+def play(scenario, path):
+    """In a process of its own; the answer is in the file then."""
+    here = director.Director()
+    answer = Play(scenario, here).answer()
+    here.close()
+    with open(path, "w", encoding="ascii") as file:
+        json.dump(answer, file)
 
 
 def answer_job(scenarios):
-    directors, answers = [], []
-    for scenario in scenarios:
-        directors.append(director.Director())
-        answers.append(play(scenario, directors[-1]))
-    if not all(s.get("without_counters") for s in scenarios):
-        time.sleep(COUNTERS_COPIED)
-    for scenario, here, answer in zip(scenarios, directors, answers):
-        here.enter()
-        if not scenario.get("without_counters"):
-            answer["stats"] = director.Ipvsadm().end("-L -n --stats --exact")
-        here.close()
+    """Each is played by a child of this process, AT_ONCE at a time."""
+    waiting, playing = list(range(len(scenarios))), set()
+    while waiting or playing:
+        while waiting and len(playing) < AT_ONCE:
+            number = waiting.pop(0)
+            child = os.fork()
+            if child == 0:
+                try:
+                    play(scenarios[number], f"/run/answer-{number}")
+                except BaseException:
+                    traceback.print_exc()
+                    os._exit(1)
+                os._exit(0)
+            playing.add(child)
+        child, status = os.wait()
+        playing.discard(child)
+        if status:
+            sys.exit("a scenario failed")
+    answers = []
+    for number in range(len(scenarios)):
+        with open(f"/run/answer-{number}", encoding="ascii") as file:
+            answers.append(json.load(file))
     return answers
 
 

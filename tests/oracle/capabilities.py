@@ -24,6 +24,8 @@ OPTIONS = {
     "one-packet": ["-A -u 198.51.100.1:80 -s rr -o"],
     "thresholds": [f"-A {TCP} -s rr", f"-a {TCP} {SERVER} -m -x 5 -y 3"],
     "sctp": ["-A --sctp-service 198.51.100.1:80 -s rr"],
+    "any": ["-A -t 198.51.100.1:0 -s rr -p 60"],
+    "fwm": ["-A -f 5 -s rr", "-A -f 5 -6 -s rr"],
 }
 
 
@@ -40,6 +42,11 @@ class Capabilities:
     @property
     def protocols(self):
         return ["tcp", "udp"] + (["sctp"] if "sctp" in self.options else [])
+
+    @property
+    def forms(self):
+        """What services are known by: a protocol, its every port, or a mark."""
+        return self.protocols + [f for f in ("any", "fwm") if f in self.options]
 
     @property
     def methods(self):
@@ -87,7 +94,7 @@ def probe(binary):
             else:
                 found.lacking.append(name)
         if _heeds_knobs(binary, folder):
-            found.options |= edits.KNOBS - (set() if "sctp" in found.options else {"sloppy_sctp"})
+            found.options |= set(edits.KNOBS) - (set() if "sctp" in found.options else {"sloppy_sctp"})
         else:
             found.lacking.append("sysctl knobs")
     return found

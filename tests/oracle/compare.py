@@ -7,10 +7,12 @@ import re
 from dataclasses import dataclass, field
 
 import packet
+import world
 
 # Linux picks these at random for the ICMP errors it makes itself.
 RANDOM_IN_GENERATED = {"ip.id", "ip.checksum", "ip6.flow_label"}
 RANDOM = {"ip6.fragment_id"}
+EXPIRY = 2  # seconds by which two sessions of the same age may differ
 COUNTERS = ("connections", "in_packets", "out_packets", "in_bytes", "out_bytes")
 
 
@@ -32,22 +34,48 @@ def compare(scenario, real, ours):
     if "failed" in ours:
         return [*out, Difference("refused", f"IPVS goes on, shunt-replay: {ours['failed']}")]
     for index, (step, theirs, mine) in enumerate(zip(scenario["steps"], real["steps"], ours["steps"])):
-        if step["kind"] != "edit" and theirs is not None:
+        if "in" in theirs:
             out += _packets(index, theirs, mine)
+        elif "listing" in theirs:
+            out += _listings(index, step["words"], theirs["listing"], mine["listing"], _own_errors(real, index))
     out += _accounting(ours["json"])
-    out += _rows("listing", listing(real["list"]), listing(ours["list"]))
-    out += _rows("connection", connections(real["connections"]), connections(ours["connections"]))
-    if "stats" in real:
-        out += _counters(counters(real["stats"]), counters(ours["stats"]), _own_errors(real))
-    if (wanted := sorted_save(real["save"])) != (got := sorted_save(ours["save"])):
-        lines = [f"- {x}" for x in wanted if x not in got] + [f"+ {x}" for x in got if x not in wanted]
-        facts = {"wanted": wanted, "got": got}
-        out.append(Difference("save", "; ".join(lines) or "the order of lines", -1, facts))
-    for name in "list", "save":
-        # The same rows, but other text: heads, blanks, order.
-        if not out and real[name] != ours[name]:
-            out.append(Difference(name, f"other text: {real[name]!r} and {ours[name]!r}"))
+    last = {"list": "-L -n", "connections": "-L -n -c", "save": "-S -n", "stats": "-L -n --stats --exact"}
+    for name, words in last.items():
+        if name in real:
+            out += _listings(-1, words, real[name], ours[name], _own_errors(real))
+    if ours["timeouts"] != f"Timeout (tcp tcpfin udp): {real['timeouts']}\n":
+        out.append(Difference("listing", f"timeouts {real['timeouts']} with IPVS, {ours['timeouts']!r} with Shunt"))
     return out
+
+
+def _listings(index, words, wanted, got, own_errors):
+    """Two listings, made with the same words."""
+    if wanted == got:
+        return []
+    if words.startswith("-S"):
+        out = _saved(sorted_save(wanted), sorted_save(got))
+    elif "-c" in words.split():
+        out = _connections(connections(wanted), connections(got))
+        if len(wanted.splitlines()) == len(got.splitlines()):
+            return _at(index, out)  # the order is of a hash table
+    elif "--stats" in words:
+        out = _counters(counters(wanted), counters(got), own_errors)
+    else:
+        out = _rows("listing", listing(wanted), listing(got))
+    # The same rows, but other text: heads, blanks, order.
+    return _at(index, out or [Difference("listing", f"{words}: other text: {wanted!r} and {got!r}")])
+
+
+def _at(index, differences):
+    for difference in differences:
+        difference.step = index
+    return differences
+
+
+def _saved(wanted, got):
+    lines = [f"- {x}" for x in wanted if x not in got] + [f"+ {x}" for x in got if x not in wanted]
+    facts = {"wanted": wanted, "got": got}
+    return [Difference("save", "; ".join(lines) or "the order of lines", -1, facts)] if wanted != got else []
 
 
 def _refusals(scenario, real):
@@ -129,6 +157,8 @@ def _packets(index, theirs, mine):
         return []
     if mine["kernel"] and facts["in"].get("icmp.checksum_valid") is False and not wanted:
         return []  # Linux drops it, too
+    if mine["kernel"] and _is_fragment(facts["in"]) and not wanted and not got:
+        return []  # Linux waits for the others of its packet
     if mine["kernel"]:
         return say(f"IPVS sends {names(wanted)}, Shunt leaves it to the kernel")
     if len(wanted) != len(got):
@@ -180,8 +210,9 @@ def listing(text):
         if words[0] == "->":
             rows[(service, words[1])] = " ".join(words[2:])
         else:
-            service = " ".join(words[:2])
-            rows[(service, "")] = " ".join(words[2:])
+            name = 3 if words[2:3] == ["IPv6"] else 2  # of a mark service
+            service = " ".join(words[:name])
+            rows[(service, "")] = " ".join(words[name:])
     return rows
 
 
@@ -191,22 +222,35 @@ def counters(text):
     for line in text.splitlines()[3:]:
         words = line.split()
         if words[0] != "->":
-            service = " ".join(words[:2])
+            service = " ".join(words[: -len(COUNTERS)])
         name = (service, words[1] if words[0] == "->" else "")
-        rows[name] = dict(zip(COUNTERS, map(int, words[2:])))
+        rows[name] = dict(zip(COUNTERS, map(int, words[-len(COUNTERS) :])))
     return rows
 
 
 def connections(text):
-    """ipvsadm -L -n -c: {(protocol, client, virtual, server): state}. Templates have port 0."""
+    """ipvsadm -L -n -c: {(protocol, client, virtual, server): (state, seconds left)}. Templates
+    have port 0."""
     rows = {}
     for line in text.splitlines()[2:]:
-        protocol, _, state, client, virtual, server = line.split()[:6]
+        protocol, expires, state, client, virtual, server = line.split()[:6]
+        minutes, seconds = expires.split(":")
         name = (protocol, client, virtual, server)
         while name in rows:
             name += ("again",)
-        rows[name] = state
+        rows[name] = state, int(minutes) * 60 + int(seconds)
     return rows
+
+
+def _connections(wanted, got):
+    states = [{name: state for name, (state, _) in rows.items()} for rows in (wanted, got)]
+    out = _rows("connection", *states)
+    for name in wanted.keys() & got.keys():
+        a, b = wanted[name][1], got[name][1]
+        if abs(a - b) > EXPIRY:
+            text = f"{' '.join(name)}: ends in {a} s with IPVS, {b} s with Shunt"
+            out.append(Difference("connection", text, -1, {"row": name, "wanted": a, "got": b}))
+    return out
 
 
 def sorted_save(text):
@@ -214,17 +258,35 @@ def sorted_save(text):
     return [re.sub(r"\s+", " ", line).strip() for line in text.splitlines()]
 
 
-def _own_errors(real):
-    """How many ICMP errors about clients' packets the director itself sent."""
-    count = 0
-    for did in real["steps"]:
-        if did and did.get("wire") == "c":
-            for wire, text in did["out"]:
-                frame = bytes.fromhex(text)
-                v6 = frame[12:14] == b"\x86\xdd"
-                kind = frame[54] if v6 and frame[20] == 58 else frame[34] if not v6 and frame[23] == 1 else 0
-                count += wire == "c" and kind in ((1, 2, 3) if v6 else (3, 11))
-    return count
+def _own_errors(real, until=None):
+    """What the ICMP errors that the director itself sent before a step were about: a list of
+    (protocol, virtual address, port), None where a field is not known."""
+    about = []
+    for did in real["steps"][:until]:
+        if did.get("wire") != "c":
+            continue
+        for wire, text in did["out"]:
+            frame = bytes.fromhex(text)
+            v6 = frame[12:14] == b"\x86\xdd"
+            kind = frame[54] if v6 and frame[20] == 58 else frame[34] if not v6 and frame[23] == 1 else 0
+            if wire == "c" and kind in ((1, 2, 3) if v6 else (3, 11)):
+                sent = packet.dissect(bytes.fromhex(did["in"]))
+                address = sent.get("ip6.destination", sent.get("ip.destination"))
+                known = [p for p in ("tcp", "udp", "sctp") if f"{p}.destination_port" in sent]
+                protocol = known[0] if known else None
+                about.append((protocol, address, sent.get(f"{protocol}.destination_port")))
+    return about
+
+
+def _is_about(service, error):
+    """May the error be about a session of the service of this row?"""
+    protocol, address, port = error
+    name, place, *family = service.split()
+    if name == "FWM":
+        return address == world.address(6 if family else 4, "vip", int(place))
+    if protocol is not None and protocol.upper() != name:
+        return False
+    return any(place == world.endpoint(address, p) for p in ([port, 0] if protocol else world.SERVICE_PORTS + (0,)))
 
 
 def _counters(wanted, got, own_errors):
@@ -235,7 +297,8 @@ def _counters(wanted, got, own_errors):
         if columns:
             parts = [f"{c} {a.get(c)} with IPVS, {b.get(c)} with Shunt" for c in columns]
             text = f"{' '.join(n for n in name if n)}: " + "; ".join(parts)
-            facts = {"row": name, "wanted": a, "got": b, "columns": columns, "own_errors": own_errors}
+            errors = sum(_is_about(name[0], error) for error in own_errors)
+            facts = {"row": name, "wanted": a, "got": b, "columns": columns, "own_errors": errors}
             out.append(Difference("counter", text, -1, facts))
     return out
 

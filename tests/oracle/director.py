@@ -2,21 +2,29 @@
 
 Its two wires are TAP devices that this process holds. Writing a frame to one runs it through the
 kernel's stack there and then, so what a frame has caused can be read when the write returns; no
-clock is involved. Raw sockets tell what IPVS left to the local stack.
+clock is involved. Raw sockets tell what IPVS left to the local stack, which hears nothing of it:
+what it would answer with a virtual address as its source, IPVS would take for an answer of a directly
+routed session.
 """
 
 import ctypes
 import fcntl
+import ipaddress
 import os
 import select
 import socket
 import struct
 import subprocess
+import time
 
 import world
 
 CLONE_NEWNET = 0x40000000
 TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 2, 0x1000
+SO_ATTACH_FILTER, DROP_ALL = 26, struct.pack("HBBI", 6, 0, 0, 0)  # BPF: return 0
+LISTENED = 16
+RTF_LOCAL = 0x80000000
+PATIENCE = 20  # seconds
 libc = ctypes.CDLL(None, use_errno=True)
 
 SYSCTLS = {
@@ -25,6 +33,7 @@ SYSCTLS = {
     "ipv4/icmp_ratemask": 0,
     "ipv4/icmp_ratelimit": 0,
     "ipv6/icmp/ratelimit": 0,
+    "sctp/cookie_hmac_alg": "none",  # a listener needs no cryptography
 }
 SYSCTLS |= {f"ipv4/conf/{d}/{n}": 0 for d in ("all", "c", "s") for n in ("rp_filter", "send_redirects")}
 
@@ -83,12 +92,35 @@ def _addresses():
         "route add 203.0.113.0/24 dev c",
         "route add 2001:db8:cafe::/64 dev c",
     ]
-    for number in range(1, world.VIPS + 1):
-        lines.append(f"addr add {world.address(4, 'vip', number)}/32 dev lo")
-        lines.append(f"addr add {world.address(6, 'vip', number)}/128 dev lo nodad")
+    for family, address, _ in world.virtual_addresses():
+        lines.append(f"addr add {address}" + ("/32 dev lo" if family == 4 else "/128 dev lo nodad"))
     for wire, address in world.people():
         lines.append(f"neigh add {address} lladdr {world.mac_of(address)} dev {wire} nud permanent")
     return "\n".join(lines) + "\n"
+
+
+def _marks():
+    """tc's lines that mark what clients send to marked addresses."""
+    lines = ["qdisc add dev c clsact"]
+    for family, address, mark in world.virtual_addresses():
+        for protocol in world.MARKED_PROTOCOLS if mark else ():
+            match = f"{'ip' if family == 4 else 'ipv6'} flower ip_proto {protocol} dst_ip {address}"
+            lines.append(f"filter add dev c ingress protocol {match} action skbedit mark {mark}")
+    return "\n".join(lines) + "\n"
+
+
+def _deaf_socket(protocol, port):
+    """A server on every address that gets nothing, so that the local stack answers nothing."""
+    kind = socket.SOCK_DGRAM if protocol == socket.IPPROTO_UDP else socket.SOCK_STREAM
+    deaf = socket.socket(socket.AF_INET6, kind, protocol)
+    deaf.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    code = ctypes.create_string_buffer(DROP_ALL)
+    program = struct.pack("HL", 1, ctypes.addressof(code))
+    deaf.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
+    deaf.bind(("::", port))
+    if kind == socket.SOCK_STREAM:
+        deaf.listen(LISTENED)
+    return deaf
 
 
 def _is_noise(frame):
@@ -103,11 +135,11 @@ class Director:
 
     def __init__(self):
         _check(libc.unshare(CLONE_NEWNET))
-        self._namespace = os.open("/proc/self/ns/net", os.O_RDONLY)
         self._taps = {wire: self._tap(wire) for wire in "cs"}
-        status, _, said = run(["ip", "-batch", "-"], _addresses())
-        if status:
-            raise OSError(said)
+        for program, lines in ("ip", _addresses()), ("tc", _marks()):
+            status, _, said = run([program, "-batch", "-"], lines)
+            if status:
+                raise OSError(said)
         for name, value in SYSCTLS.items():
             with open(f"/proc/sys/net/{name}", "w", encoding="ascii") as file:
                 file.write(str(value))
@@ -117,6 +149,12 @@ class Director:
                 raw = socket.socket(family, socket.SOCK_RAW, protocol)
                 raw.setblocking(False)
                 self._raw[raw.fileno()] = raw
+        self._deaf = [
+            _deaf_socket(protocol, port)
+            for protocol in (socket.IPPROTO_TCP, socket.IPPROTO_UDP, socket.IPPROTO_SCTP)
+            for port in world.SERVICE_PORTS + world.OTHER_PORTS
+        ]
+        self._await_addresses()
         self._watch = select.epoll()
         for descriptor in [*self._taps.values(), *self._raw]:
             self._watch.register(descriptor, select.EPOLLIN)
@@ -128,11 +166,20 @@ class Director:
         fcntl.ioctl(tap, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TAP | IFF_NO_PI))
         return tap
 
-    def enter(self):
-        _check(libc.setns(self._namespace, CLONE_NEWNET))
+    def _await_addresses(self):
+        """A worker of Linux's makes IPv6 addresses local; that may take it a while."""
+        wanted = {ipaddress.ip_address(a).packed.hex() for f, a, _ in world.virtual_addresses() if f == 6}
+        for _ in range(PATIENCE * 100):
+            with open("/proc/self/net/ipv6_route", encoding="ascii") as file:
+                rows = [line.split() for line in file]
+            if wanted <= {row[0] for row in rows if int(row[8], 16) & RTF_LOCAL}:
+                return
+            time.sleep(0.01)
+        raise OSError("IPv6 addresses do not become local")
 
     def send(self, wire, frame):
         """Puts a frame on a wire; ([(wire, frame that came out)], copies for the local stack)."""
+        self._gather()  # what Linux sends late is nobody's: that a neighbour did not answer
         os.write(self._taps[wire], frame)
         return self._gather()
 
@@ -151,8 +198,7 @@ class Director:
 
     def close(self):
         self._watch.close()
-        for raw in self._raw.values():
-            raw.close()
+        for each in [*self._raw.values(), *self._deaf]:
+            each.close()
         for tap in self._taps.values():
             os.close(tap)
-        os.close(self._namespace)

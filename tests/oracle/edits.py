@@ -7,17 +7,20 @@ import model
 WEIGHTS = (1, 1, 1, 2, 2, 3, 5, 10, 50, 300)
 HASHES = {"mh": ("", "mh-port", "mh-fallback", "mh-port,mh-fallback"),
           "sh": ("", "sh-port", "sh-fallback", "sh-port,sh-fallback")}  # fmt: skip
-# Default, and another value.
-KNOB_VALUES = {
-    "conn_reuse_mode": (1, 0),
+# Default, and other values.
+KNOBS = {
+    "conn_reuse_mode": (1, 0, 2),
     "expire_nodest_conn": (0, 1),
     "expire_quiescent_template": (0, 1),
     "nat_icmp_send": (0, 1),
     "schedule_icmp": (0, 1),
     "sloppy_tcp": (0, 1),
     "sloppy_sctp": (0, 1),
+    "secure_tcp": (0, 3),
 }
-KNOBS = set(KNOB_VALUES)
+SLOW_KNOBS = ("secure_tcp",)  # take effect with the kernel's next look, which is every second
+TIMEOUTS = "900 120 300"  # tcp, tcpfin, udp
+SHORT = "1 1 1"
 
 
 def flags_for(rng, scheduler):
@@ -30,7 +33,7 @@ def new_server(writer, service, method):
     free = [
         (address, port)
         for address in writer.addresses(service.family, "server")
-        for port in ((service.port,) if method == "route" else (service.port, 8080, 8081))
+        for port in service.server_ports(method)
         if (address, port) not in taken
     ]
     if not free:
@@ -94,11 +97,11 @@ def quiesce(writer, service, method):
 
 def change_method(writer, service, method):
     """A server that was of another method is of this one now."""
-    others = [s for s in service.servers if s.method != method and s.port == service.port]
+    others = [s for s in service.servers if s.method != method and s.port in service.server_ports("route")]
     if not others:
         other = "route" if method == "masq" else "masq"
         server = new_server(writer, service, other)
-        if server is None or server.port != service.port:
+        if server is None or server.port not in service.server_ports("route"):
             free = new_server(writer, service, "route")
             if free is None:
                 return
@@ -133,18 +136,37 @@ def change_flags(writer, service, method):
 
 
 def delete_service(writer, service, method):
-    """Away and, after packets that find nothing, there again with its servers."""
-    one_of(writer, service, method)
+    """Away and, after packets that find nothing, there again with its servers or with others."""
+    if not service.is_there:
+        return None
     writer.edit(service.delete())
-    writer.traffic(service)
+    return lambda: restore(writer, service, writer.rng.random() < 0.5)
+
+
+def clear(writer, service, method):
+    """All services away, and there again."""
+    for each in writer.services:
+        each.is_there = False
+    writer.edit("-C")
+    return lambda: [restore(writer, each, False) for each in writer.services]
+
+
+def restore(writer, service, with_others):
+    if service.is_there:
+        return
     writer.edit(service.add())
-    servers, service.servers = service.servers, []
-    if writer.rng.random() < 0.5:  # with others
+    servers = service.take_servers()
+    if with_others:
         service.removed += servers
         servers = [new_server(writer, service, s.method) for s in servers]
     for server in filter(None, servers):
         if (server.address, server.port) not in {(s.address, s.port) for s in service.servers}:
             writer.edit(service.add_server(server))
+
+
+def zero(writer, service, method):
+    """Counters of the service, or of all."""
+    writer.edit("-Z " + service.name if service.is_there and writer.rng.random() < 0.7 else "-Z")
 
 
 def thresholds(writer, service, method):
@@ -158,11 +180,11 @@ def thresholds(writer, service, method):
 
 
 def persistence(writer, service, method):
-    """Switches it on, or off."""
+    """Switches it on, to something else, or off."""
     one_of(writer, service, method)
-    if service.one_packet:
-        service.one_packet = False
-    service.persistence = "" if service.persistence else persistence_words(writer.rng, service)
+    service.one_packet = False
+    goes = service.persistence and service.form != "any" and writer.rng.random() < 0.6
+    service.persistence = "" if goes else persistence_words(writer.rng, service)
     writer.edit(service.edit())
 
 
@@ -185,28 +207,50 @@ def one_packet(writer, service, method):
 def knob(writer, service, method):
     """A sysctl of IPVS is another for a while."""
     one_of(writer, service, method)
-    name = writer.rng.choice(sorted(KNOBS & writer.can.options))
-    default, other = KNOB_VALUES[name]
-    writer.edit(f"--sysctl {name}={other}")
-    writer.traffic(service, 8)
-    writer.edit(f"--sysctl {name}={default}")
+    name = writer.rng.choice([k for k in KNOBS if k in writer.can.options])
+    default, *others = KNOBS[name]
+    for value in writer.rng.choice(others), default:
+        writer.edit(f"--sysctl {name}={value}")
+        if name in SLOW_KNOBS:
+            writer.wait()
+        if value != default:
+            writer.traffic(service, 8)
 
 
+def timeouts(writer, service, method):
+    """--set, and the kernel's own again."""
+    one_of(writer, service, method)
+    short = writer.rng.random() < 0.2
+    writer.edit("--set " + (SHORT if short else " ".join(str(writer.rng.randint(20, 2000)) for _ in "123")))
+    writer.traffic(service, 6)
+    if short:
+        writer.wait()
+        writer.traffic(service, 6)
+    writer.edit(f"--set {TIMEOUTS}")
+
+
+# name: (what it does, the option of Shunt that it needs)
 KINDS = {
-    "add server": add_server,
-    "remove server": remove_server,
-    "re-add server": readd_server,
-    "weight": weight,
-    "weight 0": quiesce,
-    "method": change_method,
-    "scheduler": change_scheduler,
-    "flags": change_flags,
-    "delete service": delete_service,
+    "add server": (add_server, None),
+    "remove server": (remove_server, None),
+    "re-add server": (readd_server, None),
+    "weight": (weight, None),
+    "weight 0": (quiesce, None),
+    "method": (change_method, None),
+    "scheduler": (change_scheduler, None),
+    "flags": (change_flags, None),
+    "timeouts": (timeouts, None),
+    "thresholds": (thresholds, "thresholds"),
+    "persistence": (persistence, "persistence"),
+    "one-packet": (one_packet, "one-packet"),
+    "knob": (knob, "sloppy_tcp"),
 }
-OPTIONAL = {"thresholds": thresholds, "persistence": persistence, "one-packet": one_packet}
+# These set counters to what the kernel copied last, so they come when it just has: no packet may be
+# between. Each returns what is to be done after packets that find nothing, or None.
+QUIET = {"delete service": delete_service, "clear": clear, "zero": zero}
 
 
 def kinds(can):
     """{name: function} of the edits that Shunt can do."""
-    found = {**KINDS, **{name: f for name, f in OPTIONAL.items() if name in can.options}}
-    return {**found, "knob": knob} if KNOBS & can.options else found
+    found = {name: f for name, (f, option) in KINDS.items() if option is None or option in can.options}
+    return {**found, **QUIET}

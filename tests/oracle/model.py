@@ -34,23 +34,41 @@ class Server:
 
 @dataclass
 class Service:
-    protocol: str
+    protocol: str  # of a mark service: "fwm"
     vip: str
-    port: int
+    port: int  # 0: every port
     scheduler: str
     flags: str = ""
     persistence: str = ""  # "-p 60 -M 255.255.255.0"
     one_packet: bool = False
     servers: list = field(default_factory=list)
     removed: list = field(default_factory=list)  # servers that were here before
+    mark: int = 0  # its virtual address is a marked one then
+    is_there: bool = False
 
     @property
     def family(self):
         return world.family_of(self.vip)
 
     @property
+    def form(self):
+        """Its column of the coverage table: a protocol, "any" (every port) or "fwm" (by mark)."""
+        return "any" if self.port == 0 and not self.mark else self.protocol
+
+    @property
     def name(self):
+        if self.mark:
+            return f"-f {self.mark}" + (" -6" if self.family == 6 else "")
         return f"{LETTERS[self.protocol]} {world.endpoint(self.vip, self.port)}"
+
+    def server_ports(self, method):
+        """What a server's port may be: ipvsadm sets that of a directly routed one of a service by
+        address itself."""
+        if self.mark:
+            return (0, 80)
+        if method == "masq":
+            return (self.port, 8080, 8081)
+        return (self.port,)
 
     def words(self):
         text = f"-s {self.scheduler}"
@@ -63,13 +81,20 @@ class Service:
         return text
 
     def add(self):
+        self.is_there = True
         return f"-A {self.name} {self.words()}"
 
     def edit(self):
         return f"-E {self.name} {self.words()}"
 
     def delete(self):
+        self.is_there = False
         return f"-D {self.name}"
+
+    def take_servers(self):
+        """Its servers, that it has no more."""
+        servers, self.servers = self.servers, []
+        return servers
 
     def add_server(self, server):
         self.servers.append(server)

@@ -13,8 +13,14 @@ def tell(scenario, real, ours):
         if step["kind"] == "edit":
             lines.append(f"{number:3} ipvsadm {step['command']}")
             continue
+        if step["kind"] == "wait":
+            lines.append(f"{number:3} {step['seconds']} s later")
+            continue
+        if step["kind"] == "list":
+            lines.append(f"{number:3} ipvsadm {step['words']}")
+            continue
         theirs = real["steps"][number - 1]
-        if theirs is None:
+        if "in" not in theirs:
             continue
         lines.append(f"{number:3} {packet.summary(bytes.fromhex(theirs['in']))}")
         lines.append(f"      IPVS:  {_lane(compare.lane_of(theirs), [f for _, f in theirs['out']])}")

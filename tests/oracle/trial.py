@@ -7,13 +7,16 @@ import compare
 import deviations
 import replay
 
-SLOW = 1.5  # seconds; the shortest timeouts are SCTP's of 3 s
+SLOW = 0.7  # seconds, without waiting; the shortest timeouts are SCTP's of 4 s
+TOO_SLOW = 2  # then a timeout may come while packets do
+ATTEMPTS = 3
 
 
 class Trial:
     def __init__(self, guest, binary, workers=2):
         self._guest, self.binary, self._workers = guest, binary, workers
         self.slow = 0  # scenarios that were run again
+        self.unjudged = 0  # that differed, but were too slow each time
         self.wanted = {}  # deviation -> how often it was seen
 
     def answers(self, scenarios):
@@ -28,13 +31,19 @@ class Trial:
         if answers is None:
             answers = self.answers(scenarios)
             found = self._compare(scenarios, answers)
-            # The guest's clock goes on: where it took seconds (the machine is busy), timeouts of a
-            # few seconds may have come, which no frame asked for.
+            # Both sides go by the guest's clock, but the kernel's timers are up to an eighth late:
+            # where scenarios are played side by side, or the machine is busy, a packet may have
+            # come in between. Alone it is another matter: waits are chosen so.
             for index, answer in enumerate(answers):
-                if found[index] and answer["seconds"] > SLOW:
+                for attempt in range(ATTEMPTS):
+                    if not found[index] or attempt and answer["seconds"] <= SLOW:
+                        break
                     self.slow += 1
-                    again = self.answers([scenarios[index]])
-                    [found[index]] = self._compare([scenarios[index]], again)
+                    [answer] = self.answers([scenarios[index]])
+                    [found[index]] = self._compare([scenarios[index]], [answer])
+                if found[index] and answer["seconds"] > TOO_SLOW:
+                    self.unjudged += 1
+                    found[index] = []
             return found
         return self._compare(scenarios, answers)
 

@@ -7,21 +7,32 @@
     virtual addresses 198.51.100.N, 2001:db8:f::N, all local to the director
 
 Every address is on-link, and its MAC address is 02:00: and its last four bytes, as shunt-replay
-has it.
+has it. What clients send to a virtual address above VIPS has its number for a mark.
 """
 
 import ipaddress
 
 DIRECTOR_MAC = "02:5b:00:00:00:01"
-CLIENTS, SERVERS, VIPS = 24, 8, 4
+CLIENTS, SERVERS, VIPS, MARKED = 24, 8, 4, 4
 
 V4 = {"client": "203.0.113.{}", "server": "10.1.0.{}", "vip": "198.51.100.{}"}
 V6 = {"client": "2001:db8:cafe::{:x}", "server": "2001:db8:1::a01:{:x}", "vip": "2001:db8:f::{:x}"}
+
+# All ports that packets for virtual addresses go to.
+SERVICE_PORTS, OTHER_PORTS = (53, 80, 443), (9, 8080, 5000)
+MARKED_PROTOCOLS = ("tcp", "udp", "sctp")
 
 
 def address(family, kind, number):
     """family 4 or 6; kind client, server or vip; numbers begin with 1."""
     return (V6 if family == 6 else V4)[kind].format(number)
+
+
+def virtual_addresses():
+    """(family, address, mark) of each; mark 0: none."""
+    for family in 4, 6:
+        for number in range(1, VIPS + MARKED + 1):
+            yield family, address(family, "vip", number), number if number > VIPS else 0
 
 
 def family_of(text):
