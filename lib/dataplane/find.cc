@@ -61,7 +61,39 @@ struct Retired {
   }
 };
 
+/// Takes a session and what belongs to it from all tables; its server's counts are the caller's.
+template <class F>
+void close(Worker& worker, uint32_t number) {
+  auto& sessions = worker.sessions<F>();
+  const Session<F>& session = sessions.at(number);
+  release_control<F>(worker, session);
+  if (session.flags & Session<F>::kTemplate) forget_call_id<F>(worker, session);
+  if (session.flags & (Session<F>::kHelped | Session<F>::kExpected)) end_help<F>(worker, number);
+  (F::family == Family::kV4 ? worker.counters.sessions_v4 : worker.counters.sessions_v6)
+      .subtract(1);
+  sessions.erase(&number, 1);
+}
+
+/// Ends a session, no template, but for its server's counts, which settle() ends.
+template <class F>
+void leave(Worker& worker, uint32_t number) {
+  const Session<F>& session = worker.sessions<F>().at(number);
+  if (worker.leaving_count == worker.leaving.size()) settle(worker);
+  worker.leaving[worker.leaving_count++] = {session.server_id, ipvs::is_active(session.state)};
+  close<F>(worker, number);
+}
+
 }  // namespace
+
+void settle(Worker& worker) {
+  for (unsigned i = 0; i < worker.leaving_count; i++) {
+    ipvs::ServerLoad& load = worker.counters.loads[worker.leaving[i].server_id];
+    (worker.leaving[i].active ? load.active : load.inactive).subtract(1);
+    load.sessions.subtract(1);
+    worker.board.loads.ended(worker.leaving[i].server_id);
+  }
+  worker.leaving_count = 0;
+}
 
 template <class F>
 unsigned find(Worker& worker, const Burst& burst, unsigned from, Burst& found, Burst& missed) {
@@ -89,14 +121,14 @@ unsigned find(Worker& worker, const Burst& burst, unsigned from, Burst& found, B
     if (hit && retired.contains(hit.session)) hit = Hit{};
     if (hit) {
       const Session<F>& session = sessions.at(hit.session);
-      if ((session.deadline <= worker.now && !outlasts<F>(worker, hit.session)) ||
-          (!hit.is_reply && ends_session(worker, m, session, expire))) {
+      const bool over = session.deadline <= worker.now && !outlasts<F>(worker, hit.session);
+      if (over || (!hit.is_reply && ends_session(worker, m, session, expire))) {
         // Packets found before this one still need the session: let them go first.
         if (contains_session(found, hit.session)) return i;
         if (session.flags & Session<F>::kMasqueraded && !hit.is_reply)
           m.local_port = session.reply.destination_port.host();
         retired.sessions[retired.n++] = hit.session;
-        retire<F>(worker, hit.session);
+        over ? retire<F>(worker, hit.session) : leave<F>(worker, hit.session);
         hit = Hit{};
       }
     }
@@ -118,21 +150,15 @@ unsigned find(Worker& worker, const Burst& burst, unsigned from, Burst& found, B
 
 template <class F>
 void retire(Worker& worker, uint32_t number) {
-  auto& sessions = worker.sessions<F>();
-  const Session<F>& session = sessions.at(number);
+  const Session<F>& session = worker.sessions<F>().at(number);
   ipvs::ServerLoad& load = worker.counters.loads[session.server_id];
   if (session.flags & Session<F>::kTemplate)
     load.persistent.subtract(1);
   else
     (ipvs::is_active(session.state) ? load.active : load.inactive).subtract(1);
-  release_control<F>(worker, session);
-  if (session.flags & Session<F>::kTemplate) forget_call_id<F>(worker, session);
-  if (session.flags & (Session<F>::kHelped | Session<F>::kExpected)) end_help<F>(worker, number);
   load.sessions.subtract(1);
   worker.board.loads.ended(session.server_id);
-  (F::family == Family::kV4 ? worker.counters.sessions_v4 : worker.counters.sessions_v6)
-      .subtract(1);
-  sessions.erase(&number, 1);
+  close<F>(worker, number);
 }
 
 template unsigned find<net::V4>(Worker&, const Burst&, unsigned, Burst&, Burst&);

@@ -70,6 +70,8 @@ void encapsulate(Worker& worker, rte_mbuf* packet, uint32_t server_id);
 /// Tells the client of a session what a router inside its tunnel says (Kind::kTunnelError).
 void relay(Worker& worker, rte_mbuf* packet, const Session<net::V4>& session);
 
+/// What has left (Worker::leaving) does not count any more.
+void settle(Worker& worker);
 /// Ends a session: counters follow, its tuples are free again.
 template <class F>
 void retire(Worker& worker, uint32_t session);

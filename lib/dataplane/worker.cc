@@ -172,6 +172,7 @@ void Worker::process_flows(Burst& burst) {
       missed = mine;
     }
     admit<F>(*this, missed, begun);
+    settle(*this);
     forward(begun);
   }
 }

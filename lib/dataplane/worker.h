@@ -109,6 +109,14 @@ class alignas(64) Worker {
   std::array<std::array<uint32_t, 3>, 2> ack_keeps{};
   TunnelWays tunnel_ways;
   uint16_t icmp_id = 0, tunnel_id = 0;  ///< of the next IPv4 packet made here
+  /// Sessions that a packet of their own has just ended, to begin anew: they are gone, and count at
+  /// their servers until one is chosen for it, as in the kernel, where they end with the next tick.
+  struct Leaving {
+    uint32_t server_id;
+    bool active;
+  };
+  std::array<Leaving, kBurst> leaving{};
+  unsigned leaving_count = 0;
   uint32_t fragment_id = 0;
   Nanoseconds now = 0;
   const ipvs::ServiceTable* services = nullptr;  ///< this turn's

@@ -138,6 +138,22 @@ TEST(ExpireNodest, SetAfterTheRemovalItEndsASessionWithItsNextPacket) {
   EXPECT_EQ(rig.sessions(), 0u) << "the walk after any removal takes all";
 }
 
+// In the kernel the old session ends with the next tick, after a server was chosen.
+TEST(ConnReuse, ASessionThatBeginsAnewStillCountsAtItsServer) {
+  Rig rig({});
+  rig.rules("-A -t 198.51.100.1:80 -s rr\n-a -t 198.51.100.1:80 -r 10.1.0.1:80 -g -x 1\n");
+  rig.pass(tcp_frame(client(4000), kVip, kSyn));
+  rig.pass(tcp_frame(client(4000), kVip, 0));
+  EXPECT_EQ(rig.sessions(), 1u);
+  rig.pass(tcp_frame(client(4000), kVip, kSyn));
+  EXPECT_EQ(rig.dropped(DropReason::kNoServer), 1u);
+  EXPECT_EQ(rig.sessions(), 0u);
+  rig.pass(tcp_frame(client(4000), kVip, kSyn));
+  EXPECT_EQ(rig.dropped(DropReason::kNoServer), 1u);
+  EXPECT_EQ(rig.sessions(), 1u);
+  rig.expect_balanced_accounts();
+}
+
 TEST(NatIcmpSend, IsAnsweredWhicheverWorkerOwnsIt) {
   Rig::Settings settings;
   settings.workers = 3;
