@@ -25,7 +25,7 @@ class PersistenceData {
   PersistenceData() = default;
   explicit PersistenceData(std::string_view text)
       : x_length(static_cast<uint8_t>(std::min(text.size(), kMost))) {
-    std::memcpy(x_bytes.data(), text.data(), x_length);
+    std::copy_n(text.begin(), x_length, x_bytes.begin());
   }
   std::string_view text() const { return {x_bytes.data(), x_length}; }
   friend bool operator==(const PersistenceData& a, const PersistenceData& b) {
