@@ -232,7 +232,7 @@ def connections(text):
     """ipvsadm -L -n -c: {(protocol, client, virtual, server): (state, seconds left)}. Templates
     have port 0."""
     rows = {}
-    for line in text.splitlines()[2:]:
+    for line in sorted(text.splitlines()[2:]):  # some have one name: by their time then
         protocol, expires, state, client, virtual, server = line.split()[:6]
         minutes, seconds = expires.split(":")
         name = (protocol, client, virtual, server)

@@ -181,6 +181,9 @@ class Packets:
         if self.rng.random() < 0.3:
             self.flows.append([protocol, client, 20, vip, vport])
         else:
+            if service.port == 0:  # it has the other port, too, and a server both sessions may share
+                self._port += 1
+                port = self._port
             self.flows.append([protocol, client, port, vip, self.rng.choice(world.OTHER_PORTS)])
         self._send(len(self.flows) - 1, "c", **({"flags": self.rng.choice("SA")} if protocol == "tcp" else {}))
 
@@ -198,5 +201,7 @@ class Packets:
         kind, code = rng.choice(kinds)
         mtu = (kind, code) in ((2, 0), (3, 4))
         cut = rng.choice((0, 48)) if service.family == 6 else rng.choice((0, 28))
-        step = {"kind": "error", "flow": flow, "side": rng.choice("cs"), "type": kind, "code": code}
+        # What marks are given to clients' errors is for each side to say: Shunt's are the flow's.
+        side = "s" if service.mark else rng.choice("cs")
+        step = {"kind": "error", "flow": flow, "side": side, "type": kind, "code": code}
         self.steps.append({**step, "rest": 1400 if mtu else 0, "cut": cut, "bad_icmp": rng.random() < 0.1})
