@@ -18,7 +18,8 @@ po::options_description description(Options& o, std::string& mac,
                                     std::vector<std::string>& neighbours,
                                     std::vector<std::string>& locals, std::vector<std::string>& at,
                                     std::vector<std::string>& knobs,
-                                    std::vector<std::string>& marks) {
+                                    std::vector<std::string>& marks,
+                                    std::vector<std::string>& clamps) {
   po::options_description all(
       "shunt-replay [EAL options] -- --rules FILE --read IN.pcap [options]");
   auto add = all.add_options();
@@ -54,6 +55,9 @@ po::options_description description(Options& o, std::string& mac,
   add("maglev-slots", po::value(&o.schedulers.maglev_slots), "of maglev's tables (65537)");
   add("mark", po::value(&marks)->composing(),
       "\"MARK [proto P] [from PREFIX] [to PREFIX] [ports A-B]\": of packets, as in shunt.conf");
+  add("mss-clamp", po::value(&clamps)->composing(),
+      "\"tcp ADDR:PORT SIZE|auto\" or \"fwmark MARK SIZE|auto\": the longest TCP segment of a "
+      "service, as in shunt.conf");
   add("no-express", po::bool_switch(&o.no_express),
       "take every packet through all the stages; nothing but the speed may differ");
   add("seed", po::value(&o.seed), "of every random choice (0)");
@@ -92,6 +96,14 @@ Result<void> read_mark(Options& o, const std::string& text) {
   return {};
 }
 
+Result<void> read_clamp(Options& o, const std::string& text) {
+  auto clamp = ipvs::parse_mss_clamp(text);
+  if (!clamp) return Error{"--mss-clamp \"" + text + "\": " + clamp.error().message, 2};
+  if (!o.mss_clamps.add(*clamp))
+    return Error{"--mss-clamp \"" + text + "\": this service has one already", 2};
+  return {};
+}
+
 Result<void> check(const Options& o) {
   if (o.help) return {};
   if (o.rules.empty()) return Error{"--rules FILE is missing: the services to replay for", 2};
@@ -111,7 +123,7 @@ Result<void> check(const Options& o) {
 Result<Options> parse_options(int argc, char** argv) {
   Options o;
   std::string mac;
-  std::vector<std::string> neighbours, locals, at, knobs, marks;
+  std::vector<std::string> neighbours, locals, at, knobs, marks, clamps;
   std::vector<std::string> own;
   char** split = std::find_if(argv + 1, argv + argc,
                               [](const char* word) { return std::strcmp(word, "--") == 0; });
@@ -120,7 +132,7 @@ Result<Options> parse_options(int argc, char** argv) {
   own.assign(has_split ? split + 1 : argv + 1, argv + argc);
   try {
     po::variables_map map;
-    auto all = description(o, mac, neighbours, locals, at, knobs, marks);
+    auto all = description(o, mac, neighbours, locals, at, knobs, marks, clamps);
     // No guessing of shortened names: an option means what it says in full.
     int style = po::command_line_style::default_style & ~po::command_line_style::allow_guessing;
     po::store(po::command_line_parser(own).options(all).positional({}).style(style).run(), map);
@@ -144,6 +156,8 @@ Result<Options> parse_options(int argc, char** argv) {
   }
   for (const std::string& text : marks)
     if (auto result = read_mark(o, text); !result) return result.error();
+  for (const std::string& text : clamps)
+    if (auto result = read_clamp(o, text); !result) return result.error();
   std::stable_sort(o.at.begin(), o.at.end(),
                    [](const auto& a, const auto& b) { return a.seconds < b.seconds; });
   if (!mac.empty()) {
@@ -157,9 +171,9 @@ Result<Options> parse_options(int argc, char** argv) {
 std::string usage() {
   Options o;
   std::string mac;
-  std::vector<std::string> neighbours, locals, at, knobs, marks;
+  std::vector<std::string> neighbours, locals, at, knobs, marks, clamps;
   std::ostringstream text;
-  text << description(o, mac, neighbours, locals, at, knobs, marks);
+  text << description(o, mac, neighbours, locals, at, knobs, marks, clamps);
   return text.str();
 }
 

@@ -12,6 +12,7 @@
 #include "ipvs/full_policy.h"
 #include "ipvs/knobs.h"
 #include "ipvs/marks.h"
+#include "ipvs/mss_clamp.h"
 #include "ipvs/scheduler.h"
 
 namespace shunt::replay {
@@ -36,6 +37,7 @@ struct Options {
   std::vector<At> at;  ///< sorted by time
   ipvs::Knobs knobs;
   ipvs::MarkTable marks;
+  ipvs::MssClamps mss_clamps;
   std::vector<std::string> list;  ///< commands of shuntadm to answer at the end
 };
 

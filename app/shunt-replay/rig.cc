@@ -74,6 +74,7 @@ Result<std::unique_ptr<Rig>> Rig::create(const Options& options) {
   if (!board) return board.error();
   rig->x_board = std::move(*board);
   rig->x_board->marks = options.marks;
+  rig->x_board->mss_clamps = options.mss_clamps;
   rig->x_board->routes.publish(everything_on_link(options.locals), rig->x_board->quiescence);
 
   dataplane::WorkerPort port;

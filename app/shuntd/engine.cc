@@ -142,6 +142,7 @@ Result<void> Engine::make_workers() {
   x_board = std::move(*board);
   x_board->owner_seed = random_seed();
   set_marks();
+  x_board->mss_clamps = x_conf.mss_clamps;
   x_threads.reserve(x_conf.workers);
   for (unsigned w = 0; w < x_conf.workers; w++) {
     std::vector<dataplane::WorkerPort> ports;

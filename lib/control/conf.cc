@@ -48,6 +48,7 @@ po::options_description keys() {
       ("masquerade-ports", text("FIRST-LAST"), "its local ports (10000-32767)")                 //
       ("kernel-rate", text("N"), "packets a second to the kernel, 0: no limit (20000)")         //
       ("mark", text("RULE"), "MARK [proto P] [from PREFIX] [to PREFIX] [ports A-B] [on PORT]")  //
+      ("mss-clamp", text("RULE"), "tcp ADDR:PORT SIZE|auto, or fwmark MARK SIZE|auto")          //
       ("sysctl", text("NAME=VALUE"), "a knob of /proc/sys/net/ipv4/vs; once for each")          //
       ("mh-table-index", text("8-17"),
        "size of mh's tables, as the kernel's option says it (12)")                        //
@@ -188,6 +189,12 @@ Result<void> apply(Conf& conf, const std::string& key, const std::string& value)
     auto rule = ipvs::parse_mark_rule(value);
     if (!rule) return wrong("mark = " + value + ": " + rule.error().message);
     conf.marks.push_back(std::move(*rule));
+  }
+  if (key == "mss-clamp") {
+    auto clamp = ipvs::parse_mss_clamp(value);
+    if (!clamp) return wrong("mss-clamp = " + value + ": " + clamp.error().message);
+    if (!conf.mss_clamps.add(*clamp))
+      return wrong("mss-clamp = " + value + ": this service has one already");
   }
   if (key == "sysctl") {
     auto setting = ipvs::parse_knob_setting(value);

@@ -2,7 +2,8 @@
 //
 // Invariant: a Conf that was handed out is whole and consistent in itself; whether the machine can
 // do it (interfaces, memory, privilege) is asked later. Command line before file, option by option;
-// lists (port, masquerade, mark) add up. Called by shuntd's main, once.
+// lists (port, masquerade, mark,
+// mss-clamp) add up. Called by shuntd's main, once.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +15,7 @@
 #include "ipvs/full_policy.h"
 #include "ipvs/knobs.h"
 #include "ipvs/marks.h"
+#include "ipvs/mss_clamp.h"
 #include "ipvs/scheduler.h"
 
 namespace shunt::control {
@@ -62,6 +64,7 @@ struct Conf {
   std::vector<Address> masquerade_sources;  ///< at most one of each family
   PortRange masquerade_ports{10000, 32767};
   std::vector<ipvs::MarkRule> marks;   ///< the first that matches counts, the file's before others
+  ipvs::MssClamps mss_clamps;          ///< one at most for each service
   ipvs::Knobs knobs;                   ///< sysctl = NAME=VALUE, once for each
   uint64_t kernel_rate = 20'000;       ///< packets a second handed to the kernel; 0: no limit
   ipvs::SchedulerSettings schedulers;  ///< workers included

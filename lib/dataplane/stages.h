@@ -47,6 +47,10 @@ void advance(Worker& worker, const Burst& found, Burst& live);
 template <class F>
 void route(Worker& worker, const Burst& live, Burst& routed);
 
+/// The MSS that handshakes announce, lowered where a rule says so.
+template <class F>
+void clamp(Worker& worker, const Burst& routed);
+
 /// Edit (NAT), keep (direct routing) or encapsulate (tunnel); the hop limit falls by one.
 template <class F>
 void rewrite(Worker& worker, const Burst& routed);

@@ -158,6 +158,7 @@ void Worker::process_flows(Burst& burst) {
     const bool helps = !this->helped<F>().empty();
     if (helps) help<F>(*this, live, helped);
     route<F>(*this, helps ? helped : live, routed);
+    if (!board.mss_clamps.empty()) clamp<F>(*this, routed);
     rewrite<F>(*this, routed);
     fragment(*this, routed);
   };

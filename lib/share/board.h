@@ -13,6 +13,7 @@
 #include "ipvs/knobs.h"
 #include "ipvs/load.h"
 #include "ipvs/marks.h"
+#include "ipvs/mss_clamp.h"
 #include "ipvs/service_table.h"
 #include "ipvs/session_record.h"
 #include "share/counters.h"
@@ -21,6 +22,7 @@
 #include "share/next_hops.h"
 #include "share/published.h"
 #include "share/routes.h"
+#include "share/server_mss.h"
 
 struct rte_mbuf;
 
@@ -97,6 +99,7 @@ struct WorkerCounters {
   Counter sessions_v4, sessions_v6;  ///< sessions in the tables now
   Counter stateless;                 ///< packets forwarded without a session, for want of room
   Counter evicted;                   ///< sessions ended to make room for others
+  Counter clamped;                   ///< handshake packets whose MSS was lowered
   Counter turns, idle_turns;
   ServerCounters* servers;  ///< kMaxServers rows, zero pages until touched
   ipvs::ServerLoad* loads;  ///< likewise
@@ -153,11 +156,13 @@ class Board {
   SharedKnobs knobs;                       // writer: control
   ConfiguredServers configured;            // writer: control
   FarEnds far_ends;                        // writer: control
+  ServerMss server_mss;                    // writer: control
   std::unique_ptr<NextHops> next_hops;     // writer: control
   std::vector<std::unique_ptr<WorkerDesk>> desks;
   AllLimits limits;
   ipvs::Loads loads{limits.rows()};  ///< of all desks
   ipvs::MarkTable marks;             ///< of packets; set before workers start
+  ipvs::MssClamps mss_clamps;        ///< of services; set before workers start
   uint32_t owner_seed = 0;  ///< of the hash that finds a flow's owner; set before workers start
 
  private:

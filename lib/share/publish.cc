@@ -19,6 +19,7 @@ bool publish(ipvs::Configuration& configuration, Board& board) {
         if (now)
           for (const ipvs::Server& server : now->servers) {
             board.far_ends.set(server.id, {server.endpoint.address, server.tunnel});
+            board.server_mss.set(server.id, board.mss_clamps.size_of(now->key));
             board.configured.set(server.id, true);
             board.limits.rows()[server.id].set(server.upper_threshold, server.lower_threshold);
           }

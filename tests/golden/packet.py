@@ -91,13 +91,15 @@ def ip(source, destination, protocol, payload, ttl=64, tos=0, ident=0x1234, df=T
     return first + struct.pack("!H", value) + s + d + options + payload
 
 
-def tcp_segment(source, sport, destination, dport, flags, data=b"", seq=1000, ack=0, bad_sum=False):
+def tcp_segment(source, sport, destination, dport, flags, data=b"", seq=1000, ack=0, bad_sum=False, tcp_options=b""):
+    """tcp_options: whole words."""
     bits = sum({"F": FIN, "S": SYN, "R": RST, "P": PSH, "A": ACK}[c] for c in flags)
     s, d = pack_address(source), pack_address(destination)
-    head = struct.pack("!HHIIBBH", sport, dport, seq & 0xFFFFFFFF, ack, 0x50, bits, 65535)
-    whole = head + b"\0\0\0\0" + data
+    words = 0x50 + 4 * len(tcp_options)
+    head = struct.pack("!HHIIBBH", sport, dport, seq & 0xFFFFFFFF, ack, words, bits, 65535)
+    whole = head + b"\0\0\0\0" + tcp_options + data
     value = checksum(pseudo_header(s, d, TCP, len(whole)) + whole) ^ (1 if bad_sum else 0)
-    return head + struct.pack("!HH", value, 0) + data
+    return head + struct.pack("!HH", value, 0) + tcp_options + data
 
 
 def udp_datagram(source, sport, destination, dport, data=b"x", no_sum=False):
@@ -130,8 +132,8 @@ def cut(packet, *sizes):
 
 
 def tcp(source, sport, destination, dport, flags="S", data=b"", seq=1000, ack=0, **options):
-    bad = options.pop("bad_tcp", False)
-    segment = tcp_segment(source, sport, destination, dport, flags, data, seq, ack, bad)
+    bad, more = options.pop("bad_tcp", False), options.pop("tcp_options", b"")
+    segment = tcp_segment(source, sport, destination, dport, flags, data, seq, ack, bad, more)
     return ip(source, destination, TCP, segment, **options)
 
 

@@ -30,6 +30,7 @@ import time
 
 import packet as p
 import pcap
+import record_mss
 import record_sip_ftp
 
 DIRECTOR, GATEWAY = "02:5b:00:00:00:01", "02:00:00:00:00:fe"
@@ -110,6 +111,8 @@ class Case:
     """One directory of packets/: commands and packets in, packets and the table out."""
 
     number = 0
+    sh = staticmethod(sh)
+
     def __init__(self, name, about, more_clients=()):
         Case.number += 1
         sh("ipvsadm -C")
@@ -126,6 +129,7 @@ class Case:
         self.ignored = []  # lines of the file "ignore"
         self.turned = {}  # sysctls that are not at their defaults, with those
         self.mtus = {}
+        self.more_args = []  # options of shunt-replay
         self.counts = {"packets_kernel": 0, "generated": 0, "absorbed": 0, "dropped": {}}
 
     def now(self):
@@ -345,7 +349,7 @@ class Case:
             args += [f"--mtu {min(self.mtus.values())}\n"]
         if self.name.startswith("tun-"):
             args += ["--local 10.1.0.254\n", "--local 2001:db8:1::fe\n"]
-        put("args", "".join(args))
+        put("args", "".join(args + self.more_args))
         put("README", self.about + "\n")
         if self.ignored:
             put("ignore", "\n".join(self.ignored) + "\n")
@@ -1654,6 +1658,7 @@ CASES = [
     ("tun-pmtu-disc", pmtu_disc, "pmtu_disc = 0."),
     ("tun-cut", lambda c: tunnel_fragmenting(c, False), "Too long for a tunnel, without DF."),
     ("tun-cut-4in6", lambda c: tunnel_fragmenting(c, True), "The same, IPv4 in IPv6."),
+    *record_mss.CASES,
     *record_sip_ftp.CASES,
 ]
 

@@ -77,6 +77,8 @@ sysctl = conn_reuse_mode=0
 sysctl = net.ipv4.vs.drop_packet = 3
 mark = 1 proto tcp from 0.0.0.0/0 to 198.51.100.0/24 ports 80-443 on p0
 mark = 0x2
+mss-clamp = tcp [2001:db8::1]:80 auto
+mss-clamp = fwmark 2 1400
 )");
   ASSERT_TRUE(conf) << conf.error().message;
   EXPECT_TRUE(conf->rules.ends_with("/shunt/services.rules")) << conf->rules;
@@ -109,6 +111,9 @@ mark = 0x2
   EXPECT_EQ(conf->marks[0].last_port, 443);
   EXPECT_EQ(conf->marks[0].port, "p0");
   EXPECT_EQ(conf->marks[1].mark, 2u);
+  ipvs::ServiceKey key;
+  key.fwmark = 2;
+  EXPECT_EQ(conf->mss_clamps.size_of(key), 1400);
 }
 
 TEST_F(ConfTest, MarksNameWhatIsWrong) {
@@ -120,6 +125,10 @@ TEST_F(ConfTest, MarksNameWhatIsWrong) {
   expect_error(file("mark = 1 on p1\nport = p0 eth1\n"),
                "mark = 1 ... on p1: there is no such port");
   EXPECT_TRUE(file("mark = 1 on p0\nport = p0 eth1\n")) << "the port may come later";
+  expect_error(file("mss-clamp = tcp 198.51.100.1:80 1400\nmss-clamp = tcp 198.51.100.1:80 auto\n"),
+               at(2) + "mss-clamp = tcp 198.51.100.1:80 auto: this service has one already");
+  expect_error(file("mss-clamp = sctp 198.51.100.1:80 1400\n"),
+               at(1) + "mss-clamp = sctp 198.51.100.1:80 1400: 'sctp' is neither tcp nor fwmark");
 }
 
 TEST_F(ConfTest, KnobsOfTheCommandLineComeBeforeTheFile) {
