@@ -179,7 +179,7 @@ void admit_one(Worker& worker, rte_mbuf* packet, Burst& found) {
     answer<F>(worker, packet, net::IcmpError::kPortUnreachable, tuple.destination);
     return worker.drop(packet, ipvs::DropReason::kNoSession);
   }
-  const ipvs::Service* service = service_of<F>(worker, m);
+  const ipvs::Service* service = service_to_begin<F>(worker, packet);
   if (!service || !worker.routes->is_local(Address(tuple.destination))) {
     m.why = Why::kNoService;
     return worker.to_kernel(packet);

@@ -38,11 +38,11 @@ void fill_deltas(Session<F>& session) {
 template <class F>
 bool clear_reply(Worker& worker, const net::Tuple<F>& reply) {
   Hit other = worker.sessions<F>().lookup(reply);
-  if (!other) return true;
-  const Session<F>& session = worker.sessions<F>().at(other.session);
-  bool over = session.deadline <= worker.now || ipvs::is_closed(session.state);
-  if (over) retire<F>(worker, other.session);
-  return over;
+  if (other && worker.sessions<F>().at(other.session).deadline <= worker.now) {
+    retire<F>(worker, other.session);
+    other = worker.sessions<F>().lookup(reply);
+  }
+  return !other || other.is_reply;
 }
 
 template <class F>

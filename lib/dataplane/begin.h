@@ -11,7 +11,8 @@ namespace shunt::dataplane {
 template <class F>
 void fill_deltas(Session<F>& session);
 
-/// Makes room for `reply` if the session that has it is over; false if it is alive.
+/// Makes room for `reply` if the session that has it is over. Another one that has it, too, gets
+/// behind the new one; false if it is a request of one.
 template <class F>
 bool clear_reply(Worker& worker, const net::Tuple<F>& reply);
 

@@ -118,19 +118,19 @@ unsigned find(Worker& worker, const Burst& burst, unsigned from, Burst& found, B
     rte_mbuf* packet = burst.packets[i];
     Meta& m = meta(packet);
     Hit hit = hits[i - from];
-    if (hit && retired.contains(hit.session)) hit = Hit{};
-    if (hit) {
+    // What was a retired session's answer may be an older one's.
+    if (hit && retired.contains(hit.session)) hit = sessions.lookup(m.template tuple<F>());
+    while (hit) {
       const Session<F>& session = sessions.at(hit.session);
       const bool over = session.deadline <= worker.now && !outlasts<F>(worker, hit.session);
-      if (over || (!hit.is_reply && ends_session(worker, m, session, expire))) {
-        // Packets found before this one still need the session: let them go first.
-        if (contains_session(found, hit.session)) return i;
-        if (session.flags & Session<F>::kMasqueraded && !hit.is_reply)
-          m.local_port = session.reply.destination_port.host();
-        retired.sessions[retired.n++] = hit.session;
-        over ? retire<F>(worker, hit.session) : leave<F>(worker, hit.session);
-        hit = Hit{};
-      }
+      if (!over && (hit.is_reply || !ends_session(worker, m, session, expire))) break;
+      // Packets found before this one still need the session: let them go first.
+      if (contains_session(found, hit.session) || retired.n == kBurst) return i;
+      if (session.flags & Session<F>::kMasqueraded && !hit.is_reply)
+        m.local_port = session.reply.destination_port.host();
+      retired.sessions[retired.n++] = hit.session;
+      over ? retire<F>(worker, hit.session) : leave<F>(worker, hit.session);
+      hit = hit.is_reply ? sessions.lookup(m.template tuple<F>()) : Hit{};
     }
     m.session = hit.session;
     m.is_reply = hit.is_reply;

@@ -99,6 +99,25 @@ void FlowIndex::erase(uint64_t hash, uint32_t value) {
     if (x_stash[i].value == value) x_stash[i--] = x_stash[--x_stashed];
 }
 
+bool FlowIndex::rename(uint32_t number, uint16_t tag, uint32_t entry, uint32_t value) {
+  Bucket& bucket = x_buckets[number];
+  for (uint32_t places = with(bucket, tag); places != 0; places &= places - 1) {
+    uint32_t& there = bucket.values[std::countr_zero(places)];
+    if (there != entry) continue;
+    there = value * 2 + (entry & 1);
+    return true;
+  }
+  return false;
+}
+
+void FlowIndex::replace(uint64_t hash, uint32_t former, uint32_t value) {
+  uint32_t first = home(hash);
+  if (rename(first, tag(hash), former * 2, value)) return;
+  if (rename(other(first, tag(hash)), tag(hash), former * 2 + 1, value)) return;
+  for (unsigned i = 0; i < x_stashed; i++)
+    if (x_stash[i].value == former) x_stash[i].value = value;
+}
+
 /// There is room somewhere: whatever fits now leaves the stash.
 void FlowIndex::unstash() {
   for (unsigned i = 0; i < x_stashed;) {

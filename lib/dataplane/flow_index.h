@@ -78,6 +78,8 @@ class FlowIndex {
   bool insert(uint64_t hash, uint32_t value);
   /// The value must be there, under this hash.
   void erase(uint64_t hash, uint32_t value);
+  /// `value`, which is not there, takes the place of `former`, which is, under the same hash.
+  void replace(uint64_t hash, uint32_t former, uint32_t value);
 
   unsigned stashed() const { return x_stashed; }
 
@@ -133,6 +135,7 @@ class FlowIndex {
   bool make_room(uint32_t bucket);
   void move(uint32_t from, uint32_t place, uint32_t to);
   bool take_out(uint32_t bucket, uint16_t tag, uint32_t entry);
+  bool rename(uint32_t bucket, uint16_t tag, uint32_t entry, uint32_t value);
   void unstash();
 
   Bucket* x_buckets = nullptr;

@@ -90,6 +90,8 @@ struct alignas(64) Session {
   static constexpr uint16_t kHidden = 128;    ///< in the table, but not in the index any more
   static constexpr uint16_t kHelped = 256;    ///< FTP's control connection: see help.h
   static constexpr uint16_t kExpected = 512;  ///< begun by a helped one, whose row is `control`
+  static constexpr uint16_t kInFront = 1024;  ///< has the answers of one that is kBehind
+  static constexpr uint16_t kBehind = 2048;   ///< a newer one has its reply tuple, and its answers
 };
 
 static_assert(std::is_trivially_copyable_v<Session<net::V4>>);

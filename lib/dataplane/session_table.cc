@@ -43,7 +43,7 @@ Result<std::unique_ptr<SessionTable<F>>> SessionTable<F>::create(const char* nam
                  " sessions is out of range; give 1 to " + std::to_string(kMostSessions)};
   auto* sessions = take_zeroed<Session<F>>("shunt sessions", capacity + uint64_t{kBurst}, socket);
   auto* links = take_zeroed<TimerLinks>("shunt session timers", capacity, socket);
-  std::unique_ptr<SessionTable> table(new SessionTable(sessions, links, seed));
+  std::unique_ptr<SessionTable> table(new SessionTable(sessions, links, seed, capacity));
   table->x_capacity = capacity;
   table->x_used = take_zeroed<uint64_t>("shunt sessions used", words(capacity), socket);
   table->x_buckets =
@@ -106,6 +106,52 @@ bool SessionTable<F>::add(const net::Tuple<F>& key, uint32_t value) {
   return !find(key, hash) && x_index.insert(hash, value);
 }
 
+/// Another session that has the same reply tuple gets behind this one.
+template <class F>
+bool SessionTable<F>::add_reply(uint32_t number) {
+  Session<F>& session = x_sessions[number];
+  const net::Tuple<F> key = session.reply_tuple();
+  const uint64_t hash = x_hash(key);
+  const Hit older = find(key, hash);
+  if (!older) {
+    if (!x_index.insert(hash, number * 2 + 1)) return false;
+  } else {
+    if (!older.is_reply) return false;
+    x_index.replace(hash, older.session * 2 + 1, number * 2 + 1);
+    Session<F>& behind = x_sessions[older.session];
+    behind.flags =
+        static_cast<uint16_t>((behind.flags & ~Session<F>::kHasReply) | Session<F>::kBehind);
+    x_rows[older.session].newer = number;
+    x_rows[number].older = older.session;
+    session.flags |= Session<F>::kInFront;
+  }
+  session.flags |= Session<F>::kHasReply;
+  return true;
+}
+
+/// The next older one that has the same reply tuple comes to the front, or nearer to it.
+template <class F>
+void SessionTable<F>::remove_reply(uint32_t number) {
+  const Session<F>& session = x_sessions[number];
+  const bool is_behind = session.flags & Session<F>::kBehind;
+  if (!(session.flags & Session<F>::kInFront)) {
+    if (is_behind)
+      x_sessions[x_rows[number].newer].flags &= static_cast<uint16_t>(~Session<F>::kInFront);
+    else
+      x_index.erase(x_hash(session.reply_tuple()), number * 2 + 1);
+    return;
+  }
+  const uint32_t older = x_rows[number].older;
+  if (is_behind) {
+    x_rows[x_rows[number].newer].older = older;
+    x_rows[older].newer = x_rows[number].newer;
+    return;
+  }
+  x_index.replace(x_hash(session.reply_tuple()), number * 2 + 1, older * 2 + 1);
+  Session<F>& next = x_sessions[older];
+  next.flags = static_cast<uint16_t>((next.flags & ~Session<F>::kBehind) | Session<F>::kHasReply);
+}
+
 template <class F>
 unsigned SessionTable<F>::insert(const Session<F> sessions[], unsigned n, uint32_t numbers[]) {
   unsigned inserted = 0;
@@ -114,18 +160,18 @@ unsigned SessionTable<F>::insert(const Session<F> sessions[], unsigned n, uint32
     if (x_size == x_capacity) continue;
     uint32_t number = x_first_free;
     const Session<F>& wanted = sessions[i];
+    constexpr uint16_t kOurs = Session<F>::kHasReply | Session<F>::kBehind | Session<F>::kInFront;
     // The second tuple must not be the first one either, so that the session has to be there.
     Session<F>& session = x_sessions[number];
     session = wanted;
     session.flags = 0;
     if (!add(wanted.request, number * 2)) continue;
-    if (wanted.flags & Session<F>::kHasReply && !add(wanted.reply_tuple(), number * 2 + 1)) {
+    if (wanted.flags & kOurs && !add_reply(number)) {
       x_index.erase(x_hash(wanted.request), number * 2);
       continue;
     }
     x_first_free = x_links[number].next;
-    session.flags = wanted.flags;
-    session.flags |= Session<F>::kInUse;
+    session.flags |= static_cast<uint16_t>((wanted.flags & ~kOurs) | Session<F>::kInUse);
     x_wheel.file(number);
     set_used(number);
     x_size++;
@@ -142,8 +188,7 @@ void SessionTable<F>::erase(const uint32_t numbers[], unsigned n) {
     if (!(session.flags & Session<F>::kInUse)) continue;
     uint32_t value = numbers[i] * 2;
     if (!(session.flags & Session<F>::kHidden)) x_index.erase(x_hash(session.request), value);
-    if (session.flags & Session<F>::kHasReply)
-      x_index.erase(x_hash(session.reply_tuple()), value + 1);
+    if (session.flags & (Session<F>::kHasReply | Session<F>::kBehind)) remove_reply(numbers[i]);
     x_wheel.remove(numbers[i]);
     clear_used(numbers[i]);
     session.flags = 0;

@@ -4,9 +4,11 @@
 // index (flow_index.h) knows hashes and numbers; whether a session has the tuple, the session says,
 // which is touched anyway: no key is stored twice, and a lookup is exact.
 //
-// A session whose reply tuple is indexed too (kHasReply) is found by both. Timers: packets write
-// only Session::deadline; the wheel files a session once and re-files it lazily when its slot comes
-// round. A jump of time, however far, is one step: one look at every slot.
+// A session whose reply tuple is indexed too (kHasReply) is found by both. Two that go from one
+// client endpoint to one server endpoint, for other virtual endpoints, have one reply tuple: it is
+// the newest's, and when that ends the next one's, as in IPVS (ip_vs_conn_out_get). Timers: packets
+// write only Session::deadline; the wheel files a session once and re-files it lazily when its slot
+// comes round. A jump of time, however far, is one step: one look at every slot.
 #pragma once
 
 #include <cstdint>
@@ -17,6 +19,7 @@
 #include "dataplane/flow_index.h"
 #include "dataplane/session.h"
 #include "dataplane/timing_wheel.h"
+#include "dataplane/untouched.h"
 
 namespace shunt::dataplane {
 
@@ -55,8 +58,8 @@ class alignas(64) SessionTable {
   static Hit to_hit(uint32_t value) { return {value >> 1, (value & 1) != 0}; }
 
   /// Copies n sessions in. numbers[i] is the new number, or kNoSession where the table is full or
-  /// one of its tuples is already there (then nothing of that session is indexed). Files the timer
-  /// by `deadline`. Returns how many went in.
+  /// one of its tuples is already there, other than as another's reply tuple both times (then
+  /// nothing of that session is indexed). Files the timer by `deadline`. Returns how many went in.
   unsigned insert(const Session<F> sessions[], unsigned n, uint32_t numbers[]);
 
   void erase(const uint32_t numbers[], unsigned n);
@@ -105,12 +108,23 @@ class alignas(64) SessionTable {
   uint32_t capacity() const { return x_capacity; }
 
  private:
-  SessionTable(Session<F>* sessions, TimerLinks* links, uint32_t seed)
-      : x_hash(seed), x_sessions(sessions), x_links(links), x_wheel(sessions, links) {}
+  /// Of sessions with one reply tuple: the next newer and the next older one.
+  struct Row {
+    uint32_t newer, older;
+  };
+
+  SessionTable(Session<F>* sessions, TimerLinks* links, uint32_t seed, uint32_t capacity)
+      : x_hash(seed),
+        x_sessions(sessions),
+        x_links(links),
+        x_rows(capacity),
+        x_wheel(sessions, links) {}
 
   bool has(uint32_t value, const net::Tuple<F>& key) const;
   Hit find(const net::Tuple<F>& key, uint64_t hash) const;
   bool add(const net::Tuple<F>& key, uint32_t value);
+  bool add_reply(uint32_t number);
+  void remove_reply(uint32_t number);
   void set_used(uint32_t number) { x_used[number / 64] |= uint64_t{1} << number % 64; }
   void clear_used(uint32_t number) { x_used[number / 64] &= ~(uint64_t{1} << number % 64); }
 
@@ -118,6 +132,7 @@ class alignas(64) SessionTable {
   FlowIndex x_index;       ///< tuple → number * 2 + is_reply
   Session<F>* x_sessions;  ///< x_capacity of them, and kBurst to lend
   TimerLinks* x_links;     ///< of each session
+  Untouched<Row> x_rows;   ///< of each that is kInFront or kBehind
   uint32_t x_size = 0;
   uint32_t x_capacity = 0;
   /// Free numbers are a queue through their links: a number rests as long as possible before it

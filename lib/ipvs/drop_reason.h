@@ -72,7 +72,7 @@ inline constexpr std::array<DropReasonRow, kDropReasons> kDropReasonTable = {{
     {"hop_limit", "TTL or hop limit would reach zero"},
     {"table_full", "no room for another session"},
     {"no_local_port", "masquerade: every local port to that server is in use"},
-    {"tuple_taken", "another live session has the same server-side addresses and ports"},
+    {"tuple_taken", "a live session has these addresses and ports the other way round"},
     {"no_route", "no route to the next address"},
     {"too_big", "longer than the MTU of the way out"},
     {"tunnel_error", "an ICMP error about a tunnel's packet, taken in to be told to the client"},

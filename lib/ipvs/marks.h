@@ -47,6 +47,22 @@ class MarkTable {
     return 0;
   }
 
+  /// The mark of an ICMP error from `source` to `destination`, whatever it is about: it has neither
+  /// a protocol that is balanced nor ports.
+  template <class F>
+  uint32_t mark_of_error(const typename F::Address& source, const typename F::Address& destination,
+                         uint8_t port_in) const {
+    net::Tuple<F> tuple{};
+    tuple.source = source;
+    tuple.destination = destination;
+    for (const Row& row : x_rows)
+      if ((row.port_in == kAnyPort || row.port_in == port_in) && row.rule.protocol == 0 &&
+          row.rule.first_port == 0 && row.rule.last_port == UINT16_MAX &&
+          matches<F>(row.rule, tuple))
+        return row.rule.mark;
+    return 0;
+  }
+
  private:
   struct Row {
     MarkRule rule;

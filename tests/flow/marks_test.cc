@@ -131,6 +131,28 @@ TEST_P(Marks, AnswersAndErrorsFindTheirWayBack) {
   x_rig.expect_balanced_accounts();
 }
 
+// What iptables would do: a rule with a protocol or ports cannot match an ICMP error.
+TEST_P(Marks, OfAnErrorThatBeginsASessionAreItsOwn) {
+  mark("9 proto tcp to 198.51.100.1");
+  mark("8 from 192.0.2.254");
+  x_rig.rules(
+      "-A -f 9 -s rr\n-a -f 9 -r 10.1.0.1:0 -m\n-A -f 8 -s rr\n-a -f 8 -r 10.1.0.2:0 -m\n"
+      "-A -t 198.51.100.1:80 -s rr\n-a -t 198.51.100.1:80 -r 10.1.0.3:80 -m\n"
+      "--sysctl schedule_icmp=1\n");
+  auto goes_to = [&](const char* router, uint16_t from, uint16_t to) {
+    auto out = pass(icmp_error_frame(*parse_address(router), vip(to).address, 3, 1,
+                                     tcp_frame(vip(to), client(from), kAck)));
+    return out.size() != 1 ? "" : to_string(Ipv4{{out[0][30], out[0][31], out[0][32], out[0][33]}});
+  };
+  EXPECT_EQ(goes_to("192.0.2.254", 4000, 80), "10.1.0.2");
+  EXPECT_EQ(goes_to("192.0.2.253", 4001, 80), "10.1.0.3");
+  EXPECT_EQ(goes_to("192.0.2.253", 4002, 81), "");
+  EXPECT_EQ(x_rig.to_kernel().size(), 1u);
+  // The flow has its mark, and a session of its own is found without one.
+  EXPECT_EQ(server_of(tcp_frame(client(4003), vip(80), kSyn)), "10.1.0.1:80");
+  EXPECT_EQ(goes_to("192.0.2.253", 4003, 80), "10.1.0.1");
+}
+
 TEST_P(Marks, HoldForFragments) {
   mark("9 proto udp ports 53");
   x_rig.rules("-A -f 9 -s rr\n-a -f 9 -r 10.1.0.1:0 -m\n-a -f 9 -r 10.1.0.2:0 -m\n");

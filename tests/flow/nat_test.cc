@@ -219,6 +219,51 @@ TEST(Reuse, ASynOnAFinishedSessionBeginsAnew) {
   EXPECT_EQ(rig.sessions(), 1u);
 }
 
+// Two virtual endpoints share a server, and a client has one port for both: what the server sends
+// cannot be told apart.
+TEST(SharedServer, AnswersTheNewestSessionAndThenTheOneBefore) {
+  Rig rig({});
+  const Endpoint other = endpoint("198.51.100.2", 443);
+  rig.rules(
+      "-A -t 198.51.100.1:80 -s rr\n-a -t 198.51.100.1:80 -r 10.1.0.1:8080 -m\n"
+      "-A -t 198.51.100.2:443 -s rr\n-a -t 198.51.100.2:443 -r 10.1.0.1:8080 -m\n");
+  const Frame answer = tcp_frame(kServer, kClient, kSyn | kAck);
+  expect_way(rig.pass(tcp_frame(kClient, kVip, kSyn)), kClient, kServer);
+  expect_way(rig.pass(answer), kVip, kClient);
+  expect_way(rig.pass(tcp_frame(kClient, other, kSyn)), kClient, kServer);
+  expect_way(rig.pass(answer), other, kClient);
+  expect_way(rig.pass(tcp_frame(kClient, kVip, kAck)), kClient, kServer);
+  expect_way(rig.pass(answer), other, kClient);
+  EXPECT_EQ(rig.sessions(), 2u);
+  // The newest waits for its client's ACK (60 s), the other one is established (900 s).
+  rig.now += 60'000'000'001;
+  expect_way(rig.pass(answer), kVip, kClient);
+  EXPECT_EQ(rig.sessions(), 1u);
+  rig.pass(tcp_frame(kClient, kVip, kRst));
+  rig.now += 10'000'000'001;
+  EXPECT_TRUE(rig.pass(answer).empty());
+  EXPECT_EQ(rig.sessions(), 0u);
+}
+
+// The one that ends and the one that was behind it, in one burst.
+TEST(SharedServer, AnswersTheOneBeforeInTheBurstThatEndsTheNewest) {
+  Rig rig({});
+  const Endpoint other = endpoint("198.51.100.2", 443);
+  rig.rules(
+      "-A -t 198.51.100.1:80 -s rr\n-a -t 198.51.100.1:80 -r 10.1.0.1:8080 -m\n"
+      "-A -t 198.51.100.2:443 -s rr\n-a -t 198.51.100.2:443 -r 10.1.0.1:8080 -m\n");
+  rig.pass(tcp_frame(kClient, kVip, kSyn));
+  rig.pass(tcp_frame(kServer, kClient, kSyn | kAck));
+  rig.pass(tcp_frame(kClient, kVip, kAck));
+  rig.pass(tcp_frame(kClient, other, kSyn));
+  rig.now += 60'000'000'001;
+  for (int i = 0; i < 3; i++) rig.send(tcp_frame(kServer, kClient, kAck));
+  rig.run();
+  auto out = rig.out();
+  ASSERT_EQ(out.size(), 3u);
+  for (const Frame& frame : out) expect_way({frame}, kVip, kClient);
+}
+
 TEST(IcmpErrors, FollowTheirFlowBothWays) {
   Rig rig({});
   rig.rules(kNatRules);

@@ -103,8 +103,9 @@ def _marks():
     """tc's lines that mark what clients send to marked addresses."""
     lines = ["qdisc add dev c clsact"]
     for family, address, mark in world.virtual_addresses():
-        for protocol in world.MARKED_PROTOCOLS if mark else ():
-            match = f"{'ip' if family == 4 else 'ipv6'} flower ip_proto {protocol} dst_ip {address}"
+        for protocol in world.marked_protocols(mark) if mark else ():
+            of = f"ip_proto {protocol} " if protocol else ""
+            match = f"{'ip' if family == 4 else 'ipv6'} flower {of}dst_ip {address}"
             lines.append(f"filter add dev c ingress protocol {match} action skbedit mark {mark}")
     return "\n".join(lines) + "\n"
 

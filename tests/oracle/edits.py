@@ -38,7 +38,8 @@ def new_server(writer, service, method):
     ]
     if not free:
         return None
-    address, port = writer.rng.choice(free)
+    shared = [x for x in free if x in writer.ends_of_servers(service)]
+    address, port = writer.rng.choice(shared if shared and writer.rng.random() < 0.4 else free)
     server = model.Server(address, port, method, writer.rng.choice(WEIGHTS))
     if "thresholds" in writer.can.options and writer.rng.random() < 0.2:
         _set_thresholds(writer.rng, server)
@@ -215,6 +216,8 @@ def knob(writer, service, method):
             writer.wait()
         if value != default:
             writer.traffic(service, 8)
+            if name == "schedule_icmp":
+                writer.errors(service)
 
 
 def timeouts(writer, service, method):

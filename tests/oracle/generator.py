@@ -87,6 +87,10 @@ class Writer(packets.Packets):
             return model.Service(self.rng.choice(self.can.protocols), vip, 0, scheduler)
         return model.Service(form, vip, self.rng.choice(world.SERVICE_PORTS), scheduler)
 
+    def ends_of_servers(self, service):
+        """Addresses and ports that other services have for servers."""
+        return {(s.address, s.port) for each in self.services if each is not service for s in each.servers}
+
     def protocols_of(self, service):
         return self.can.protocols if service.mark else [service.protocol]
 

@@ -19,7 +19,7 @@ ODD = {
     "": {"ttl": 1, "echo": 1, "stray": 1, "elsewhere": 1, "strange": 1, "rude": 1, "big": 1},
     "tcp": {"bad_tcp": 2, "error": 2},
     "udp": {"error": 2},
-    "sctp": {"bad_sctp": 2},
+    "sctp": {"bad_sctp": 2, "error": 2},
     4: {"bad_sum": 1, "options": 1},
     ("udp", 4): {"no_sum": 2},
 }
@@ -50,11 +50,22 @@ class Packets:
         client = self.rng.choice(self.addresses(service.family, "client"))
         ports = world.SERVICE_PORTS if service.mark else world.SERVICE_PORTS + world.OTHER_PORTS
         port = service.port or self.rng.choice(ports)
-        # Each has a port of its own: two sessions of one client endpoint may collide behind a
-        # server they share, which docs/differences.md tells about.
-        self.flows.append([self.rng.choice(self.protocols_of(service)), client, self._port, service.vip, port])
+        flow = [self.rng.choice(self.protocols_of(service)), client, self._port, service.vip, port]
+        if self.flows and self.rng.random() < 0.2:
+            flow[1:3] = self._endpoint_of_another(service, flow)
+        self.flows.append(flow)
         self.flows_of.setdefault(service.name, []).append(len(self.flows) - 1)
         return len(self.flows) - 1
+
+    def _endpoint_of_another(self, service, flow):
+        """The client's address and port of another flow: both have the same answers if they meet at
+        one port of a server. Not to the same port of the virtual address: that would be the flow."""
+        others = [f for f in self.flows if world.family_of(f[3]) == service.family and f[3:] != flow[3:]]
+        likely = [f for f in others if f[0] == flow[0] and f[4] == flow[4]]
+        for _, client, port, *_ in self.rng.sample(likely or others, min(len(likely or others), 4)):
+            if all(f[1:] != [client, port, *flow[3:]] for f in self.flows):
+                return client, port
+        return flow[1:3]
 
     def _packet(self, service):
         old = self.flows_of.get(service.name, [])
@@ -181,9 +192,6 @@ class Packets:
         if self.rng.random() < 0.3:
             self.flows.append([protocol, client, 20, vip, vport])
         else:
-            if service.port == 0:  # it has the other port, too, and a server both sessions may share
-                self._port += 1
-                port = self._port
             self.flows.append([protocol, client, port, vip, self.rng.choice(world.OTHER_PORTS)])
         self._send(len(self.flows) - 1, "c", **({"flags": self.rng.choice("SA")} if protocol == "tcp" else {}))
 
@@ -194,14 +202,20 @@ class Packets:
         step = {"kind": "stray", "flow": self._new_flow(service), "server": [address, port]}
         self.steps.append({**step, "udp": self.rng.choice(self.protocols_of(service)) == "udp"})
 
-    def _odd_error(self, service, flow):
+    def errors(self, service):
+        """About flows that have not begun, some of which may begin so (schedule_icmp)."""
+        for _ in range(self.rng.randint(1, 4)):
+            flow = self._new_flow(service)
+            self._odd_error(service, flow, "c")
+            if self.rng.random() < 0.5:
+                self._send(flow, "c")
+
+    def _odd_error(self, service, flow, side=None):
         rng = self.rng
         six = (1, 0), (1, 4), (2, 0), (3, 0), (4, 1), (100, 0)
         kinds = six if service.family == 6 else ((3, 1), (3, 3), (3, 4), (11, 0), (4, 0), (12, 0))
         kind, code = rng.choice(kinds)
         mtu = (kind, code) in ((2, 0), (3, 4))
         cut = rng.choice((0, 48)) if service.family == 6 else rng.choice((0, 28))
-        # What marks are given to clients' errors is for each side to say: Shunt's are the flow's.
-        side = "s" if service.mark else rng.choice("cs")
-        step = {"kind": "error", "flow": flow, "side": side, "type": kind, "code": code}
+        step = {"kind": "error", "flow": flow, "side": side or rng.choice("cs"), "type": kind, "code": code}
         self.steps.append({**step, "rest": 1400 if mtu else 0, "cut": cut, "bad_icmp": rng.random() < 0.1})

@@ -66,7 +66,7 @@ class _Inputs:
 
     def frame(self, seconds, frame):
         """Its time, by which it is known again."""
-        time = self._time(seconds) 
+        time = self._time(seconds)
         self.packets.append(pcap.Packet(time, frame, len(frame)))
         return time
 
@@ -93,6 +93,6 @@ def _inputs(folder, scenario, answer):
     arguments += ["--write", inputs.path("out.pcap"), "--write-kernel", inputs.path("kernel.pcap")]
     arguments += ["--mac", world.DIRECTOR_MAC, *inputs.options]
     for _, address, mark in world.virtual_addresses():
-        for protocol in world.MARKED_PROTOCOLS if mark else ():
-            arguments += ["--mark", f"{mark} to {address} proto {protocol}"]
+        for protocol in world.marked_protocols(mark) if mark else ():
+            arguments += ["--mark", f"{mark} to {address}" + (f" proto {protocol}" if protocol else "")]
     return arguments, sent

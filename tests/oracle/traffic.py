@@ -121,8 +121,11 @@ class Traffic:
             if server is None or server[0] == vip:
                 return None
             inner_ends, source, target = (client, port, server[0], server[1]), server[0], client
-        build = packet.udp if protocol == "udp" else packet.tcp
-        inner = build(*inner_ends, data=b"inner data")[: step["cut"] or None]
+        if protocol == "sctp":
+            inner = packet.sctp(*inner_ends, chunks=packet.chunk(0, bytes(12) + b"inner data"))
+        else:
+            inner = (packet.udp if protocol == "udp" else packet.tcp)(*inner_ends, data=b"inner data")
+        inner = inner[: step["cut"] or None]
         rest = struct.pack("!I", step["rest"])
         made = packet.icmp(source, target, step["type"], step["code"], rest, inner)
         if step.get("bad_icmp"):

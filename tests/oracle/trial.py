@@ -16,6 +16,7 @@ class Trial:
     def __init__(self, guest, binary, workers=2):
         self._guest, self.binary, self._workers = guest, binary, workers
         self.slow = 0  # scenarios that were run again
+        self.once = []  # (scenario, its differences) of those that were the same when run again
         self.unjudged = 0  # that differed, but were too slow each time
         self.wanted = {}  # deviation -> how often it was seen
 
@@ -35,6 +36,7 @@ class Trial:
             # where scenarios are played side by side, or the machine is busy, a packet may have
             # come in between. Alone it is another matter: waits are chosen so.
             for index, answer in enumerate(answers):
+                at_first = found[index]
                 for attempt in range(ATTEMPTS):
                     if not found[index] or attempt and answer["seconds"] <= SLOW:
                         break
@@ -44,6 +46,8 @@ class Trial:
                 if found[index] and answer["seconds"] > TOO_SLOW:
                     self.unjudged += 1
                     found[index] = []
+                elif at_first and not found[index]:
+                    self.once.append((scenarios[index], at_first))
             return found
         return self._compare(scenarios, answers)
 

@@ -7,7 +7,8 @@
     virtual addresses 198.51.100.N, 2001:db8:f::N, all local to the director
 
 Every address is on-link, and its MAC address is 02:00: and its last four bytes, as shunt-replay
-has it. What clients send to a virtual address above VIPS has its number for a mark.
+has it. What clients send to a virtual address above VIPS has its number for a mark: what is of
+MARKED_PROTOCOLS, and above MARKED_WHOLE everything, ICMP errors, too.
 """
 
 import ipaddress
@@ -21,6 +22,7 @@ V6 = {"client": "2001:db8:cafe::{:x}", "server": "2001:db8:1::a01:{:x}", "vip": 
 # All ports that packets for virtual addresses go to.
 SERVICE_PORTS, OTHER_PORTS = (53, 80, 443), (9, 8080, 5000)
 MARKED_PROTOCOLS = ("tcp", "udp", "sctp")
+MARKED_WHOLE = VIPS + MARKED // 2
 
 
 def address(family, kind, number):
@@ -33,6 +35,11 @@ def virtual_addresses():
     for family in 4, 6:
         for number in range(1, VIPS + MARKED + 1):
             yield family, address(family, "vip", number), number if number > VIPS else 0
+
+
+def marked_protocols(mark):
+    """What bears the mark: the name of each protocol, or "" for all."""
+    return MARKED_PROTOCOLS if mark <= MARKED_WHOLE else ("",)
 
 
 def family_of(text):

@@ -98,7 +98,7 @@ TYPED_TEST(SessionTableTest, RefusesDuplicatesWhole) {
   ASSERT_NE(insert_one(*table, session_of<TypeParam>(1, 2, 0)), kNoSession);
   EXPECT_EQ(insert_one(*table, session_of<TypeParam>(1, 0)), kNoSession);
   EXPECT_EQ(insert_one(*table, session_of<TypeParam>(2, 0)), kNoSession);
-  EXPECT_EQ(insert_one(*table, session_of<TypeParam>(3, 2, 0)), kNoSession);
+  EXPECT_EQ(insert_one(*table, session_of<TypeParam>(3, 1, 0)), kNoSession);
   EXPECT_FALSE(table->lookup(tuple_of<TypeParam>(3)));
   EXPECT_EQ(insert_one(*table, session_of<TypeParam>(4, 4, 0)), kNoSession);
   EXPECT_FALSE(table->lookup(tuple_of<TypeParam>(4)));
@@ -111,6 +111,32 @@ TYPED_TEST(SessionTableTest, RefusesDuplicatesWhole) {
   EXPECT_NE(numbers[0], kNoSession);
   EXPECT_NE(numbers[1], kNoSession);
   EXPECT_EQ(numbers[2], kNoSession);
+}
+
+TYPED_TEST(SessionTableTest, AnswersAreTheNewestSessionsThatHasTheirTuple) {
+  auto table = table_of<TypeParam>(8);
+  const auto answered = [&] {
+    Hit hit = table->lookup(tuple_of<TypeParam>(9));
+    EXPECT_TRUE(!hit || hit.is_reply);
+    return hit.session;
+  };
+  const auto again = [&](uint32_t request) {
+    return insert_one(*table, session_of<TypeParam>(request, 9, kSecond));
+  };
+  uint32_t first = again(1), second = again(2), third = again(3);
+  EXPECT_EQ(answered(), third);
+  for (uint32_t request : {1u, 2u, 3u}) EXPECT_TRUE(table->lookup(tuple_of<TypeParam>(request)));
+  table->erase(&second, 1);
+  EXPECT_EQ(answered(), third);
+  uint32_t fourth = again(2);
+  EXPECT_EQ(answered(), fourth);
+  table->erase(&fourth, 1);
+  EXPECT_EQ(answered(), third);
+  table->erase(&first, 1);
+  EXPECT_EQ(answered(), third);
+  table->erase(&third, 1);
+  EXPECT_EQ(answered(), kNoSession);
+  EXPECT_EQ(table->size(), 0u);
 }
 
 TYPED_TEST(SessionTableTest, HoldsAllItWasMadeForAndNoMore) {
@@ -274,6 +300,7 @@ class Model {
     EXPECT_GT(x_expired, 0u);
     EXPECT_GT(x_full, 0u);
     EXPECT_GT(x_duplicates, 0u);
+    EXPECT_GT(x_behind, 0u);
   }
 
  private:
@@ -281,7 +308,7 @@ class Model {
     uint32_t request, reply;  // ids; reply 0: none
     Nanoseconds deadline, filed;
   };
-  static constexpr uint32_t kIds = 6000;
+  static constexpr uint32_t kIds = 6000;  ///< several sessions have one reply
 
   uint32_t roll(uint32_t below) { return static_cast<uint32_t>(x_random() % below); }
 
@@ -307,15 +334,16 @@ class Model {
     for (unsigned i = 0; i < n; i++) {
       const Known& w = wanted[i];
       bool full = x_live.size() == x_table->capacity();
-      bool duplicate =
-          x_ids.contains(w.request) || (w.reply && x_ids.contains(w.reply)) || w.request == w.reply;
-      x_full += full, x_duplicates += duplicate;
+      bool taken = w.reply && x_ids.contains(w.reply);
+      bool behind = taken && x_ids[w.reply].back().second;
+      bool duplicate = x_ids.contains(w.request) || (taken && !behind) || w.request == w.reply;
+      x_full += full, x_duplicates += duplicate, x_behind += behind;
       ASSERT_EQ(numbers[i] == kNoSession, full || duplicate);
       if (numbers[i] == kNoSession) continue;
       inserted--;
       ASSERT_TRUE(x_live.emplace(numbers[i], w).second);
-      x_ids[w.request] = {numbers[i], false};
-      if (w.reply) x_ids[w.reply] = {numbers[i], true};
+      x_ids[w.request].push_back({numbers[i], false});
+      if (w.reply) x_ids[w.reply].push_back({numbers[i], true});
     }
     EXPECT_EQ(inserted, 0u);
   }
@@ -345,8 +373,8 @@ class Model {
       ASSERT_EQ(one.session, hits[i].session);
       ASSERT_EQ(one.is_reply, hits[i].is_reply);
       if (!hits[i]) continue;
-      ASSERT_EQ(hits[i].session, known->second.first);
-      ASSERT_EQ(hits[i].is_reply, known->second.second);
+      ASSERT_EQ(hits[i].session, known->second.back().first);
+      ASSERT_EQ(hits[i].is_reply, known->second.back().second);
       ASSERT_EQ(x_table->at(hits[i].session).server_id, x_live.at(hits[i].session).request);
     }
   }
@@ -360,7 +388,10 @@ class Model {
     auto it = x_live.find(number);
     ASSERT_NE(it, x_live.end());
     x_ids.erase(it->second.request);
-    if (it->second.reply) x_ids.erase(it->second.reply);
+    if (auto reply = x_ids.find(it->second.reply); reply != x_ids.end()) {
+      std::erase(reply->second, std::pair(number, true));
+      if (reply->second.empty()) x_ids.erase(reply);
+    }
     x_live.erase(it);
   }
 
@@ -433,8 +464,9 @@ class Model {
   std::mt19937 x_random;
   Nanoseconds x_now = 1000 * kYear / 20;
   std::map<uint32_t, Known> x_live;
-  std::unordered_map<uint32_t, std::pair<uint32_t, bool>> x_ids;
-  size_t x_expired = 0, x_full = 0, x_duplicates = 0;
+  /// Who has it: one as its request, or several, the newest last, as their replies.
+  std::unordered_map<uint32_t, std::vector<std::pair<uint32_t, bool>>> x_ids;
+  size_t x_expired = 0, x_full = 0, x_duplicates = 0, x_behind = 0;
 };
 
 #if defined(__SANITIZE_ADDRESS__)
