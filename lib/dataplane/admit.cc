@@ -213,7 +213,8 @@ void admit_one(Worker& worker, rte_mbuf* packet, Burst& found) {
     server = find_template<F>(worker, *service, name, control);
   }
   bool begins_template = persistent && !server;
-  if (!server) server = schedule<F>(worker, *service, tuple, m.slot);
+  const bool is_quoted = m.parsed.kind == net::Kind::kIcmpError;
+  if (!server) server = schedule<F>(worker, *service, tuple, is_quoted, m.slot);
   if (!server && maybe_ftp) {
     m.why = Why::kNoServer;
     return worker.to_kernel(packet);

@@ -101,7 +101,7 @@ const ipvs::Service* stateless_reply(Worker& worker, Meta& m) {
   request.destination = net::address_of<F>(service->key.endpoint.address);
   request.destination_port = be16(service->key.endpoint.port);
   int32_t slot;
-  const ipvs::Server* server = schedule<F>(worker, *service, request, slot);
+  const ipvs::Server* server = schedule<F>(worker, *service, request, false, slot);
   bool is_its = server && server->method == ipvs::ForwardMethod::kMasquerade &&
                 net::address_of<F>(server->endpoint.address) == tuple.source &&
                 server->endpoint.port == tuple.source_port.host();

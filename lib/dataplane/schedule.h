@@ -17,13 +17,16 @@ ipvs::Flow flow_of(const net::Tuple<F>& tuple) {
           tuple.destination.bytes.data()};
 }
 
-/// Null if it has no server; `slot` is that of the scheduler's table.
+/// Null if it has no server; `slot` is that of the scheduler's table. `is_quoted`: an ICMP error is
+/// about the flow.
 template <class F>
 const ipvs::Server* schedule(Worker& worker, const ipvs::Service& service,
-                             const net::Tuple<F>& request, int32_t& slot) {
+                             const net::Tuple<F>& request, bool is_quoted, int32_t& slot) {
   ipvs::SchedulerState& state = worker.scheduler_states[service.id];
   state.follow(service);
-  ipvs::Pick pick = service.scheduler->pick(service, state, flow_of<F>(request),
+  ipvs::Flow flow = flow_of<F>(request);
+  flow.is_quoted = is_quoted;
+  ipvs::Pick pick = service.scheduler->pick(service, state, flow,
                                             {worker.board.loads, worker.board.knobs, worker.now,
                                              worker.settings.number, worker.settings.seed});
   slot = pick.slot;

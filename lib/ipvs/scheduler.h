@@ -28,6 +28,9 @@ struct Flow {
   uint8_t address_size = 0;                ///< 4 or 16: how many bytes the next two point to
   const uint8_t* client_bytes = nullptr;   ///< the addresses themselves, for schedulers that must
   const uint8_t* virtual_bytes = nullptr;  ///< not fold them; they live as long as the pick
+  /// An ICMP error quotes it. The destination that dh, lblc and lblcr go by is the quoted packet's
+  /// then, which is the client (ip_vs_in_icmp, ip_vs_dh_schedule).
+  bool is_quoted = false;
 };
 
 uint32_t fold(const Ipv4& address);

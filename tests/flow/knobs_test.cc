@@ -154,6 +154,31 @@ TEST(ConnReuse, ASessionThatBeginsAnewStillCountsAtItsServer) {
   rig.expect_balanced_accounts();
 }
 
+// Linux 6.1.176: the destination that these schedulers see is that of the packet the error quotes.
+TEST(ScheduleIcmp, TakesTheClientForTheDestination) {
+  for (const char* scheduler : {"lblc", "lblcr"}) {
+    Rig rig({});
+    rig.rules(std::string("--sysctl schedule_icmp=1\n-A -t 198.51.100.1:80 -s ") + scheduler +
+              "\n-a -t 198.51.100.1:80 -r 10.1.0.1:80 -m -w 2\n"
+              "-a -t 198.51.100.1:80 -r 10.1.0.2:80 -m -w 2\n");
+    auto server_of = [&](const Frame& frame) {
+      auto out = rig.pass(frame);
+      EXPECT_EQ(out.size(), 1u);
+      return out.empty() ? 0 : out[0][33];
+    };
+    auto error = [&](int port) {
+      return icmp_error_frame(*parse_address("192.0.2.254"), kVip.address, 3, 1,
+                              tcp_frame(kVip, client(port), kAck));
+    };
+    const auto first = server_of(tcp_frame(client(4000), kVip, kSyn));
+    EXPECT_EQ(server_of(tcp_frame(client(4001), kVip, kSyn)), first) << "the virtual address's";
+    const auto second = server_of(error(4002));
+    EXPECT_NE(second, first) << "the client's";
+    EXPECT_EQ(server_of(error(4003)), second);
+    EXPECT_EQ(server_of(tcp_frame(client(4004), kVip, kSyn)), first);
+  }
+}
+
 TEST(NatIcmpSend, IsAnsweredWhicheverWorkerOwnsIt) {
   Rig::Settings settings;
   settings.workers = 3;

@@ -145,7 +145,7 @@ class Play:
         texts = [rest + "\n" if rest and not rest.endswith("\n") else rest for _, _, rest in parts]
         for step, listing in zip((s for s in steps if "listing" in s), texts):
             step["listing"] = listing
-        *_, timeouts = (values for values, _, _ in parts)
+        timeouts = parts[-1][0] if parts else ""  # none: it ended before, which is a refusal
         return {**dict(zip(last, texts[len(self._listed) :])), "timeouts": timeouts}
 
 

@@ -63,9 +63,12 @@ class Ipvsadm:
 
     def do(self, line):
         """What it complains about, "" if nothing."""
-        self._process.stdin.write(line.encode() + b"\n" + self.MARK)
-        self._process.stdin.flush()
         said = ""
+        try:
+            self._process.stdin.write(line.encode() + b"\n" + self.MARK)
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            return "ipvsadm ended\n"
         while True:
             complaint = self._process.stderr.readline().decode()
             if complaint == self.COMPLAINT:

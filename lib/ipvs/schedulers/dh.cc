@@ -20,7 +20,7 @@ Result<void> build(Service& service, const SchedulerSettings&) {
 
 Pick pick(const Service& service, SchedulerState&, const Flow& flow, const Now& now) {
   if (service.table.empty()) return {};
-  const uint32_t bucket = hash_bucket(flow.virtual_address, 0, 0);
+  const uint32_t bucket = hash_bucket(flow.is_quoted ? flow.client : flow.virtual_address, 0, 0);
   Pick pick = {.slot = static_cast<int32_t>(bucket)};
   if (now.loads.is_usable(service.servers[service.table[bucket]]))
     pick.index = service.table[bucket];

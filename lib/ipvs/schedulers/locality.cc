@@ -31,8 +31,8 @@ class Maps : public SchedulerMemory {
 
 std::array<uint8_t, 16> padded(const Flow& flow) {
   std::array<uint8_t, 16> address{};
-  if (flow.virtual_bytes)
-    std::memcpy(address.data(), flow.virtual_bytes, std::min<size_t>(flow.address_size, 16));
+  const uint8_t* bytes = flow.is_quoted ? flow.client_bytes : flow.virtual_bytes;
+  if (bytes) std::memcpy(address.data(), bytes, std::min<size_t>(flow.address_size, 16));
   return address;
 }
 
