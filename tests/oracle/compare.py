@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, field
 
 import packet
+import remembered
 import world
 
 # Linux picks these at random for the ICMP errors it makes itself.
@@ -33,9 +34,17 @@ def compare(scenario, real, ours):
     out = _refusals(scenario, real)
     if "failed" in ours:
         return [*out, Difference("refused", f"IPVS goes on, shunt-replay: {ours['failed']}")]
+    ways = remembered.Remembered(scenario)
     for index, (step, theirs, mine) in enumerate(zip(scenario["steps"], real["steps"], ours["steps"])):
+        if step["kind"] == "edit":
+            ways.edit(step["command"])
         if "in" in theirs:
-            out += _packets(index, theirs, mine)
+            found = _packets(index, theirs, mine)
+            for difference in found:
+                macs = {frame[:6].hex(":") for frame in difference.facts["got"]}
+                difference.facts["misled"] = any(ways.may_mislead(step, mac) for mac in macs)
+            out += found
+            ways.packet(step, theirs)
         elif "listing" in theirs:
             out += _listings(index, step["words"], theirs["listing"], mine["listing"], _own_errors(real, index))
     out += _accounting(ours["json"])

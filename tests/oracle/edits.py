@@ -71,8 +71,24 @@ def remove_server(writer, service, method):
         writer.edit(service.delete_server(server))
 
 
+def remove_many(writer, service):
+    """One after the other, with a new flow after each: a scheduler's cursor may be on any of them.
+    All come back, in another order."""
+    servers = writer.rng.sample(service.servers, len(service.servers) - 1)
+    for server in servers:
+        writer.edit(service.delete_server(server))
+        writer.begin(service)
+    writer.rng.shuffle(servers)
+    for server in servers:
+        service.removed.remove(server)
+        writer.edit(service.add_server(server))
+        writer.begin(service)
+
+
 def readd_server(writer, service, method):
-    if server := one_of(writer, service, method):
+    if (server := one_of(writer, service, method)) and len(service.servers) > 2 and writer.rng.random() < 0.5:
+        remove_many(writer, service)
+    elif server:
         writer.edit(service.delete_server(server))
         writer.traffic(service)
         service.removed.remove(server)
@@ -90,6 +106,8 @@ def quiesce(writer, service, method):
     if server := one_of(writer, service, method):
         before, server.weight = server.weight, 0
         writer.edit(service.edit_server(server))
+        for _ in range(3):
+            writer.begin(service)
         if writer.rng.random() < 0.6:
             writer.traffic(service)
             server.weight = before or 1

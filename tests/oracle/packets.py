@@ -76,21 +76,25 @@ class Packets:
                 self._odd_long(service, flow)
         chance = self.rng.random()
         if not old or chance < 0.45:
-            flow = self._new_flow(service)
-            protocol = self.flows[flow][0]
-            first = {"tcp": {"flags": "S"}, "sctp": {"chunks": [1]}}.get(protocol, {})
-            if protocol == "tcp" and self.rng.random() < 0.08:
-                first = {"flags": self.rng.choice(("SA", "SR", "SP", "A", "R", "FA", ""))}
             if self.rng.random() < 0.1:
-                self._odd(service, flow)
+                self._odd(service, self._new_flow(service))
             else:
-                self._send(flow, "c", **first)
+                self.begin(service)
             return
         flow = self.rng.choice(old[-8:])
         if chance < 0.93:
             self._send(flow, self.rng.choice("ccs"))
         else:
             self._odd(service, flow)
+
+    def begin(self, service):
+        """The first packet of a new flow."""
+        flow = self._new_flow(service)
+        protocol = self.flows[flow][0]
+        first = {"tcp": {"flags": "S"}, "sctp": {"chunks": [1]}}.get(protocol, {})
+        if protocol == "tcp" and self.rng.random() < 0.08:
+            first = {"flags": self.rng.choice(("SA", "SR", "SP", "A", "R", "FA", ""))}
+        self._send(flow, "c", **first)
 
     def _send(self, flow, side, **more):
         protocol = self.flows[flow][0]
