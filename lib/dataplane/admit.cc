@@ -174,9 +174,9 @@ void admit_one(Worker& worker, rte_mbuf* packet, Burst& found) {
     return found.add(packet);
   }
   if (is_stray_reply<F>(worker, packet)) {
-    // As if the client's host said so: it is what has no such port. Linux quotes it as forwarded.
-    net::lower_hop_limit<F>(bytes(packet), m.parsed);
-    answer<F>(worker, packet, net::IcmpError::kPortUnreachable, tuple.destination);
+    net::lower_hop_limit<F>(bytes(packet), m.parsed);  // Linux quotes it as forwarded
+    answer<F>(worker, packet, net::IcmpError::kPortUnreachable,
+              own_source<F>(worker, tuple.source, tuple.destination));
     return worker.drop(packet, ipvs::DropReason::kNoSession);
   }
   const ipvs::Service* service = service_to_begin<F>(worker, packet);

@@ -70,7 +70,7 @@ void advance(Worker& worker, const Burst& found, Burst& live) {
   for (unsigned i = 0; i < found.n; i++) {
     rte_mbuf* packet = found.packets[i];
     Meta& m = meta(packet);
-    const Session<F>& session = worker.sessions<F>().at(m.session);
+    Session<F>& session = worker.sessions<F>().at(m.session);
     m.server_id = session.server_id;
     if constexpr (F::family == Family::kV4) {
       if (m.parsed.kind == net::Kind::kTunnelError) {
@@ -78,6 +78,7 @@ void advance(Worker& worker, const Burst& found, Burst& live) {
         continue;
       }
     }
+    if (m.is_reply && !may_be_answer<F>(worker, packet, session)) continue;
     if (m.parsed.kind == net::Kind::kIcmpError && !is_intact<F>(packet, m)) {
       worker.drop(packet, ipvs::DropReason::kIcmpChecksum);
       continue;

@@ -49,6 +49,17 @@ void answer(Worker& worker, rte_mbuf* packet, net::IcmpError error,
   worker.send(reply, about.port_in);
 }
 
+template <class F>
+typename F::Address own_source(const Worker& worker, const typename F::Address& to,
+                               const typename F::Address& otherwise) {
+  const share::Route* way = worker.routes->lookup(Address(to));
+  if (!way || !way->source || way->source->family != F::family) return otherwise;
+  return net::address_of<F>(*way->source);
+}
+
+template Ipv4 own_source<net::V4>(const Worker&, const Ipv4&, const Ipv4&);
+template Ipv6 own_source<net::V6>(const Worker&, const Ipv6&, const Ipv6&);
+
 void answer_request(Worker& worker, rte_mbuf* packet, uint16_t request,
                     const net::IcmpMessage& message, const Session<net::V4>& session) {
   const Address client(session.request.source);

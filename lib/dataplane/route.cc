@@ -75,6 +75,13 @@ uint8_t hop_limit(rte_mbuf* packet, const net::Parsed& parsed) {
   return F::hop_limit(*ip);
 }
 
+/// Who tells a packet's sender that it goes no further: to clients it is the virtual address.
+template <class F>
+typename F::Address speaker(const Worker& worker, const Meta& m, const Session<F>& session) {
+  if (!m.is_reply) return session.request.destination;
+  return own_source<F>(worker, session.reply.source, session.request.destination);
+}
+
 /// Does it fit where it leaves? If not, it is gone, and its sender is told.
 template <class F>
 bool fits(Worker& worker, rte_mbuf* packet, const Session<F>& session, uint32_t mtu) {
@@ -84,8 +91,17 @@ bool fits(Worker& worker, rte_mbuf* packet, const Session<F>& session, uint32_t 
   if (!m.is_reply) net::lower_hop_limit<F>(bytes(packet), m.parsed);
   // Linux on this side of the twin knows its own MTU.
   if (!m.from_twin)
-    answer<F>(worker, packet, net::IcmpError::kTooBig, session.request.destination, mtu);
+    answer<F>(worker, packet, net::IcmpError::kTooBig, speaker<F>(worker, m, session), mtu);
   worker.drop(packet, ipvs::DropReason::kTooBig);
+  return false;
+}
+
+template <class F>
+bool lives_on(Worker& worker, rte_mbuf* packet, const Session<F>& session) {
+  const Meta& m = meta(packet);
+  if (hop_limit<F>(packet, m.parsed) > 1 || m.from_twin) return true;
+  answer<F>(worker, packet, net::IcmpError::kTimeExceeded, speaker<F>(worker, m, session));
+  worker.drop(packet, ipvs::DropReason::kHopLimit);
   return false;
 }
 
@@ -116,6 +132,18 @@ bool fits_tunnel(Worker& worker, rte_mbuf* packet, const Session<F>& session) {
 }  // namespace
 
 template <class F>
+bool may_be_answer(Worker& worker, rte_mbuf* packet, Session<F>& session) {
+  Meta& m = meta(packet);
+  if (!lives_on<F>(worker, packet, session)) return false;
+  const bool surely_fits = ip_length(packet, m.parsed) <= worker.least_mtu;
+  if (surely_fits || m.largest_part || m.from_twin || !find_hop<F>(worker, session, m)) return true;
+  return fits<F>(worker, packet, session, worker.ports[m.port_out].mtu);
+}
+
+template bool may_be_answer<net::V4>(Worker&, rte_mbuf*, Session<net::V4>&);
+template bool may_be_answer<net::V6>(Worker&, rte_mbuf*, Session<net::V6>&);
+
+template <class F>
 void route(Worker& worker, const Burst& live, Burst& routed) {
   for (unsigned i = 0; i < live.n; i++) {
     rte_mbuf* packet = live.packets[i];
@@ -131,11 +159,7 @@ void route(Worker& worker, const Burst& live, Burst& routed) {
       routed.add(packet);
       continue;
     }
-    if (hop_limit<F>(packet, m.parsed) <= 1 && !m.from_twin) {
-      answer<F>(worker, packet, net::IcmpError::kTimeExceeded, session.request.destination);
-      worker.drop(packet, ipvs::DropReason::kHopLimit);
-      continue;
-    }
+    if (!lives_on<F>(worker, packet, session)) continue;
     if (enters ? fits_tunnel<F>(worker, packet, session)
                : fits<F>(worker, packet, session, worker.ports[m.port_out].mtu))
       routed.add(packet);

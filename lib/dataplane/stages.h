@@ -51,6 +51,11 @@ void route(Worker& worker, const Burst& live, Burst& routed);
 template <class F>
 void clamp(Worker& worker, const Burst& routed);
 
+/// What Linux asks of a server's answer before IPVS counts it (ip_forward): is there a hop left,
+/// and does it fit? If not, it is gone, and its server is told. Caller: advance.
+template <class F>
+bool may_be_answer(Worker& worker, rte_mbuf* packet, Session<F>& session);
+
 /// Edit (NAT), keep (direct routing) or encapsulate (tunnel); the hop limit falls by one.
 template <class F>
 void rewrite(Worker& worker, const Burst& routed);
@@ -85,6 +90,10 @@ void retire(Worker& worker, uint32_t session);
 template <class F>
 void answer(Worker& worker, rte_mbuf* packet, net::IcmpError error,
             const typename F::Address& source, uint32_t mtu = 0);
+/// The address that the kernel would speak to `to` from; `otherwise` if it has none on that way.
+template <class F>
+typename F::Address own_source(const Worker& worker, const typename F::Address& to,
+                               const typename F::Address& otherwise);
 /// Sends the client of a request, which is quoted in `packet` from offset `request` on, an error
 /// from the virtual address, if the rate limit allows.
 void answer_request(Worker& worker, rte_mbuf* packet, uint16_t request,

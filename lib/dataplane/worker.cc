@@ -43,6 +43,7 @@ Worker::Worker(const WorkerSettings& given, share::Board& shared, rte_mempool* b
       reassembly(given.seed, most_parts(buffers, given.workers)),
       icmp_id(static_cast<uint16_t>(given.seed)),
       x_random(uint64_t{given.seed} + 0x9e3779b97f4a7c15) {
+  for (const WorkerPort& port : ports) least_mtu = std::min(least_mtu, port.mtu);
   for (bool secure : {false, true})
     for (unsigned direction = 0; direction < 3; direction++)
       for (int state = 0; state < ipvs::kStates; state++)

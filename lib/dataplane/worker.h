@@ -118,6 +118,7 @@ class alignas(64) Worker {
   std::array<Leaving, kBurst> leaving{};
   unsigned leaving_count = 0;
   uint32_t fragment_id = 0;
+  uint32_t least_mtu = UINT32_MAX;  ///< of all ports
   Nanoseconds now = 0;
   const ipvs::ServiceTable* services = nullptr;  ///< this turn's
   const share::Routes* routes = nullptr;         ///< this turn's

@@ -347,7 +347,7 @@ class Case:
         args += [f'--mark "{rule}"\n' for rule in self.marks]
         if self.mtus:
             args += [f"--mtu {min(self.mtus.values())}\n"]
-        if self.name.startswith("tun-"):
+        if self.name.startswith(("tun-", "nat-icmp-send")):
             args += ["--local 10.1.0.254\n", "--local 2001:db8:1::fe\n"]
         put("args", "".join(args + self.more_args))
         put("README", self.about + "\n")

@@ -84,18 +84,7 @@ def _saved_thresholds(scenario, difference):
     return got == difference.facts["wanted"]
 
 
-def _nat_icmp_source(scenario, difference):
-    """Is it the answer to a server's packet without a session, but for who speaks?"""
-    if difference.kind != "frame" or difference.facts["side"] != "s":
-        return False
-    of_source = {"ip.source", "ip.id", "ip.checksum", "ip6.source", "ip6.flow_label", "icmp.checksum"}
-    return set(difference.facts["fields"]) <= of_source and any(
-        s.get("command") == "--sysctl nat_icmp_send=1" for s in scenario["steps"]
-    )
-
-
 TESTS = {
-    "nat-icmp-source": _nat_icmp_source,
     "saved-thresholds": _saved_thresholds,
     "cut-header": _cut_header,
     "stale-route": _stale_route,
