@@ -149,14 +149,23 @@ uint32_t mtu_of(const Worker& worker, const Meta& m) {
   return m.path_mtu ? m.path_mtu : worker.ports[m.port_out].mtu;
 }
 
-/// Not longer than the way out takes, nor than what came.
-uint32_t limit_of(const Worker& worker, const Meta& m) {
-  uint32_t mtu = mtu_of(worker, m);
-  if (m.largest_part == 0) return mtu;
+/// Not longer than the way out takes, nor than what came. Under IPv6 a packet that is longer than
+/// this becomes fragments, even if they may be longer again and one is enough (ip6_fragment).
+uint32_t longest_whole(const Worker& worker, const Meta& m) {
+  const uint32_t mtu = mtu_of(worker, m);
+  return m.largest_part ? std::min<uint32_t>(mtu, m.largest_part) : mtu;
+}
+uint32_t longest_fragment(const Worker& worker, const Meta& m) {
   constexpr uint32_t kLeastMtu = 1280;  // RFC 8200 section 5
-  uint32_t largest = m.largest_part;
-  if (m.parsed.family == Family::kV6 && m.parts_moved) largest = std::max(largest, kLeastMtu);
-  return std::min(mtu, largest);
+  const uint32_t longest = longest_whole(worker, m);
+  if (m.parsed.family == Family::kV4) return longest;
+  return std::min(mtu_of(worker, m), std::max(longest, kLeastMtu));
+}
+
+/// May fragments stay as they came, of unequal lengths?
+bool may_be_unequal(const Meta& m) {
+  const bool inner_v6 = m.parsed.ether_type == net::kEtherTypeIpv6;
+  return !m.parts_moved && (m.parsed.family == Family::kV6 || inner_v6 || m.is_reply);
 }
 
 }  // namespace
@@ -177,16 +186,16 @@ void fragment(Worker& worker, const Burst& rewritten) {
       go_on(packet);
       continue;
     }
-    const uint32_t limit = limit_of(worker, m);
-    if (ip_length(packet, m.parsed) <= limit) {
+    const uint32_t limit = longest_fragment(worker, m);
+    if (ip_length(packet, m.parsed) <= longest_whole(worker, m)) {
       if (rte_pktmbuf_linearize(packet) == 0)
         go_on(packet);
       else
         worker.drop(packet, ipvs::DropReason::kMultiSegment);
     } else if (m.parsed.family == Family::kV4) {
-      cut_packet<net::V4>(worker, packet, limit, m.is_reply && !m.parts_moved, 0, go_on);
+      cut_packet<net::V4>(worker, packet, limit, may_be_unequal(m), 0, go_on);
     } else {
-      cut_packet<net::V6>(worker, packet, limit, !m.parts_moved, next_id(worker), go_on);
+      cut_packet<net::V6>(worker, packet, limit, may_be_unequal(m), next_id(worker), go_on);
     }
   }
   resolve(worker, ready);

@@ -13,11 +13,17 @@ struct Inherited {
   bool dont_fragment;
 };
 
+/// RFC 3168 section 9.1.1, full functionality: congestion that was met is told inside alone.
+uint8_t outer_tos(uint8_t tos) {
+  constexpr uint8_t kMet = 3, kEct0 = 2;
+  return (tos & kMet) == kMet ? static_cast<uint8_t>((tos & ~kMet) | kEct0) : tos;
+}
+
 Inherited inherited(const Ipv4Header& ip) {
-  return {ip.tos, ip.ttl, (ip.fragment.host() & Ipv4Header::kDontFragment) != 0};
+  return {outer_tos(ip.tos), ip.ttl, (ip.fragment.host() & Ipv4Header::kDontFragment) != 0};
 }
 Inherited inherited(const Ipv6Header& ip) {
-  return {static_cast<uint8_t>(ip.version_class_flow.host() >> 20), ip.hop_limit, false};
+  return {outer_tos(static_cast<uint8_t>(ip.version_class_flow.host() >> 20)), ip.hop_limit, false};
 }
 
 void write_ip(uint8_t* frame, size_t size, uint8_t protocol, const Inherited& from,

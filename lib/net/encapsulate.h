@@ -1,7 +1,7 @@
 // A tunnel's outer headers: IP in IP (RFC 2003, 2473, 4213), GRE (RFC 2784) and Generic UDP
 // Encapsulation (draft-ietf-intarea-gue, version 0), as IPVS writes them (ip_vs_tunnel_xmit and
 // ip_vs_tunnel_xmit_v6, ip_vs_xmit.c): TTL, type of service and, in IPv4, DF are the inner
-// packet's.
+// packet's, but for congestion experienced (RFC 3168 section 9.1.1).
 //
 // Called by the dataplane with a packet whose hop limit has fallen already; nothing but the outer
 // headers is written.

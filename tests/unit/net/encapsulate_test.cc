@@ -54,6 +54,21 @@ TEST(Encapsulate, AsTheKernelDoes) {
             "45000041b79000003f04af280a0100fe0a010001" + to_hex(loose).substr(28));
 }
 
+// Recorded likewise: ECN's "congestion experienced" becomes ECT(0) outside.
+TEST(Encapsulate, CongestionIsToldInsideAlone) {
+  for (uint8_t tos = 0; tos < 8; tos++) {
+    const uint8_t outside = tos == 3 ? 2 : tos == 7 ? 6 : tos;
+    Bytes inner = flow("203.0.113.1", "198.51.100.1", kUdp, 4000, 80, Bytes(8, 0)).frame();
+    inner[15] = tos;
+    EXPECT_EQ((encapsulated<V4, V4>(inner, {}, ends4())[1]), outside);
+    EXPECT_EQ((encapsulated<V6, V4>(inner, {}, ends6())[1]), outside << 4);
+    inner = flow("2001:db8::1", "2001:db8::2", kUdp, 4000, 80, Bytes(8, 0)).frame();
+    inner[15] = static_cast<uint8_t>(tos << 4);
+    EXPECT_EQ((encapsulated<V4, V6>(inner, {}, ends4())[1]), outside);
+    EXPECT_EQ((encapsulated<V6, V6>(inner, {}, ends6())[1]), outside << 4);
+  }
+}
+
 TEST(Encapsulate, ChecksumsCoverWhatFollows) {
   for (size_t size : {0, 1, 100}) {
     const Bytes inner =
