@@ -161,8 +161,8 @@ def _packets(index, theirs, mine):
             return say(f"{words}, Shunt sends {names(got)}") if got else []
         if got or len(mine["kernel"]) != 1:
             return say(f"{words}, Shunt sends {names(got)} and {len(mine['kernel'])} to the kernel")
-        if bytes.fromhex(mine["kernel"][0]) != sent:
-            return say("goes to the kernel changed")
+        if not _is_same_inside(sent, bytes.fromhex(mine["kernel"][0]), theirs["local"]):
+            return say("goes to the kernel other than IPVS hands it over")
         return []
     if mine["kernel"] and facts["in"].get("icmp.checksum_valid") is False and not wanted:
         return []  # Linux drops it, too
@@ -181,15 +181,38 @@ def _packets(index, theirs, mine):
     return out
 
 
+def _is_same_inside(sent, got, copies):
+    """Has the local stack got what Shunt gives the kernel? That is what was sent, or, for a server that
+    is the director, has other addresses and ports."""
+    if got == sent or not copies:
+        return got == sent
+    four, copy = got[12:14] == b"\x08\0", bytes.fromhex(copies[0])
+    return got[:14] == sent[:14] and got[14 if four else 54 :][: len(copy)] == copy and len(got) == len(sent)
+
+
+# Of a tunnel's outer packet: a hash of the flow, and a count from a random number.
+RANDOM_IN_TUNNELS = {"udp.source_port", "udp.checksum"}
+RANDOM_WITHOUT_DF = {"ip.id", "ip.checksum"}
+
+
+def _random_in(fields):
+    """What is random in a frame that left the director."""
+    if fields.get("ip6.source", fields.get("ip.source")) not in world.OWN.values():
+        return set()
+    if fields.get("ip.flags") == "010":
+        return RANDOM_IN_TUNNELS
+    return RANDOM_IN_TUNNELS | RANDOM_WITHOUT_DF
+
+
 def _fields(wanted, got):
     """{field: sentence} of those in which two frames differ."""
     if wanted == got:
         return {}
     a, b = packet.dissect(wanted), packet.dissect(got)
     generated = any(key.startswith("inner.") for key in a) and a.get("ip.source") == b.get("ip.source")
-    out = {}
+    out, random = {}, RANDOM | _random_in(b)
     for name in dict.fromkeys([*a, *b]):
-        if a.get(name) == b.get(name) or name in RANDOM or generated and name in RANDOM_IN_GENERATED:
+        if a.get(name) == b.get(name) or name in random or generated and name in RANDOM_IN_GENERATED:
             continue
         values = [str(x.get(name, "absent"))[:60] for x in (a, b)]
         out[name] = f"{name} is {values[0]} with IPVS, {values[1]} with Shunt"
@@ -272,19 +295,29 @@ def _own_errors(real, until=None):
     (protocol, virtual address, port), None where a field is not known."""
     about = []
     for did in real["steps"][:until]:
-        if did.get("wire") != "c":
+        if "in" not in did:
             continue
         for wire, text in did["out"]:
             frame = bytes.fromhex(text)
             v6 = frame[12:14] == b"\x86\xdd"
             kind = frame[54] if v6 and frame[20] == 58 else frame[34] if not v6 and frame[23] == 1 else 0
-            if wire == "c" and kind in ((1, 2, 3) if v6 else (3, 11)):
+            if wire == "c" and did["wire"] == "s":
+                if packet.dissect(bytes.fromhex(did["in"])).get("ip.destination") in world.OWN.values():
+                    about += [_quoted(packet.dissect(frame))] * 2  # a router in a tunnel said so
+            elif wire == "c" and kind in ((1, 2, 3) if v6 else (3, 11)):
                 sent = packet.dissect(bytes.fromhex(did["in"]))
                 address = sent.get("ip6.destination", sent.get("ip.destination"))
                 known = [p for p in ("tcp", "udp", "sctp") if f"{p}.destination_port" in sent]
                 protocol = known[0] if known else None
                 about.append((protocol, address, sent.get(f"{protocol}.destination_port")))
     return about
+
+
+def _quoted(error):
+    """(protocol, virtual address, port) of the request that an ICMP error quotes."""
+    known = [p for p in ("tcp", "udp", "sctp") if f"inner.{p}.destination_port" in error]
+    protocol = known[0] if known else None
+    return protocol, error.get("inner.ip.destination"), error.get(f"inner.{protocol}.destination_port")
 
 
 def _is_about(service, error):
@@ -295,7 +328,7 @@ def _is_about(service, error):
         return address == world.address(6 if family else 4, "vip", int(place))
     if protocol is not None and protocol.upper() != name:
         return False
-    return any(place == world.endpoint(address, p) for p in ([port, 0] if protocol else world.SERVICE_PORTS + (0,)))
+    return any(place == world.endpoint(address, p) for p in ([port, 0] if protocol else (*world.SERVICE_PORTS, world.ISAKMP_PORT, 0)))
 
 
 def _counters(wanted, got, own_errors):

@@ -149,14 +149,18 @@ class Director:
                 file.write(str(value))
         self._raw = {}
         for family in socket.AF_INET, socket.AF_INET6:
-            for protocol in 1, 6, 17, 47, 58, 132:
+            for protocol in 1, 6, 17, 47, 50, 51, 58, 132:
                 raw = socket.socket(family, socket.SOCK_RAW, protocol)
                 raw.setblocking(False)
+                # Of an ICMP error about a tunnel's packet they must not learn the path's MTU in the
+                # kernel's stead (raw_err): those come from the servers' side.
+                if protocol not in (1, 58):
+                    raw.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"c")
                 self._raw[raw.fileno()] = raw
         self._deaf = [
             _deaf_socket(protocol, port)
             for protocol in (socket.IPPROTO_TCP, socket.IPPROTO_UDP, socket.IPPROTO_SCTP)
-            for port in world.SERVICE_PORTS + world.OTHER_PORTS
+            for port in (*world.SERVICE_PORTS, *world.OTHER_PORTS, world.FTP_PORT, world.ISAKMP_PORT, world.SIP_PORT)
         ]
         self._await_addresses()
         self._watch = select.epoll()
@@ -182,18 +186,18 @@ class Director:
         raise OSError("IPv6 addresses do not become local")
 
     def send(self, wire, frame):
-        """Puts a frame on a wire; ([(wire, frame that came out)], copies for the local stack)."""
+        """Puts a frame on a wire; ([(wire, frame that came out)], copies for the local stack):
+        packets of IPv4, what is behind the headers of IPv6."""
         self._gather()  # what Linux sends late is nobody's: that a neighbour did not answer
         os.write(self._taps[wire], frame)
         return self._gather()
 
     def _gather(self):
-        out, local = [], 0
+        out, local = [], []
         while ready := self._watch.poll(0):
             for descriptor, _ in ready:
                 if raw := self._raw.get(descriptor):
-                    raw.recv(65535)
-                    local += 1
+                    local.append(raw.recv(65535))
                     continue
                 frame = os.read(descriptor, 65535)
                 if not _is_noise(frame):

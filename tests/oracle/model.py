@@ -9,7 +9,13 @@ from dataclasses import dataclass, field
 import world
 
 LETTERS = {"tcp": "-t", "udp": "-u", "sctp": "--sctp-service"}
-METHODS = {"masq": "-m", "route": "-g"}
+GUE = f"-i --tun-type gue --tun-port {world.GUE_PORT}"
+METHODS = {
+    "masq": "-m", "route": "-g",
+    "ipip": "-i --tun-type ipip", "gre": "-i --tun-type gre", "gre-csum": "-i --tun-type gre --tun-csum",
+    "gue": GUE, "gue-csum": GUE + " --tun-csum", "gue-remcsum": GUE + " --tun-remcsum",
+}  # fmt: skip
+TUNNELS = [name for name, words in METHODS.items() if words.startswith("-i")]
 
 
 @dataclass

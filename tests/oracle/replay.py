@@ -92,6 +92,8 @@ def _inputs(folder, scenario, answer):
     arguments = ["--rules", inputs.write("rules", scenario["rules"]), "--read", inputs.path("in.pcap")]
     arguments += ["--write", inputs.path("out.pcap"), "--write-kernel", inputs.path("kernel.pcap")]
     arguments += ["--mac", world.DIRECTOR_MAC, *inputs.options]
+    for address in world.OWN.values():
+        arguments += ["--local", address]
     for _, address, mark in world.virtual_addresses():
         for protocol in world.marked_protocols(mark) if mark else ():
             arguments += ["--mark", f"{mark} to {address}" + (f" proto {protocol}" if protocol else "")]

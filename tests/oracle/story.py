@@ -41,5 +41,5 @@ def _lane(lane, frames):
 
 def compact(scenario):
     """The scenario as one line of JSON, for --scenario."""
-    keep = {k: scenario[k] for k in ("rules", "flows", "steps")}
+    keep = {k: scenario[k] for k in ("rules", "flows", "steps", "ftp") if k in scenario}
     return json.dumps(keep, separators=(",", ":"))

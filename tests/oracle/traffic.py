@@ -18,6 +18,8 @@ class Traffic:
     def __init__(self, flows):
         self._flows = flows
         self._servers = {}  # flow -> (address, port, MAC address)
+        self._outer = {}  # flow -> the packet around its last one
+        self._said, self._heard = {}, {}  # (flow, side) -> next sequence number, there and as it left
 
     def frame(self, step):
         """(wire, frame), or None if this step cannot be sent."""
@@ -33,29 +35,38 @@ class Traffic:
         return 1 in step.get("chunks", ()) or "S" in step.get("flags", "")
 
     def forwarded(self, step, came):
-        """Remembers which server a client's packet went to."""
-        if step.get("side") != "c" or step["kind"] not in NUMBERS or len(came) != 1:
+        """Remembers which server a client's packet went to, or what is around it; and how far both
+        ends of a control connection are."""
+        if "side" not in step or len(came) != 1:
             return
         wire, frame = came[0]
-        if wire == "s":
-            fields = packet.dissect(frame)
-            ip = "ip6" if "ip6.source" in fields else "ip"
-            port = fields.get(step["kind"] + ".destination_port")
-            if port is None and len(fields.get("ip.payload", "")) >= 8:
-                port = int(fields["ip.payload"][4:8], 16)
-            server = fields[ip + ".destination"], port, fields["eth.destination"]
-            self._servers[step["flow"]] = server
+        fields = packet.dissect(frame)
+        if step["kind"] == "ftp" and "tcp.sequence" in fields:
+            data = len(fields["tcp.options_and_data"]) // 2
+            ends = sum(flag in fields["tcp.flags"] for flag in "SF")
+            self._heard[step["flow"], step["side"]] = fields["tcp.sequence"] + data + ends
+        if step["side"] != "c" or step["kind"] not in (*NUMBERS, "ftp") or wire != "s":
+            return
+        ip = "ip6" if "ip6.source" in fields else "ip"
+        if fields[ip + ".source"] in world.OWN.values():
+            self._outer[step["flow"]] = frame[14:], frame[:6].hex(":")
+            return
+        protocol = self._flows[step["flow"]][0]
+        port = fields.get(protocol + ".destination_port")
+        if port is None and len(fields.get("ip.payload", "")) >= 8:
+            port = int(fields["ip.payload"][4:8], 16)
+        self._servers[step["flow"]] = fields[ip + ".destination"], port, fields["eth.destination"]
 
     def _ends(self, step):
         """Source and destination of a packet of the flow, or None: nobody answers it."""
         _, client, port, vip, vport = self._flows[step["flow"]]
         if step["side"] == "c":
             return client, port, vip, vport
-        server = self._servers.get(step["flow"])
+        server = self._servers.get(step.get("like", step["flow"]))
         # A server reached by direct routing answers past the director.
         if server is None or server[0] == vip:
             return None
-        return server[0], server[1], client, port
+        return server[0], vport if "like" in step else server[1], client, port
 
     def _send(self, step, ends, build, **more):
         fields = {name: step[name] for name in IP_FIELDS if name in step}
@@ -66,11 +77,14 @@ class Traffic:
     def _tcp(self, step):
         ends = self._ends(step)
         more = {"flags": step["flags"], "data": b"d" * step.get("size", 0), "seq": step.get("seq", 1000)}
+        if "text" in step:
+            more |= {"data": step["text"].encode(), "ack": step["ack"]}
         return ends and self._send(step, ends, packet.tcp, bad_tcp=step.get("bad_tcp", False), **more)
 
     def _udp(self, step):
         ends = self._ends(step)
-        more = {"data": b"u" * step.get("size", 1), "no_sum": step.get("no_sum", False)}
+        data = step["text"].encode() if "text" in step else b"u" * step.get("size", 1)
+        more = {"data": data, "no_sum": step.get("no_sum", False)}
         return ends and self._send(step, ends, packet.udp, **more)
 
     def _sctp(self, step):
@@ -87,6 +101,59 @@ class Traffic:
         wire, source, whole = made
         parts = packet.cut(whole, *[step["most"]] * (len(whole) // step["most"]))
         return wire, source, parts[step["part"]]
+
+    def _ftp(self, step):
+        """A packet of a control connection, with what is due of sequence numbers."""
+        ends = self._ends(step)
+        if ends is None:
+            return None
+        name, other = (step["flow"], step["side"]), (step["flow"], "s" if step["side"] == "c" else "c")
+        text = self._ftp_text(step["say"], *ends[:2])
+        seq = self._said.get(name, 1000)
+        self._said[name] = seq + len(text) + sum(flag in step["flags"] for flag in "SF")
+        return self._tcp({**step, "text": text, "seq": seq, "ack": self._heard.get(other, 0)})
+
+    @staticmethod
+    def _ftp_text(say, address, _):
+        """What is said, with the address and port that it is about where they belong."""
+        word, _, port = say.partition(" ")
+        if not word:
+            return ""
+        if port.isdigit():
+            four = f"{address.replace('.', ',')},{int(port) >> 8},{int(port) & 255}"
+            say = {
+                "PORT": f"PORT {four}", "EPRT": f"EPRT |1|{address}|{port}|",
+                "227": f"227 Entering Passive Mode ({four}).",
+                "229": f"229 Entering Extended Passive Mode (|||{port}|)",
+            }[word]  # fmt: skip
+        return say + "\r\n"
+
+    def _ipsec(self, step):
+        """AH or ESP, of which nothing but the number is looked at."""
+        _, client, _, vip, _ = self._flows[step["flow"]]
+        ends = client, vip
+        if step["side"] == "s":
+            server = self._servers.get(step["flow"])
+            if server is None or server[0] == vip:
+                return None
+            ends = server[0], client
+        data = struct.pack("!BBHII", 50, 4, 0, 1, 1) + b"a" * 12 if step["protocol"] == 51 else b""
+        fields = {name: step[name] for name in IP_FIELDS if name in step}
+        return step["side"], ends[0], packet.ip(*ends, step["protocol"], data + b"e" * step["size"], **fields)
+
+    def _inside(self, step):
+        """ICMP of a router inside a tunnel, about the last packet of the flow that went there."""
+        if step["flow"] not in self._outer:
+            return None
+        outer, _ = self._outer[step["flow"]]
+        six = outer[0] >> 4 == 6
+        router, near = world.address(6 if six else 4, "server", world.SERVERS), world.OWN[6 if six else 4]
+        rest = struct.pack("!I", step["rest"])
+        made = packet.icmp(router, near, step["type"], step["code"], rest, outer[: step["cut"] or 548])
+        if step.get("bad_icmp"):
+            at = 43 if six else 23
+            made = made[:at] + bytes([made[at] ^ 1]) + made[at + 1 :]
+        return "s", router, made
 
     def _stray(self, step):
         """A server's packet that belongs to no flow: `server` is [address, port]."""

@@ -21,8 +21,15 @@ V6 = {"client": "2001:db8:cafe::{:x}", "server": "2001:db8:1::a01:{:x}", "vip": 
 
 # All ports that packets for virtual addresses go to.
 SERVICE_PORTS, OTHER_PORTS = (53, 80, 443), (9, 8080, 5000)
+# Those of services whose packets say more: FTP, ISAKMP, SIP.
+FTP_PORT, ISAKMP_PORT, SIP_PORT = 21, 500, 5060
+GUE_PORT = 6080
 MARKED_PROTOCOLS = ("tcp", "udp", "sctp")
 MARKED_WHOLE = VIPS + MARKED // 2
+
+
+# The director's own addresses on the wire to the servers, from which its tunnels' packets come.
+OWN = {4: "10.1.255.254", 6: "2001:db8:1::fe"}
 
 
 def address(family, kind, number):
