@@ -39,12 +39,12 @@ bool begins_flow(const share::SharedKnobs& knobs, const net::Parsed& parsed) {
   return !(parsed.tcp_flags & net::TcpHeader::kRst) && knobs.of(Knob::kSloppyTcp) != 0;
 }
 
-/// May this packet begin a session? An ICMP error needs schedule_icmp. FTP's data connections come
-/// from servers and are never scheduled.
+/// May this packet begin a session? FTP's data connections come from servers and are never
+/// scheduled, nor errors about them. An ICMP error needs schedule_icmp.
 template <class F>
 bool may_begin(const share::SharedKnobs& knobs, const Meta& m) {
-  if (m.parsed.kind == net::Kind::kIcmpError) return knobs.of(Knob::kScheduleIcmp) != 0;
   if (m.tuple<F>().source_port.host() == ipvs::kFtpDataPort) return false;
+  if (m.parsed.kind == net::Kind::kIcmpError) return knobs.of(Knob::kScheduleIcmp) != 0;
   return begins_flow(knobs, m.parsed);
 }
 

@@ -179,6 +179,16 @@ TEST(ScheduleIcmp, TakesTheClientForTheDestination) {
   }
 }
 
+TEST(ScheduleIcmp, LeavesErrorsAboutFtpDataToLinux) {
+  Rig rig({});
+  rig.rules(std::string(kServices) + "--sysctl schedule_icmp=1\n");
+  for (int port : {20, 21})
+    rig.pass(icmp_error_frame(*parse_address("192.0.2.254"), kVip.address, 3, 1,
+                              udp_frame(kVip, client(port), "x")));
+  EXPECT_EQ(rig.sessions(), 1u);
+  EXPECT_EQ(rig.to_kernel().size(), 1u);
+}
+
 TEST(NatIcmpSend, IsAnsweredWhicheverWorkerOwnsIt) {
   Rig::Settings settings;
   settings.workers = 3;
