@@ -7,6 +7,7 @@ import model
 WEIGHTS = (1, 1, 1, 2, 2, 3, 5, 10, 50, 300)
 HASHES = {"mh": ("", "mh-port", "mh-fallback", "mh-port,mh-fallback"),
           "sh": ("", "sh-port", "sh-fallback", "sh-port,sh-fallback")}  # fmt: skip
+CURSORS = ("rr", "wrr")  # that remember where in the list of servers they were
 # Default, and other values.
 KNOBS = {
     "conn_reuse_mode": (1, 0, 2),
@@ -69,11 +70,15 @@ def add_server(writer, service, method):
 def remove_server(writer, service, method):
     if server := one_of(writer, service, method):
         writer.edit(service.delete_server(server))
+        writer.begin(service)
 
 
 def remove_many(writer, service):
     """One after the other, with a new flow after each: a scheduler's cursor may be on any of them.
     All come back, in another order."""
+    while len(service.servers) < 4 and (new := new_server(writer, service, "masq")):
+        writer.edit(service.add_server(new))
+        writer.begin(service)
     servers = writer.rng.sample(service.servers, len(service.servers) - 1)
     for server in servers:
         writer.edit(service.delete_server(server))
@@ -86,7 +91,8 @@ def remove_many(writer, service):
 
 
 def readd_server(writer, service, method):
-    if (server := one_of(writer, service, method)) and len(service.servers) > 2 and writer.rng.random() < 0.5:
+    server = one_of(writer, service, method)
+    if server and writer.rng.random() < (1 if service.scheduler in CURSORS else 0.3):
         remove_many(writer, service)
     elif server:
         writer.edit(service.delete_server(server))
