@@ -71,7 +71,7 @@ void put_headers(Worker& worker, rte_mbuf* packet, const TunnelWay& way, const A
   m.parsed.family = Outer::family;
   m.parsed.l4_offset = static_cast<uint16_t>(m.parsed.l3_offset + sizeof(typename Outer::Header));
   m.parsed.ip_end = static_cast<uint16_t>(m.parsed.l3_offset + size + overhead);
-  // Linux has merged fragments of IPv4 by now, and those of IPv6 not.
+  // Linux has merged fragments of IPv4 by now, where it can, and those of IPv6 not.
   if constexpr (F::family == Family::kV4) m.parts_moved = true;
   // What Linux knows of the fragments' lengths is lost between the families.
   if constexpr (Outer::family != F::family) m.largest_part = 0;

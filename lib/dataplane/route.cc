@@ -75,10 +75,11 @@ uint8_t hop_limit(rte_mbuf* packet, const net::Parsed& parsed) {
   return F::hop_limit(*ip);
 }
 
-/// Who tells a packet's sender that it goes no further: to clients it is the virtual address.
+/// Who tells a packet's sender that it goes no further: to clients it is the virtual address. So it
+/// is to servers whose fragments are put together, which IPVS has counted by then (ip_fragment).
 template <class F>
 typename F::Address speaker(const Worker& worker, const Meta& m, const Session<F>& session) {
-  if (!m.is_reply) return session.request.destination;
+  if (!m.is_reply || m.largest_part) return session.request.destination;
   return own_source<F>(worker, session.reply.source, session.request.destination);
 }
 
