@@ -18,10 +18,13 @@ C++ code. It holds for rules with one server a service, whose addresses do not o
   kernel                  anything but TCP, UDP, SCTP and ICMP errors (3, 4, 11; below 128 in IPv6)
                           that quote eight bytes of TCP, UDP or SCTP, or AH or ESP; no session and (no service at its
                           destination, or it may not begin a session)
+  drop transport_checksum of a session that is helped (masqueraded, to port 21), TCP's checksum wrong
   drop hop_limit          of a session, TTL or hop limit below 2; answered by an ICMP error
-  drop too_big            of a session, longer than the MTU, and may not be cut: IPv6, or DF on what
-                          is no ICMP error; answered
-  out                     of a session; in fragments if it is longer than the MTU
+  drop too_big            of a session, longer than the MTU less what a tunnel needs, and may not be
+                          cut: IPv6, or DF on what is no ICMP error; answered. In a tunnel longer than
+                          any IP packet: not answered
+  out                     of a session; in fragments if it, or the packet around it, is longer than
+                          the MTU
 
 With one-packet scheduling every datagram is out, and no session stays. Else
 a session begins with a UDP datagram, a TCP packet with SYN and without RST, or an SCTP packet whose
@@ -35,11 +38,13 @@ import struct
 from dataclasses import dataclass
 
 import packet as p
+import tunnels
 
 MTU = 1500
 LARGEST_FRAME = 65535 - 128  # less DPDK's headroom
+LONGEST = 65535  # bytes of an IP packet
 MOST_EXTENSIONS = 8
-FTP_DATA = 20
+FTP_DATA, FTP = 20, 21
 
 STATES = "NONE ESTABLISHED SYN_SENT SYN_RECV FIN_WAIT TIME_WAIT CLOSE CLOSE_WAIT LAST_ACK".split()
 TIMEOUT = dict(zip(STATES, (2, 900, 120, 60, 120, 120, 10, 60, 30))) | {"UDP": 300}
@@ -111,7 +116,7 @@ class Look:
     size: int = 0  # of the IP packet
     transport: int = 0  # offset of the transport header
     may_fragment: bool = False
-    intact: bool = True  # of an IPv4 error: its checksum is right
+    intact: bool = True  # of an IPv4 error, or of TCP to port 21: its checksum is right
     source: bytes = b""
     destination: bytes = b""
 
@@ -215,6 +220,10 @@ def _look_transport(frame, found, protocol):
     found.kind = "flow"
     found.flow = protocol, found.source, sport, found.destination, dport
     found.flags = frame[found.transport + 13] if protocol == p.TCP else 0
+    if protocol == p.TCP and dport == FTP:
+        segment = frame[found.transport : found.end]
+        pseudo = p.pseudo_header(found.source, found.destination, protocol, len(segment))
+        found.intact = p.ones_sum(pseudo + segment) == 0xFFFF
     if protocol == p.SCTP:
         _look_chunks(frame[found.transport + 12 : found.end], found)
     return found
@@ -261,10 +270,15 @@ class Service:
     protocol: int
     address: bytes
     port: int
-    method: str  # "-m" or "-g"
+    method: str  # "-m", "-g" or "-i"
     server: bytes
     server_port: int
     one_packet: bool = False
+    tunnel: tunnels.Tunnel = None
+
+    @property
+    def overhead(self):
+        return self.tunnel.overhead(len(self.server) == 16) if self.tunnel else 0
 
     @property
     def key(self):
@@ -300,6 +314,19 @@ def answerable(found):
     return found.source[0] not in (0, 127) and found.source[0] < 224 and found.destination[0] < 224
 
 
+def _may_be_cut(found):
+    return found.may_fragment or found.kind == "error" and len(found.source) == 4
+
+
+def _pieces(found, service):
+    """How many fragments the packet leaves in, or that around it."""
+    header, extra = found.transport - 14, 0
+    if service.tunnel:
+        six = len(service.server) == 16
+        header, extra = (40, 8) if six else (20, 0)
+    return -(-(found.size + service.overhead - header) // ((MTU - header - extra) // 8 * 8))
+
+
 class Model:
     """Follows the packets of one capture, in order."""
 
@@ -330,12 +357,15 @@ class Model:
         fate = Fate("out", service=session.service, look=found)
         if found.kind == "error" and found.intact is False:
             fate.lane, fate.reason = "drop", "icmp_checksum"
+        elif found.kind == "flow" and not found.intact and session.service.method == "-m":
+            fate.lane, fate.reason = "drop", "transport_checksum"
         elif found.hops < 2:
             fate.lane, fate.reason, fate.answered = "drop", "hop_limit", answerable(found)
-        elif found.size > MTU and (found.may_fragment or found.kind == "error" and len(found.source) == 4):
-            header = found.transport - 14
-            fate.fragments = -(-(found.size - header) // ((MTU - header) // 8 * 8))
-        elif found.size > MTU:
+        elif session.service.tunnel and found.size + session.service.overhead > LONGEST:
+            fate.lane, fate.reason = "drop", "too_big"
+        elif found.size + session.service.overhead > MTU and _may_be_cut(found):
+            fate.fragments = _pieces(found, session.service)
+        elif found.size + session.service.overhead > MTU:
             fate.lane, fate.reason, fate.answered = "drop", "too_big", answerable(found)
         return fate
 
@@ -368,7 +398,7 @@ class Model:
         if flow[0] == p.SCTP:
             if found.chunk >= 0:
                 kind = ABORT if found.aborted else found.chunk
-                direct = session.service.method == "-g"
+                direct = session.service.method != "-m"
                 session.state = next_sctp_state(session.state, kind, direct)
             timeout = SCTP_TIMEOUT.get(session.state, 61)
         session.deadline = self.now + timeout * 1_000_000_000
@@ -380,7 +410,9 @@ class Model:
 
 
 def joined(fragments):
-    """The frame whose IPv4 fragments these are, in order; an empty one if they are not."""
+    """The frame whose fragments these are, in order; an empty one if they are not."""
+    if fragments[0][12:14] == b"\x86\xdd":
+        return _joined_v6(fragments)
     out, at, size = bytearray(fragments[0]), 0, (fragments[0][14] & 15) * 4
     for number, frame in enumerate(fragments):
         total, ident, field = struct.unpack_from("!HHH", frame, 16)
@@ -394,6 +426,21 @@ def joined(fragments):
     struct.pack_into("!H", out, 16, len(out) - 14)
     struct.pack_into("!HHBBH", out, 18, ident, 0, out[22], out[23], 0)
     struct.pack_into("!H", out, 24, p.checksum(bytes(out[14 : 14 + size])))
+    return bytes(out)
+
+
+def _joined_v6(fragments):
+    out, at = bytearray(fragments[0][:54]), 0
+    for number, frame in enumerate(fragments):
+        following, _, field, ident = struct.unpack_from("!BBHI", frame, 54)
+        more = number + 1 < len(fragments)
+        if frame[20] != 44 or field != at | more or struct.unpack_from("!H", frame, 18)[0] != len(frame) - 54:
+            return b""
+        if (following, ident) != struct.unpack_from("!BxxxI", fragments[0], 54):
+            return b""
+        out += frame[62:]
+        at += len(frame) - 62
+    struct.pack_into("!HB", out, 18, len(out) - 54, fragments[0][54])
     return bytes(out)
 
 
@@ -442,6 +489,8 @@ def wrongness(frame, found, place, protocol, destination):
 def moved(frame, got, fate):
     """Sentences about how `got` differs from what forwarding makes of `frame`."""
     found = fate.look
+    if fate.service.tunnel:
+        return tunnels.moved(frame[: found.end], got, fate)
     want, out = forwarded(frame, fate), []
     if len(got) not in (len(frame), found.end):  # padding may stay or go
         return [f"{len(got)} bytes instead of {len(frame)}"]

@@ -3,7 +3,8 @@
 
 For every capture: finds the two busiest TCP, UDP or SCTP endpoints, makes a masquerading service of the
 first and a directly routed one of the second, runs shunt-replay twice, once more with one-packet
-scheduling if one is UDP, and checks that
+scheduling if one is UDP; then makes services of the twelve busiest, each with another kind of tunnel to
+its server, of either family, and runs it twice. Each time it checks that
 
   - the counts add up and the exit status is 0 (1 with a sentence if the last record is cut short);
   - both runs are equal: JSON (timing apart) and every byte written;
@@ -28,6 +29,7 @@ import tempfile
 import fates
 import packet as p
 import pcap
+import tunnels
 
 ICMP_BURST = 50  # ICMP errors that the rate limit always lets through
 PATIENCE = 60  # seconds for one replay
@@ -37,8 +39,8 @@ EITHER = (
 )
 
 
-def busiest(looks):
-    """The endpoints most packets go to: up to two of (protocol, address, port). Packets of flows whose
+def busiest(looks, most=2):
+    """The endpoints most packets go to: up to so many of (protocol, address, port). Packets of flows whose
     SYN or INIT is not in the capture count last, they cannot be balanced."""
     begun, count, late = set(), collections.Counter(), collections.Counter()
     for found in looks:
@@ -53,7 +55,7 @@ def busiest(looks):
             begun.add(found.flow)
         (count if found.flow in begun else late)[(protocol, address, port)] += 1
     keys = sorted({*count, *late}, key=lambda k: (-count[k], -late[k], k))
-    return keys[:2]
+    return keys[:most]
 
 
 def make_services(looks, one_packet=False):
@@ -72,6 +74,18 @@ def make_services(looks, one_packet=False):
     return out
 
 
+def make_tunnels(looks):
+    """Services on the busiest endpoints, behind tunnels of each kind; which is whose depends on the
+    capture's length alone."""
+    kinds, out = [(t, other) for other in (False, True) for t in tunnels.ALL], []
+    for number, (protocol, address, port) in enumerate(busiest(looks, len(kinds)), 1):
+        tunnel, other = kinds[(number + len(looks)) % len(kinds)]
+        size = 20 - len(address) if other else len(address)
+        server = server_address(size, 100 + number)
+        out.append(fates.Service(protocol, address, port, "-i", server, port, False, tunnel))
+    return out
+
+
 def server_address(size, number):
     text = f"198.18.255.{number}" if size == 4 else f"2001:db8:ffff::{number:x}"
     return p.pack_address(text)
@@ -84,8 +98,10 @@ def rules_of(services):
         brackets = "[{}]:{}" if len(s.address) == 16 else "{}:{}"
         kind = {p.TCP: "-t", p.UDP: "-u", p.SCTP: "--sctp-service"}[s.protocol]
         where = f"{kind} {brackets.format(p.address_text(s.address), s.port)}"
+        brackets = "[{}]:{}" if len(s.server) == 16 else "{}:{}"
         server = brackets.format(p.address_text(s.server), s.server_port)
-        lines += [f"-A {where} -s rr{' -o' if s.one_packet else ''}", f"-a {where} -r {server} {s.method} -w 1"]
+        way = f" {s.tunnel.options}" if s.tunnel else ""
+        lines += [f"-A {where} -s rr{' -o' if s.one_packet else ''}", f"-a {where} -r {server} {s.method} -w 1{way}"]
     if not lines:
         lines = ["-A -t 198.18.255.254:1 -s rr"]
     return "\n".join(lines) + "\n"
@@ -248,21 +264,24 @@ def is_answer(frame, got, fate):
 
 def check(binary, path):
     """(sentences about what is wrong, what the capture came to)."""
-    out, about, has_datagrams = check_with(binary, path, False)
+    out, about, has_datagrams = check_with(binary, path, make_services)
     if has_datagrams and not out:
-        out = [f"-o: {line}" for line in check_with(binary, path, True)[0]]
+        out = [f"-o: {line}" for line in check_with(binary, path, lambda x: make_services(x, True))[0]]
+    if not out and about != "refused":
+        wrong, more, _ = check_with(binary, path, make_tunnels)
+        out, about = [f"-i: {line}" for line in wrong], f"{about}; in tunnels {more}"
     return out, about
 
 
-def check_with(binary, path, one_packet):
-    """The same and whether a service is UDP."""
+def check_with(binary, path, make):
+    """The same and whether a service is UDP; make(looks) makes the services."""
     with tempfile.TemporaryDirectory() as folder:
         try:
             capture = pcap.read(path)
             refuse = capture.link_type != pcap.ETHERNET
         except pcap.CaptureError:
             capture, refuse = pcap.Capture(), True
-        services = make_services([fates.look(x) for x in capture.packets], one_packet)
+        services = make([fates.look(x) for x in capture.packets])
         status, result, raw, said = run(binary, path, folder, services)
         if refuse:
             good = status == 1 and said.count("\n") == 1
