@@ -100,7 +100,8 @@ class Traffic:
             return None
         wire, source, whole = made
         parts = packet.cut(whole, *[step["most"]] * (len(whole) // step["most"]))
-        return wire, source, parts[step["part"]]
+        # A scenario that is being shrunk may have less of it.
+        return (wire, source, parts[step["part"]]) if step["part"] < len(parts) else None
 
     def _ftp(self, step):
         """A packet of a control connection, with what is due of sequence numbers."""
