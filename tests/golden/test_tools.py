@@ -15,6 +15,7 @@ import fates
 import packet as p
 import pcap
 import run_captures
+import tunnels
 import run_packets as golden
 
 sys.path.insert(0, os.path.join(golden.HERE, "..", "..", "pcap"))
@@ -193,7 +194,9 @@ class Foretelling(unittest.TestCase):
                 continue
             (address, port), (server, server_port) = map(split, (words[2], words[4]))
             protocol = p.TCP if words[1] == "-t" else p.UDP
-            services.append(fates.Service(protocol, address, port, words[5], server, server_port))
+            tunnel = next((t for t in tunnels.ALL if t.options == " ".join(words[6:-2])), None)
+            made = fates.Service(protocol, address, port, words[5], server, server_port, False, tunnel)
+            services.append(made)
         capture = pcap.read(f"{case}/in.pcap")
         foretold, model = run_captures.foretell(capture, services)
         wanted = json.loads(golden.text_of(case, "expected.json"))
@@ -218,6 +221,25 @@ class Foretelling(unittest.TestCase):
                 data[place] ^= 1
                 planted = [*written[:-1], pcap.Packet(written[-1].time, bytes(data), 0)]
                 self.assertTrue(run_captures.check_frames(capture, foretold, planted), name)
+
+    def test_tunnels(self):
+        self.addCleanup(setattr, tunnels, "NEAR", tunnels.NEAR)
+        tunnels.NEAR = "10.1.0.254", "2001:db8:1::fe"  # the recorded director's
+        kinds = "ipip", "gre", "gre-csum", "gue", "gue-csum", "gue-remcsum"
+        for name in [f"tun-{k}{ends}" for k in kinds for ends in ("", "-v6", "-4in6", "-6in4")]:
+            case, capture, foretold, _, wanted = self.foretell(name)
+            self.assertEqual(run_captures.check_counts(wanted, foretold), [], name)
+            written = pcap.read(f"{case}/expected.pcap").packets
+            self.assertEqual(run_captures.check_frames(capture, foretold, written), [], name)
+            last = written[-1].data
+            six = last[12:14] == b"\x86\xdd"
+            shim = foretold[-1].service.overhead + 14
+            places = (0, 12, 14, 15, 20 if six else 23, 21 if six else 22, 40 if six else 32, shim - 1, shim + 9)
+            for place in places:
+                data = bytearray(last)
+                data[place] ^= 1
+                planted = [*written[:-1], pcap.Packet(written[-1].time, bytes(data), 0)]
+                self.assertTrue(run_captures.check_frames(capture, foretold, planted), f"{name} {place}")
 
     def test_wrong_counts_are_found(self):
         _, _, foretold, _, wanted = self.foretell("dr")
