@@ -94,8 +94,15 @@ def _fragment_lengths(scenario, difference):
     outer6 = all(f[12:14] == b"\x86\xdd" and f[20] == 44 for f in facts["wanted"] + facts["got"])
     if (flags[2] == "0" and offset == 0) or not outer6 or not facts["wanted"] or not facts["got"]:
         return False
-    whole = fates.joined(facts["wanted"])
-    return whole != b"" and whole == fates.joined(facts["got"])
+    wanted, got = (_without_flow_hash(fates.joined(frames)) for frames in (facts["wanted"], facts["got"]))
+    return wanted == got != b""
+
+
+def _without_flow_hash(frame):
+    """GUE's source port is random, and its checksum covers it."""
+    if frame[20:21] != bytes([packet.UDP]):
+        return frame
+    return frame[:54] + b"\0\0" + frame[56:60] + b"\0\0" + frame[62:]
 
 
 TESTS = {

@@ -67,9 +67,9 @@ class Writer(generator.Writer):
             addresses = [world.OWN[family]]
         else:
             addresses = self.addresses(family if whose == "same" else 10 - family, "server")
-            if method in model.TUNNELS:  # docs/differences.md, kinds-of-tunnel
-                addresses = {"ip": addresses[:3], "gr": addresses[3:6], "gu": addresses[5:]}[method[:2]]
-            addresses = self.rng.sample(addresses, self.rng.choice((1, 1, 2, 3)))
+            # docs/differences.md, kinds-of-tunnel and path-mtus: each has its own.
+            first = {"ip": 0, "gr": 2, "gu": 4}.get(method[:2], 6)
+            addresses = self.rng.sample(addresses[first : first + 2], self.rng.choice((1, 1, 2)))
         for address in addresses:
             # Where more than one has the director's own port, its own sockets would be in the way.
             other = (made.port, 8080, 5000) if method == "masq" and not port else (made.port,)
