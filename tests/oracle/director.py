@@ -36,6 +36,9 @@ SYSCTLS = {
     "sctp/cookie_hmac_alg": "none",  # a listener needs no cryptography
 }
 SYSCTLS |= {f"ipv4/conf/{d}/{n}": 0 for d in ("all", "c", "s") for n in ("rp_filter", "send_redirects")}
+# No link-local addresses: when one is found to be the only one, a second or two later, Linux looks
+# all routes up again, and forgets whom IPVS's are for (remembered.py).
+EARLY_SYSCTLS = {f"ipv6/conf/{d}/addr_gen_mode": 1 for d in "cs"}
 
 
 def _check(result):
@@ -140,13 +143,12 @@ class Director:
     def __init__(self):
         _check(libc.unshare(CLONE_NEWNET))
         self._taps = {wire: self._tap(wire) for wire in "cs"}
+        self._set(EARLY_SYSCTLS)
         for program, lines in ("ip", _addresses()), ("tc", _marks()):
             status, _, said = run([program, "-batch", "-"], lines)
             if status:
                 raise OSError(said)
-        for name, value in SYSCTLS.items():
-            with open(f"/proc/sys/net/{name}", "w", encoding="ascii") as file:
-                file.write(str(value))
+        self._set(SYSCTLS)
         self._raw = {}
         for family in socket.AF_INET, socket.AF_INET6:
             for protocol in 1, 6, 17, 47, 50, 51, 58, 132:
@@ -168,6 +170,12 @@ class Director:
             self._watch.register(descriptor, select.EPOLLIN)
         self._wire_of = {tap: wire for wire, tap in self._taps.items()}
         self._gather()
+
+    @staticmethod
+    def _set(sysctls):
+        for name, value in sysctls.items():
+            with open(f"/proc/sys/net/{name}", "w", encoding="ascii") as file:
+                file.write(str(value))
 
     def _tap(self, name):
         tap = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
