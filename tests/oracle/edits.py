@@ -74,17 +74,15 @@ def remove_server(writer, service, method):
 
 
 def remove_many(writer, service):
-    """One after the other, with a new flow after each: a scheduler's cursor may be on any of them.
-    All come back, in another order."""
+    """Again and again one from the middle of the list, with a new flow after it: a scheduler's cursor
+    may be on any of them. Each comes back, at the list's head."""
     while len(service.servers) < 4 and (new := new_server(writer, service, "masq")):
         writer.edit(service.add_server(new))
         writer.begin(service)
-    servers = writer.rng.sample(service.servers, len(service.servers) - 1)
-    for server in servers:
+    for _ in range(5):
+        server = writer.rng.choice(service.servers[1:-1] or service.servers)
         writer.edit(service.delete_server(server))
         writer.begin(service)
-    writer.rng.shuffle(servers)
-    for server in servers:
         service.removed.remove(server)
         writer.edit(service.add_server(server))
         writer.begin(service)
