@@ -1400,6 +1400,57 @@ def schedule_icmp(c):
     c.client(p.udp(c.a4, 5000, c.v4, 80))
 
 
+def schedule_icmp_mark(c):
+    """A rule with a protocol does not match an error about a flow that it does match."""
+    c.knob("schedule_icmp", 1)
+    c.mark("8 from 192.0.2.253")
+    c.mark(f"9 proto tcp to {c.v4}")
+    c.mark_service(8, "-s rr", "-r 10.1.0.2:0 -m")
+    c.mark_service(9, "-s rr", "-r 10.1.0.3:0 -m")
+    c.service("t", "-s rr", "-r 10.1.0.1:8080 -m")
+
+    def error(port, client_port, router="192.0.2.254", outcome=OUT):
+        inner = p.tcp(c.v4, port, c.a4, client_port, "A")
+        c.client(p.icmp(router, c.v4, 3, 1, b"\0" * 4, inner[:28]), outcome=outcome)
+
+    error(80, 4000)
+    error(80, 4001, router="192.0.2.253")
+    error(81, 4002, outcome=KERNEL)
+    c.client(p.tcp(c.a4, 4003, c.v4, 80, "S"))
+    error(80, 4003)
+    error(80, 20, outcome=KERNEL)  # about FTP's data connection
+    c.client(p.tcp(c.a4, 4000, c.v4, 80, "S"))
+
+
+def schedule_icmp_by_destination(c, scheduler):
+    """The destination is that of the packet which the error quotes: the client."""
+    c.knob("schedule_icmp", 1)
+    c.service("t", f"-s {scheduler}", "-r 10.1.0.1:80 -m", "-r 10.1.0.2:80 -m")
+    for port in 4000, 4001:
+        c.client(p.tcp(c.a4, port, c.v4, 80, "S"))
+        inner = p.tcp(c.v4, 80, c.a4, port + 100, "A")
+        c.client(p.icmp("192.0.2.254", c.v4, 3, 1, b"\0" * 4, inner[:28]))
+        c.client(p.tcp(c.a4, port + 100, c.v4, 80, "S"))
+    c.client(p.tcp(c.a4, 4002, c.v4, 80, "S"))
+
+
+def shared_server(c):
+    """Two services, one server, a client with one port: whose are the answers?"""
+    for port in 80, 443:
+        c.service("u", "-s rr", "-r 10.1.0.1:8080 -m", port=port)
+    c.client(p.udp(c.a4, 4000, c.v4, 80))
+    c.server(1, p.udp("10.1.0.1", 8080, c.a4, 4000, b"answer"))
+    c.command("--set 0 0 2")
+    c.client(p.udp(c.a4, 4000, c.v4, 443))
+    c.server(1, p.udp("10.1.0.1", 8080, c.a4, 4000, b"answer"))
+    c.command("--set 0 0 300")
+    c.client(p.udp(c.a4, 4000, c.v4, 80))
+    time.sleep(3)
+    c.server(1, p.udp("10.1.0.1", 8080, c.a4, 4000, b"answer"))
+    c.client(p.udp(c.a4, 4000, c.v4, 443))
+    c.server(1, p.udp("10.1.0.1", 8080, c.a4, 4000, b"answer"))
+
+
 OTHERS = ["203.0.113.250", "203.0.114.1", "2001:db8:cafe::ffff:1"]
 OWN = "IPVS counts its own ICMP errors as sent by the server, by accident of its hooks"
 
@@ -1615,6 +1666,11 @@ CASES = [
     ("nat-icmp-send", nat_icmp_send, "nat_icmp_send = 1: a server's packets without a session."),
     ("nat-icmp-send-v6", nat_icmp_send_v6, "nat_icmp_send = 1 over IPv6."),
     ("schedule-icmp", schedule_icmp, "schedule_icmp = 1: errors about flows without a session."),
+    ("schedule-icmp-mark", schedule_icmp_mark, "schedule_icmp = 1: an error's mark is its own."),
+    ("schedule-icmp-dh", lambda c: schedule_icmp_by_destination(c, "dh"), "schedule_icmp = 1 with dh."),
+    ("schedule-icmp-lblc", lambda c: schedule_icmp_by_destination(c, "lblc"), "schedule_icmp = 1 with lblc."),
+    ("schedule-icmp-lblcr", lambda c: schedule_icmp_by_destination(c, "lblcr"), "schedule_icmp = 1 with lblcr."),
+    ("shared-server", shared_server, "Two services share a server: answers are the newest session's."),
     ("persistence", persistence, "-p 60 -M 255.255.255.0: a client network stays on its server."),
     ("any-port", any_port, "-p 60 on port 0: every port of the address, one server a client."),
     ("persistence-udp", persistence_udp, "-p over UDP; an answer makes a template ASSURED."),
