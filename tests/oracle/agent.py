@@ -160,13 +160,13 @@ class Play:
 
 def play(scenario, path, done):
     """In a process of its own; the answer is in the file once `done` says so. This Linux now and then
-    loses a reference to a device that tunnels' packets left by: then its end is never over."""
-    here = director.Director()
-    answer = Play(scenario, here).answer()
+    loses a reference to a device that tunnels' packets left by: then the end of it is never over, and
+    is left to a process that takes no memory."""
+    answer = Play(scenario, director.Director()).answer()
     with open(path, "w", encoding="ascii") as file:
         json.dump(answer, file)
     os.write(done, b"!")
-    here.close()
+    os.execv("/bin/true", ["true"])  # which closes everything
 
 
 def answer_job(scenarios):

@@ -211,10 +211,3 @@ class Director:
                 if not _is_noise(frame):
                     out.append((self._wire_of[descriptor], frame))
         return out, local
-
-    def close(self):
-        self._watch.close()
-        for each in [*self._raw.values(), *self._deaf]:
-            each.close()
-        for tap in self._taps.values():
-            os.close(tap)
