@@ -92,10 +92,8 @@ bool begin_session(Worker& worker, Meta& m, const ipvs::Server& server, uint16_t
     session.flags |= Session<F>::kNoOutput;
   }
   // advance sets the state and the true deadline; the wheel needs one now.
-  session.deadline =
-      worker.now + (m.parsed.kind == net::Kind::kIcmpError
-                        ? kIcmpBegan
-                        : uint64_t{1'000'000'000} * worker.board.timeouts.of(session.state));
+  session.deadline = m.parsed.kind == net::Kind::kIcmpError ? worker.now + kIcmpBegan
+                                                            : worker.deadline_of(session.state);
   if (!file_session<F>(worker, session, m.session)) {
     reason = ipvs::DropReason::kTableFull;
     return false;

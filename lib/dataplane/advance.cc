@@ -56,8 +56,7 @@ void advance_session(Worker& worker, uint32_t number, const Meta& m) {
   }
   if (session.state == ipvs::State::kUdp && m.is_reply) assure_control<F>(worker, session);
   if (!m.is_reply && session.packets < Session<F>::kManyPackets) session.packets++;
-  Nanoseconds deadline =
-      worker.now + uint64_t{1'000'000'000} * worker.board.timeouts.of(session.state);
+  const Nanoseconds deadline = worker.deadline_of(session.state);
   bool sooner = deadline < session.deadline;
   session.deadline = deadline;
   if (sooner) worker.sessions<F>().hasten(number);

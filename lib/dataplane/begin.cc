@@ -38,6 +38,7 @@ void fill_deltas(Session<F>& session) {
 template <class F>
 bool clear_reply(Worker& worker, const net::Tuple<F>& reply) {
   Hit other = worker.sessions<F>().lookup(reply);
+  if (other) worker.sessions<F>().look(other.session);
   if (other && worker.sessions<F>().at(other.session).deadline <= worker.now) {
     retire<F>(worker, other.session);
     other = worker.sessions<F>().lookup(reply);

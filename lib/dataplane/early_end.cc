@@ -60,8 +60,9 @@ void Worker::drop_entries() {
     x_random ^= x_random >> 7;
     x_random ^= x_random << 17;
     auto number = static_cast<uint32_t>(x_random % table.capacity());
-    if (table.is_used(number) && may_drop<F>(*this, table.at(number), x_idle_choice))
-      discard<F>(*this, number);
+    if (!table.is_used(number)) continue;
+    table.look(number);
+    if (may_drop<F>(*this, table.at(number), x_idle_choice)) discard<F>(*this, number);
   }
 }
 

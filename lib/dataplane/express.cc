@@ -3,6 +3,7 @@
 // advance, route, rewrite and resolve would do with such a packet is done here at once; every other
 // packet is left as it was, for those stages. They stay the specification: whatever a packet's
 // lane, its frame, its session and the counters come out the same (tests/flow/express_test.cc).
+// Behind the swift lane, which needs no session but knows fewer flows.
 //
 // Memory is slow: the burst is gone through once to fetch the buckets of the index, once to fetch
 // the sessions, and only then packet by packet. Nothing waits for memory in the first passes.
@@ -11,8 +12,9 @@
 // burst with its tuple or its session follow it there; those two are remembered as bits.
 #include <rte_mbuf.h>
 
-#include "dataplane/plain_frame.h"
+#include "dataplane/plain_edit.h"
 #include "dataplane/stages.h"
+#include "dataplane/swift.h"
 
 namespace shunt::dataplane {
 
@@ -25,10 +27,8 @@ class Lane {
   Lane(Worker& worker, uint8_t port_in, const Burst& burst, Burst& rest)
       : x_worker(worker),
         x_sessions(worker.sessions<F>()),
-        x_hash(x_sessions.hash()),
         x_index(x_sessions.index()),
         x_hops(*worker.board.next_hops),
-        x_timeouts(worker.board.timeouts),
         x_configured(worker.board.configured),
         x_ports(worker.ports.data()),
         x_servers(worker.counters.servers),
@@ -49,6 +49,7 @@ class Lane {
 
  private:
   using Frame = PlainFrame<F>;
+  static constexpr bool kHasExactKeys = Frame::kIsV4;
 
   void fetch_bucket(unsigned i);
   void fetch_session(unsigned i);
@@ -105,16 +106,12 @@ class Lane {
   }
   bool take(rte_mbuf* packet, uint8_t* frame, uint32_t value);
   void account(Session<F>& session, bool is_reply, uint32_t length);
-  static void translate(uint8_t* frame, const Session<F>& session, bool is_reply);
-  static void lower_hop_limit(uint8_t* frame);
   void describe(rte_mbuf* packet, const Session<F>& session, const Meta& found);
 
   Worker& x_worker;
   SessionTable<F>& x_sessions;
-  const FlowHash& x_hash;
-  const FlowIndex& x_index;
+  const TupleIndex<F>& x_index;
   share::NextHops& x_hops;
-  const share::SharedTimeouts& x_timeouts;
   const share::ConfiguredServers& x_configured;
   const WorkerPort* const x_ports;
   share::ServerCounters* const x_servers;
@@ -130,66 +127,10 @@ class Lane {
   uint64_t x_slow_tuples = 0, x_slow_sessions = 0;
   uint64_t x_plain = 0;  ///< a bit a packet
   uint8_t* x_frames[kBurst];
-  uint64_t x_hashes[kBurst];  ///< of plain packets, as what follows
-  uint32_t x_values[kBurst];  ///< where the index says that the session may be
+  typename TupleIndex<F>::Key x_keys[kBurst];  ///< of plain packets, as what follows
+  uint64_t x_hashes[kBurst];
+  uint32_t x_values[kBurst];  ///< number * 2 + is_reply of where the session may be, or kNoSession
 };
-
-/// HC' = ~(~HC + delta) (RFC 1624 equation 3).
-void apply(uint8_t* checksum, uint32_t delta) {
-  uint32_t sum = static_cast<uint16_t>(~load<uint16_t>(checksum)) + delta;
-  sum = (sum & 0xffff) + (sum >> 16);
-  store(checksum, static_cast<uint16_t>(~(sum + (sum >> 16))));
-}
-
-/// A tuple's ends with source and destination exchanged.
-template <class F>
-void store_reversed(uint8_t* to, const uint8_t* ends) {
-  constexpr size_t kSize = sizeof(typename F::Address);
-  if constexpr (kSize == 4) {
-    store(to, std::rotl(load<uint64_t>(ends), 32));
-  } else {
-    struct Half {
-      uint64_t words[2];
-    };
-    const Half first = load<Half>(ends), second = load<Half>(ends + kSize);
-    store(to, second);
-    store(to + kSize, first);
-  }
-  store(to + 2 * kSize, std::rotl(load<uint32_t>(ends + 2 * kSize), 16));
-}
-
-template <class F>
-void Lane<F>::translate(uint8_t* frame, const Session<F>& session, bool is_reply) {
-  const uint8_t* from = is_reply ? reinterpret_cast<const uint8_t*>(&session.request)
-                                 : reinterpret_cast<const uint8_t*>(&session.reply);
-  uint16_t address = session.address_delta, port = session.port_delta;
-  if (is_reply) {
-    address = opposite_delta(address);
-    port = opposite_delta(port);
-  }
-  store_reversed<F>(frame + Frame::kEnds, from);
-  if constexpr (Frame::kIsV4)
-    apply(frame + Frame::kL3 + offsetof(net::Ipv4Header, checksum), address);
-  uint8_t* l4 = frame + Frame::kL4;
-  uint32_t delta = uint32_t{address} + port;
-  delta = (delta & 0xffff) + (delta >> 16);
-  if (frame[Frame::kProtocol] == net::kTcp)
-    return apply(l4 + offsetof(net::TcpHeader, checksum), delta);
-  uint8_t* checksum = l4 + offsetof(net::UdpHeader, checksum);
-  apply(checksum, delta);
-  if (load<uint16_t>(checksum) == 0) store<uint16_t>(checksum, 0xffff);  // RFC 768
-}
-
-/// The header checksum of IPv4 grows by what TTL loses, and is never 0xffff.
-template <class F>
-void Lane<F>::lower_hop_limit(uint8_t* frame) {
-  frame[Frame::kHopLimit]--;
-  if constexpr (Frame::kIsV4) {
-    uint8_t* checksum = frame + Frame::kL3 + offsetof(net::Ipv4Header, checksum);
-    const uint16_t before = load<uint16_t>(checksum);
-    store(checksum, static_cast<uint16_t>(before + 1 + (before >= 0xfffe)));
-  }
-}
 
 template <class F>
 void Lane<F>::account(Session<F>& session, bool is_reply, uint32_t length) {
@@ -218,9 +159,11 @@ void Lane<F>::describe(rte_mbuf* packet, const Session<F>& session, const Meta& 
 template <class F>
 bool Lane<F>::take(rte_mbuf* packet, uint8_t* frame, uint32_t value) {
   const bool is_reply = value & 1;
-  Session<F>& session = x_sessions.at(value >> 1);
+  const uint32_t number = value >> 1;
+  Session<F>& session = x_sessions.at(number);
+  x_sessions.slow_down(number);
   const uint32_t length = Frame::length(frame);
-  const Nanoseconds deadline = x_now + uint64_t{1'000'000'000} * x_timeouts.of(session.state);
+  const Nanoseconds deadline = x_worker.deadline_of(session.state);
   const uint32_t hop_id = is_reply ? session.hop_out : session.hop_in;
   if (session.deadline <= x_now || deadline < session.deadline ||
       session.routes_generation != x_generation || hop_id == kNoHop ||
@@ -233,7 +176,7 @@ bool Lane<F>::take(rte_mbuf* packet, uint8_t* frame, uint32_t value) {
 
   if (x_notes) {
     Meta found;
-    found.session = value >> 1;
+    found.session = number;
     found.is_reply = is_reply;
     found.hop = hop_id;
     found.port_out = hop.port;
@@ -241,14 +184,19 @@ bool Lane<F>::take(rte_mbuf* packet, uint8_t* frame, uint32_t value) {
   }
   session.deadline = deadline;
   account(session, is_reply, length);
-  if (session.method == ipvs::ForwardMethod::kMasquerade) translate(frame, session, is_reply);
-  lower_hop_limit(frame);
+  if (session.method == ipvs::ForwardMethod::kMasquerade)
+    translate<F>(frame,
+                 is_reply ? reinterpret_cast<const uint8_t*>(&session.request)
+                          : reinterpret_cast<const uint8_t*>(&session.reply),
+                 session.address_delta, session.port_delta, is_reply);
+  lower_hop_limit<F>(frame);
   const uint64_t from = load<uint32_t>(&out.mac) | uint64_t{load<uint16_t>(&out.mac.bytes[4])}
                                                        << 32;
   store(frame, (std::bit_cast<uint64_t>(hop) & 0xffff'ffff'ffff) | from << 48);
   store(frame + 8, static_cast<uint32_t>(from >> 16));
   x_hops.touch(hop_id);
   x_worker.send(packet, hop.port);
+  if constexpr (kHasExactKeys) speed_up(x_worker, number);
   return true;
 }
 
@@ -258,24 +206,17 @@ void Lane<F>::fetch_bucket(unsigned i) {
   uint8_t* frame = x_frames[i] = rte_pktmbuf_mtod(packet, uint8_t*);
   if (packet->nb_segs != 1 || !Frame::is(frame, packet->data_len) || !x_ours.has(frame)) return;
   x_plain |= uint64_t{1} << i;
-  x_hashes[i] = x_hash.template of<F>(frame + Frame::kEnds, frame[Frame::kProtocol]);
+  x_keys[i] = x_index.key_of(frame + Frame::kEnds, frame[Frame::kProtocol]);
+  x_hashes[i] = x_index.hash(x_keys[i]);
   x_index.prefetch(x_hashes[i]);
 }
 
 template <class F>
 void Lane<F>::fetch_session(unsigned i) {
   if (!(x_plain >> i & 1)) return;
-  const uint64_t hash = x_hashes[i];
-  const FlowIndex::Bucket* bucket = &x_index.home_of(hash);
-  uint32_t places = FlowIndex::matches(*bucket, hash);
-  if (places == 0 && bucket->displaced != 0) {
-    bucket = &x_index.other_of(hash);
-    places = FlowIndex::matches(*bucket, hash);
-  }
-  x_values[i] = FlowIndex::kNone;
-  if (places == 0) return;
-  x_values[i] = FlowIndex::value_at(*bucket, static_cast<uint32_t>(std::countr_zero(places)));
-  x_sessions.prefetch(x_values[i] >> 1);
+  const Hit hit = x_index.guess(x_keys[i], x_hashes[i]);
+  x_values[i] = hit ? hit.session * 2 + hit.is_reply : kNoSession;
+  if (hit) x_sessions.prefetch(hit.session);
 }
 
 template <class F>
@@ -289,7 +230,7 @@ void Lane<F>::decide(unsigned i) {
   }
   const uint32_t value = x_values[i];
   const bool found =
-      value != FlowIndex::kNone && has_tuple(x_sessions.at(value >> 1), value & 1, x_frames[i]);
+      value != kNoSession && has_tuple(x_sessions.at(value >> 1), value & 1, x_frames[i]);
   if (found && !follows_slow(i) && take(packet, x_frames[i], value)) return;
   x_slow_tuples |= bit_of(x_hashes[i]);
   if (found) x_slow_sessions |= bit_of(value >> 1);
@@ -300,11 +241,6 @@ void Lane<F>::decide(unsigned i) {
 
 template <class F>
 void express(Worker& worker, uint8_t port_in, const Burst& burst, Burst& rest) {
-  if (!worker.services->has_family(F::family)) {
-    rest = burst;
-    return;
-  }
-  rest.n = 0;
   Lane<F>(worker, port_in, burst, rest).run();
 }
 

@@ -121,6 +121,7 @@ unsigned find(Worker& worker, const Burst& burst, unsigned from, Burst& found, B
     // What was a retired session's answer may be an older one's.
     if (hit && retired.contains(hit.session)) hit = sessions.lookup(m.template tuple<F>());
     while (hit) {
+      sessions.slow_down(hit.session);
       const Session<F>& session = sessions.at(hit.session);
       const bool over = session.deadline <= worker.now && !outlasts<F>(worker, hit.session);
       if (!over && (hit.is_reply || !ends_session(worker, m, session, expire))) break;

@@ -53,6 +53,7 @@ uint32_t least_worth(Worker& worker, const Burst& kept) {
   }
   Nanoseconds most_merit = 0;
   for (unsigned i = 0; i < n && most_merit != UINT64_MAX; i++) {
+    table.look(numbers[i]);
     Nanoseconds its = merit(worker, table.at(numbers[i]));
     if (its <= most_merit || is_on_its_way(kept, numbers[i])) continue;
     most_merit = its;

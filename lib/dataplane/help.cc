@@ -125,7 +125,7 @@ void listen(Worker& worker, uint32_t number) {
     load.inactive.add(1);
   }
   session.state = ipvs::State::kListen;
-  session.deadline = worker.now + kSecond * worker.board.timeouts.of(session.state);
+  session.deadline = worker.deadline_of(session.state);
   worker.sessions<F>().hasten(number);
 }
 
@@ -147,7 +147,7 @@ uint32_t expect(Worker& worker, uint32_t row, const Session<F>& control, const E
   made.hop_in = made.hop_out = kNoHop;
   made.method = control.method;
   made.state = ipvs::State::kListen;
-  made.deadline = worker.now + kSecond * worker.board.timeouts.of(made.state);
+  made.deadline = worker.deadline_of(made.state);
   if (Hit hit = sessions.lookup(made.request)) {
     const Session<F>& known = sessions.at(hit.session);
     const bool same = client.port != 0 || (known.reply.source == made.reply.source &&

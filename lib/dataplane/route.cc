@@ -4,6 +4,7 @@
 // routes they were found with; when routes have changed since, both are looked up again.
 #include "dataplane/datagram.h"
 #include "dataplane/stages.h"
+#include "dataplane/swift.h"
 #include "net/edit.h"
 #include "net/encapsulate.h"
 
@@ -161,9 +162,14 @@ void route(Worker& worker, const Burst& live, Burst& routed) {
       continue;
     }
     if (!lives_on<F>(worker, packet, session)) continue;
-    if (enters ? fits_tunnel<F>(worker, packet, session)
-               : fits<F>(worker, packet, session, worker.ports[m.port_out].mtu))
-      routed.add(packet);
+    if (!(enters ? fits_tunnel<F>(worker, packet, session)
+                 : fits<F>(worker, packet, session, worker.ports[m.port_out].mtu)))
+      continue;
+    routed.add(packet);
+    // Tunnels have no express lane.
+    if constexpr (F::family == Family::kV4)
+      if (enters && worker.settings.express && m.parsed.kind == net::Kind::kFlow)
+        speed_up(worker, m.session);
   }
 }
 

@@ -1,7 +1,9 @@
 // A session: what forwarding a flow needs, copied out of the configuration, as plain bytes.
 //
 // It holds no pointer (it must be able to live in shared memory and to travel to a peer), only ids
-// and endpoints. Packets write `deadline`, `state` and `flags`; everything else is set once.
+// and endpoints. Packets write `deadline`, `state` and `flags`; everything else is set once. Those
+// of a swift flow do not even touch it: its deadline is then older than the truth, which
+// SessionTable::look() brings in.
 //
 // A persistence template is one, too (kTemplate; persistence.h): it forwards nothing, but names the
 // server that a client's new sessions go to. They name it by `control` and it counts them, and it
@@ -60,7 +62,8 @@ struct alignas(64) Session {
     uint32_t routes_generation;  ///< of the routes that hop_in and hop_out were found with
     uint32_t server_hint;        ///< of a template: where its service had the server last
   };
-  ipvs::ForwardMethod method;
+  ipvs::ForwardMethod method : 4;
+  uint8_t found : 4;  ///< kExact, kSwift
   ipvs::State state;
   uint16_t flags : 12;   ///< kInUse and the like
   uint16_t packets : 4;  ///< of the client's so far, counted up to kManyPackets (drop_entry)
@@ -92,6 +95,10 @@ struct alignas(64) Session {
   static constexpr uint16_t kExpected = 512;  ///< begun by a helped one, whose row is `control`
   static constexpr uint16_t kInFront = 1024;  ///< has the answers of one that is kBehind
   static constexpr uint16_t kBehind = 2048;   ///< a newer one has its reply tuple, and its answers
+
+  // `found`
+  static constexpr uint8_t kExact = 1;  ///< in the index under an exact key (tuple_index.h)
+  static constexpr uint8_t kSwift = 2;  ///< its word in the index has its deadline (flow_plans.h)
 };
 
 static_assert(std::is_trivially_copyable_v<Session<net::V4>>);

@@ -1,34 +1,29 @@
 // The sessions of one worker and one family: an index from tuples to sessions, and their timers.
 //
-// Owned by one worker, never locked. All memory is taken by create(); a full table refuses. The
-// index (flow_index.h) knows hashes and numbers; whether a session has the tuple, the session says,
-// which is touched anyway: no key is stored twice, and a lookup is exact.
+// Owned by one worker, never locked. All memory is taken by create(); a full table refuses. A
+// lookup is exact (tuple_index.h).
 //
 // A session whose reply tuple is indexed too (kHasReply) is found by both. Two that go from one
 // client endpoint to one server endpoint, for other virtual endpoints, have one reply tuple: it is
 // the newest's, and when that ends the next one's, as in IPVS (ip_vs_conn_out_get). Timers: packets
 // write only Session::deadline; the wheel files a session once and re-files it lazily when its slot
 // comes round. A jump of time, however far, is one step: one look at every slot.
+//
+// An IPv4 session can be swift (flow_plans.h): then its packets write into its word of the index
+// instead. Whoever reads a session's deadline looks at it first (look()), and whoever lets a packet
+// change it slows it down (slow_down()).
 #pragma once
 
 #include <cstdint>
 #include <memory>
 
 #include "base/result.h"
-#include "dataplane/flow_hash.h"
-#include "dataplane/flow_index.h"
+#include "dataplane/flow_plans.h"
 #include "dataplane/session.h"
 #include "dataplane/timing_wheel.h"
-#include "dataplane/untouched.h"
+#include "dataplane/tuple_index.h"
 
 namespace shunt::dataplane {
-
-/// A found session: its number, and whether the key was its reply tuple.
-struct Hit {
-  uint32_t session = kNoSession;
-  bool is_reply = false;
-  explicit operator bool() const { return session != kNoSession; }
-};
 
 /// Whole cache lines, so that it shares none with another worker's.
 template <class F>
@@ -40,7 +35,7 @@ class alignas(64) SessionTable {
                                                       uint32_t seed, int socket);
   /// What create() takes of DPDK's memory on that socket, estimated from above.
   static uint64_t bytes_wanted(uint32_t capacity);
-  static constexpr uint32_t kMostSessions = 1u << 29;
+  static constexpr uint32_t kMostSessions = TupleIndex<F>::kMostSessions;
   ~SessionTable();
   SessionTable(const SessionTable&) = delete;
   SessionTable& operator=(const SessionTable&) = delete;
@@ -48,14 +43,37 @@ class alignas(64) SessionTable {
   static constexpr unsigned kBurst = 64;  ///< most keys of one call
 
   /// hits[i] for each of keys[0..n), n <= kBurst. Does not look at deadlines.
-  void lookup(const net::Tuple<F>* const keys[], unsigned n, Hit hits[]) const;
-  Hit lookup(const net::Tuple<F>& key) const { return find(key, x_hash(key)); }
+  void lookup(const net::Tuple<F>* const keys[], unsigned n, Hit hits[]) const {
+    x_index.lookup(keys, n, hits);
+  }
+  Hit lookup(const net::Tuple<F>& key) const { return x_index.find(key); }
 
-  /// For those who look up by themselves, a step at a time: a value of the index is a hit if the
-  /// session has the tuple.
-  const FlowHash& hash() const { return x_hash; }
-  const FlowIndex& index() const { return x_index; }
-  static Hit to_hit(uint32_t value) { return {value >> 1, (value & 1) != 0}; }
+  /// For those who look up by themselves, a step at a time.
+  const TupleIndex<F>& index() const { return x_index; }
+
+  /// What all swift flows depend on. When it changes, or time leaps, they slow down.
+  struct Conditions {
+    uint32_t routes_generation = 0, path_mtus = 0;  ///< tunnels'
+    uint32_t established = 0, udp = 0;              ///< timeouts, in seconds
+    bool secures_tcp = false, finds_path_mtus = true;
+    friend bool operator==(const Conditions&, const Conditions&) = default;
+  };
+  /// Once a turn, before any packet.
+  void begin_turn(Nanoseconds now, const Conditions& conditions);
+  uint64_t tick() const { return x_tick; }
+  const FlowPlans& plans() const { return x_plans; }
+
+  /// Brings a session's deadline up to date.
+  void look(uint32_t number) {
+    if (x_sessions[number].found & Session<F>::kSwift) look_at_word(number);
+  }
+  /// The same, and from now on packets write the deadline themselves.
+  void slow_down(uint32_t number) {
+    if (x_sessions[number].found & Session<F>::kSwift) take_plan(number);
+  }
+  /// The flow of an exact session that is not swift gets this plan, if there is room for another
+  /// one; its deadline is plan.lifetime from now.
+  void speed_up(uint32_t number, const FlowPlan& plan, const FlowPlanNote& note);
 
   /// Copies n sessions in. numbers[i] is the new number, or kNoSession where the table is full or
   /// one of its tuples is already there, other than as another's reply tuple both times (then
@@ -108,39 +126,30 @@ class alignas(64) SessionTable {
   uint32_t capacity() const { return x_capacity; }
 
  private:
-  /// Of sessions with one reply tuple: the next newer and the next older one.
-  struct Row {
-    uint32_t newer, older;
-  };
-
   SessionTable(Session<F>* sessions, TimerLinks* links, uint32_t seed, uint32_t capacity)
-      : x_hash(seed),
-        x_sessions(sessions),
-        x_links(links),
-        x_rows(capacity),
-        x_wheel(sessions, links) {}
+      : x_index(seed, capacity), x_sessions(sessions), x_links(links), x_wheel(sessions, links) {}
 
-  bool has(uint32_t value, const net::Tuple<F>& key) const;
-  Hit find(const net::Tuple<F>& key, uint64_t hash) const;
-  bool add(const net::Tuple<F>& key, uint32_t value);
-  bool add_reply(uint32_t number);
-  void remove_reply(uint32_t number);
+  Nanoseconds deadline_of(uint64_t word) const;
+  void look_at_word(uint32_t number);
+  void take_plan(uint32_t number);
   void set_used(uint32_t number) { x_used[number / 64] |= uint64_t{1} << number % 64; }
   void clear_used(uint32_t number) { x_used[number / 64] &= ~(uint64_t{1} << number % 64); }
 
-  FlowHash x_hash;
-  FlowIndex x_index;       ///< tuple → number * 2 + is_reply
+  TupleIndex<F> x_index;
   Session<F>* x_sessions;  ///< x_capacity of them, and kBurst to lend
   TimerLinks* x_links;     ///< of each session
-  Untouched<Row> x_rows;   ///< of each that is kInFront or kBehind
   uint32_t x_size = 0;
   uint32_t x_capacity = 0;
   /// Free numbers are a queue through their links: a number rests as long as possible before it
   /// names another session.
   uint32_t x_first_free = 0, x_last_free = 0;
   uint64_t* x_used = nullptr;  ///< a bit per number, so that a walk touches only living sessions
-  FlowIndex::Bucket* x_buckets = nullptr;
+  typename TupleIndex<F>::Cell* x_cells = nullptr;
   TimingWheel<Session<F>> x_wheel;
+  FlowPlans x_plans;
+  Conditions x_conditions;
+  Nanoseconds x_now = 0, x_in_time = 0;  ///< and when the wheel was last not behind
+  uint64_t x_tick = 0;                   ///< of FlowWord::kTick nanoseconds
 };
 
 }  // namespace shunt::dataplane

@@ -57,7 +57,7 @@ bool speak(Worker& worker, const ipvs::Service& service, rte_mbuf* packet, unsig
   session.method = ipvs::ForwardMethod::kMasquerade;
   session.state = ipvs::State::kUdp;
   session.flags = Session<F>::kHasReply;
-  session.deadline = worker.now + uint64_t{1'000'000'000} * worker.board.timeouts.of(session.state);
+  session.deadline = worker.deadline_of(session.state);
   uint32_t control = kNoSession;
   if (service.is_persistent() &&
       !lead<F>(worker, service, *server, session.request, packet, control))

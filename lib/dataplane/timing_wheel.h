@@ -51,8 +51,10 @@ class TimingWheel {
   }
 
   /// Looks at up to `looks` nodes that came round and puts those with deadline <= now into `out`,
-  /// at most `most`. They stay filed: who does not remove them is told again.
-  unsigned expire(uint64_t now, uint32_t out[], unsigned most, unsigned looks) {
+  /// at most `most`. They stay filed: who does not remove them is told again. `look` is called with
+  /// each before its deadline is read.
+  template <class Look>
+  unsigned expire(uint64_t now, uint32_t out[], unsigned most, unsigned looks, Look look) {
     uint64_t last = now / kSlotWidth;
     for (uint32_t i = 0; i < kSlots && x_tick + i <= last; i++) splice((x_tick + i) % kSlots);
     x_tick = std::max(x_tick, last + 1);
@@ -70,6 +72,7 @@ class TimingWheel {
       uint32_t n = x_lists[kDue].next;
       fetch();
       remove(n);
+      look(n);
       if (x_nodes[n].deadline <= now) out[found++] = n;
       file(n);
     }

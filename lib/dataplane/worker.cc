@@ -5,17 +5,18 @@
 #include "dataplane/help.h"
 #include "dataplane/persistence.h"
 #include "dataplane/stages.h"
+#include "dataplane/swift.h"
 
 namespace shunt::dataplane {
 
 namespace {
 
 /// Packets taken from one queue at once.
-constexpr unsigned kReceive = 32;
+constexpr unsigned kReceive = 64;
 /// How long a packet waits for its next hop at the most.
 constexpr Nanoseconds kHoldFor = 3'000'000'000;
-/// Sessions retired, and sessions dumped, in one turn at the most.
-constexpr unsigned kExpirePerTurn = 64, kDumpPerTurn = 256;
+/// Sessions retired, and sessions dumped, in one turn at the most: more than can begin in one.
+constexpr unsigned kExpirePerTurn = 2 * kReceive, kDumpPerTurn = 256;
 
 /// Fragments of a worker's that wait at the most: 20 of the longest datagrams in Ethernet frames,
 /// and no more than a quarter of the buffers.
@@ -41,6 +42,7 @@ Worker::Worker(const WorkerSettings& given, share::Board& shared, rte_mempool* b
       kernel_bucket(given.kernel_rate, std::max<uint64_t>(given.kernel_rate / 10, 64)),
       icmp_bucket(given.icmp_rate, given.icmp_burst),
       reassembly(given.seed, most_parts(buffers, given.workers)),
+      swift_lane(choose_swift_lane()),
       icmp_id(static_cast<uint16_t>(given.seed)),
       x_random(uint64_t{given.seed} + 0x9e3779b97f4a7c15) {
   for (const WorkerPort& port : ports) least_mtu = std::min(least_mtu, port.mtu);
@@ -79,6 +81,15 @@ bool Worker::turn(Nanoseconds time) {
   defense.follow(board.knobs, {sessions_v4->size(), sessions_v4->capacity()},
                  {sessions_v6->size(), sessions_v6->capacity()}, now);
 
+  tick_began = now - now % FlowWord::kTick;
+  const SessionTable<net::V4>::Conditions conditions{routes->generation(),
+                                                     tunnel_ways.mtus.changes(),
+                                                     board.timeouts.of(ipvs::State::kEstablished),
+                                                     board.timeouts.of(ipvs::State::kUdp),
+                                                     defense.secures_tcp(),
+                                                     board.knobs.of(ipvs::Knob::kPmtuDisc) != 0};
+  sessions_v4->begin_turn(now, conditions);
+
   if (x_held_count) retry_held();
   if (!reassembly.empty()) reassembly.expire(*this);
   unsigned packets = receive_strays();
@@ -102,10 +113,11 @@ unsigned Worker::receive_from_ports() {
     Burst burst;
     burst.n = rte_eth_rx_burst(ports[i].nic, ports[i].rx_queue, burst.packets, kReceive);
     if (burst.n == 0) continue;
-    for (unsigned k = 0; k < burst.n; k++)
-      __builtin_prefetch(rte_pktmbuf_mtod(burst.packets[k], const void*));
     uint64_t bytes = 0;
-    for (unsigned k = 0; k < burst.n; k++) bytes += burst.packets[k]->pkt_len;
+    for (unsigned k = 0; k < burst.n; k++) {
+      __builtin_prefetch(rte_pktmbuf_mtod(burst.packets[k], const void*));
+      bytes += burst.packets[k]->pkt_len;
+    }
     counters.received.add(burst.n);
     counters.ports[i].rx_packets.add(burst.n);
     counters.ports[i].rx_bytes.add(bytes);
@@ -122,13 +134,20 @@ unsigned Worker::receive_from_ports() {
 
 // Leaves in `burst` what has to go through the stages.
 void Worker::take_express(uint8_t port, Burst& burst) {
-  Burst rest;
-  express<net::V4>(*this, port, burst, rest);
-  if (rest.n == 0) {
+  if (services->has_family(Family::kV4)) {
+    Burst slow;
+    const bool goes_on = swift_lane(*this, port, burst, slow);
+    if (!goes_on || slow.n == 0) {
+      burst = slow;
+      return;
+    }
     burst.n = 0;
-    return;
+    express<net::V4>(*this, port, slow, burst);
   }
-  express<net::V6>(*this, port, rest, burst);
+  if (burst.n == 0 || !services->has_family(Family::kV6)) return;
+  const Burst others = burst;
+  burst.n = 0;
+  express<net::V6>(*this, port, others, burst);
 }
 
 void Worker::process(Burst& burst) {
@@ -268,6 +287,7 @@ bool Worker::dump(share::SessionDump& dump) {
   unsigned room = static_cast<unsigned>(dump.records.size() - dump.count);
   unsigned n = sessions<F>().dump(dump.cursor, numbers, std::min(room, kDumpPerTurn));
   for (unsigned i = 0; i < n; i++) {
+    sessions<F>().look(numbers[i]);
     const Session<F>& session = sessions<F>().at(numbers[i]);
     ipvs::SessionRecord& record = dump.records[dump.count++];
     record.protocol = session.request.protocol;
@@ -275,9 +295,11 @@ bool Worker::dump(share::SessionDump& dump) {
     record.method = session.method;
     record.is_template = session.flags & Session<F>::kTemplate;
     record.is_assured = session.flags & Session<F>::kAssured;
-    record.seconds_left = session.deadline > now
-                              ? static_cast<uint32_t>((session.deadline - now) / 1'000'000'000)
-                              : 0;
+    // By ticks, as the deadline is.
+    record.seconds_left =
+        session.deadline > now
+            ? static_cast<uint32_t>((session.deadline - tick_began) / 1'000'000'000)
+            : 0;
     record.client = {session.request.source,
                      record.is_template ? uint16_t{0} : session.request.source_port.host()};
     record.virtual_endpoint = {session.request.destination,

@@ -62,6 +62,10 @@ struct WorkerSettings {
   bool express = true;  ///< plain packets of living sessions go the short way (express.cc)
 };
 
+class Worker;
+/// See swift.h.
+using SwiftLane = bool (*)(Worker& worker, uint8_t port_in, const Burst& burst, Burst& rest);
+
 /// Whole cache lines, so that it shares none with another worker.
 class alignas(64) Worker {
  public:
@@ -108,6 +112,7 @@ class alignas(64) Worker {
   /// [secure_tcp][ipvs::Direction]: the states, a bit each, that a packet with ACK alone keeps.
   std::array<std::array<uint32_t, 3>, 2> ack_keeps{};
   TunnelWays tunnel_ways;
+  SwiftLane swift_lane;                 ///< the form for this CPU
   uint16_t icmp_id = 0, tunnel_id = 0;  ///< of the next IPv4 packet made here
   /// Sessions that a packet of their own has just ended, to begin anew: they are gone, and count at
   /// their servers until one is chosen for it, as in the kernel, where they end with the next tick.
@@ -120,6 +125,7 @@ class alignas(64) Worker {
   uint32_t fragment_id = 0;
   uint32_t least_mtu = UINT32_MAX;  ///< of all ports
   Nanoseconds now = 0;
+  Nanoseconds tick_began = 0;                    ///< the last whole FlowWord::kTick
   const ipvs::ServiceTable* services = nullptr;  ///< this turn's
   const share::Routes* routes = nullptr;         ///< this turn's
   Fate* fates = nullptr;  ///< where to note each packet's fate, or null; room for `fates_room`
@@ -152,6 +158,11 @@ class alignas(64) Worker {
       return local_ports_v6;
   }
 
+  /// When a session in this state ends that has a packet now: timers go by ticks.
+  Nanoseconds deadline_of(ipvs::State state) const {
+    return tick_began + uint64_t{1'000'000'000} * board.timeouts.of(state);
+  }
+
   // The lanes' ends -------------------------------------------------------------------------------
   void drop(rte_mbuf* packet, ipvs::DropReason reason);
   /// To Linux, within its rate; what came from there goes on to where Linux sends it.
@@ -163,6 +174,7 @@ class alignas(64) Worker {
     out.to_nic.add(packet);
     if (out.to_nic.n == kBurst) flush(out, port);
   }
+  void flush(uint8_t port) noexcept { flush(ports[port], port); }
   /// Waits for its next hop (meta: hop, hop_address, port_out), or is dropped.
   void hold(rte_mbuf* packet);
 

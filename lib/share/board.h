@@ -56,6 +56,7 @@ class ConfiguredServers {
   void set(uint32_t id, bool configured) {
     x_marks[id].store(configured, std::memory_order_relaxed);
   }
+  const std::atomic<uint8_t>& mark(uint32_t id) const { return x_marks[id]; }
   bool has(uint32_t id) const { return x_marks[id].load(std::memory_order_relaxed); }
 
  private:

@@ -32,16 +32,18 @@ class FarEnds {
   net::Tunnel tunnel(uint32_t server_id) const {
     return unpack(x_rows[server_id].tunnel.load(std::memory_order_relaxed));
   }
+  /// A server's tunnel as one word, pack() of it, which may change at any time.
+  const std::atomic<uint32_t>& word(uint32_t server_id) const { return x_rows[server_id].tunnel; }
+  static uint32_t pack(const net::Tunnel& tunnel) {
+    return uint32_t{tunnel.port} | uint32_t{tunnel.has_checksum} << 16 |
+           static_cast<uint32_t>(tunnel.type) << 24;
+  }
 
  private:
   struct Row {
     Address address;
     std::atomic<uint32_t> tunnel;
   };
-  static uint32_t pack(const net::Tunnel& tunnel) {
-    return uint32_t{tunnel.port} | uint32_t{tunnel.has_checksum} << 16 |
-           static_cast<uint32_t>(tunnel.type) << 24;
-  }
   static net::Tunnel unpack(uint32_t word) {
     return {static_cast<net::TunnelType>(word >> 24), (word >> 16 & 1) != 0,
             static_cast<uint16_t>(word)};

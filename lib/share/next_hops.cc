@@ -91,8 +91,8 @@ uint32_t NextHops::find(uint8_t port, const Address& address) const {
   return static_cast<uint32_t>(reinterpret_cast<uintptr_t>(data));
 }
 
-void NextHops::touch_first(uint32_t id) {
-  x_rows[id].used.store(1, std::memory_order_relaxed);
+void NextHops::Known::touch_first() {
+  used.store(1, std::memory_order_relaxed);
 }
 
 bool NextHops::take_used(uint32_t id) {

@@ -31,6 +31,19 @@ static_assert(sizeof(NextHop) == sizeof(uint64_t));  // no padding: read and wri
 
 class NextHops {
  public:
+  /// What workers read of a row, and that they used it. It stays where it is.
+  struct Known {
+    std::atomic<uint64_t> word{0};  ///< a NextHop
+    std::atomic<uint8_t> used{0};
+    /// Remembers that the row was used (a relaxed store of a byte, only if not yet set).
+    void touch() {
+      if (used.load(std::memory_order_relaxed) == 0) touch_first();
+    }
+
+   private:
+    void touch_first();
+  };
+
   /// Room for `capacity` rows; `name` for messages.
   static Result<std::unique_ptr<NextHops>> create(const char* name, uint32_t capacity);
   ~NextHops();
@@ -49,19 +62,15 @@ class NextHops {
   NextHop get(uint32_t id) const {
     return std::bit_cast<NextHop>(x_rows[id].word.load(std::memory_order_acquire));
   }
-  /// Workers: remembers that the row was used (a relaxed store of a byte, only if not yet set).
-  void touch(uint32_t id) {
-    if (x_rows[id].used.load(std::memory_order_relaxed) == 0) touch_first(id);
-  }
+  Known& known(uint32_t id) { return x_rows[id]; }
+  /// Workers: remembers that the row was used.
+  void touch(uint32_t id) { x_rows[id].touch(); }
   /// Control: was it used since the last call? Clears the mark.
   bool take_used(uint32_t id);
 
  private:
   NextHops() = default;
-  void touch_first(uint32_t id);
-  struct Row {
-    std::atomic<uint64_t> word{0};  ///< a NextHop
-    std::atomic<uint8_t> used{0};
+  struct Row : Known {
     Address address;  ///< set before the row is in the index, constant from then on
   };
   std::unique_ptr<Row[]> x_rows;

@@ -11,7 +11,7 @@ namespace shunt::bench {
 
 /// One burst through queue 0 of a port, which is received and sent on; how many packets it had.
 inline unsigned macswap(uint16_t port) {
-  constexpr unsigned kMost = 32;  // what the worker and testpmd take at once
+  constexpr unsigned kMost = 32;  // what testpmd takes at once
   rte_mbuf* packets[kMost];
   unsigned n = rte_eth_rx_burst(port, 0, packets, kMost);
   // Bytes 0-5: destination, 6-11: source; as testpmd has it for x86.

@@ -167,7 +167,9 @@ Result<void> Scene::establish() {
   if (!x_wish.path->one_packet) {
     turn_for_all(Traffic::What::kOpen);
     if (x_wish.path->both_ways) turn_for_all(Traffic::What::kAnswer);
-    turn_for_all(Traffic::What::kEstablish);
+    // A flow's session needs to be looked at until it had some packets.
+    for (unsigned i = 0; i < dataplane::Session<net::V4>::kManyPackets; i++)
+      turn_for_all(Traffic::What::kEstablish);
   }
   // New sessions are filed by the short timeouts of their first states: let those come round, so
   // that what is measured is the long run.

@@ -401,8 +401,12 @@ class Model:
                 direct = session.service.method != "-m"
                 session.state = next_sctp_state(session.state, kind, direct)
             timeout = SCTP_TIMEOUT.get(session.state, 61)
-        session.deadline = self.now + timeout * 1_000_000_000
+        session.deadline = self.tick() + timeout * 1_000_000_000
         return session
+
+    def tick(self):
+        """The beginning of this tick of the sessions' timers, which is 4 ms long."""
+        return self.now - self.now % 4_000_000
 
     def living(self):
         """The sessions left: {flow: Session}."""

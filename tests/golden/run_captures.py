@@ -180,7 +180,7 @@ def check_sessions(result, model):
         protocol, source, sport, address, port = flow
         s = session.service
         ends = endpoint(source, sport), endpoint(address, port), endpoint(s.server, s.server_port)
-        left = (session.deadline - model.now) // 1_000_000_000
+        left = (session.deadline - model.tick()) // 1_000_000_000
         wanted[(names[protocol], *ends)] = session.state, left
     got = {
         (r["protocol"], r["client"], r["virtual"], r["server"]): (r["state"], r["expires"])

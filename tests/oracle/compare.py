@@ -114,17 +114,6 @@ def lane_of(theirs):
     return "out" if theirs["out"] else "nothing"
 
 
-def _is_router_error(theirs):
-    """Has the director told a server, as a router, that its packet is too long or too old?"""
-    if theirs["wire"] != "s" or len(theirs["out"]) != 1:
-        return False
-    wire, frame = theirs["out"][0]
-    fields = packet.dissect(bytes.fromhex(frame))
-    kinds = ((2, 0), (3, 0)) if "ip6.source" in fields else ((3, 4), (11, 0))
-    own = fields.get("ip6.source", fields.get("ip.source")) in world.OWN.values()
-    return wire == "s" and own and (fields.get("icmp.type"), fields.get("icmp.code")) in kinds
-
-
 def _is_routed_fragment(theirs):
     """Has Linux forwarded the packet of which this was the last fragment to come?"""
     sent = packet.dissect(bytes.fromhex(theirs["in"]))
@@ -179,8 +168,6 @@ def _packets(index, theirs, mine):
         return []  # Linux drops it, too
     if mine["kernel"] and _is_fragment(facts["in"]) and not wanted and not got:
         return []  # Linux waits for the others of its packet
-    if _is_router_error(theirs) and not got and mine["kernel"] == [theirs["in"]]:
-        return []  # it does not fit where Linux would have routed it
     if mine["kernel"]:
         return say(f"IPVS sends {names(wanted)}, Shunt leaves it to the kernel")
     if len(wanted) != len(got):

@@ -1,0 +1,176 @@
+// An index of exact 8-byte keys in lines of the cache: four keys and, beside each, a word of 8
+// bytes that most packets need nothing else than.
+//
+// A key lives in its home line or, if that was full, in its other line, which follows from the
+// line and the key alone. Keys have 63 bits, the top ones of a line's four keys are a number: of
+// the keys at home here that live elsewhere, so that a lookup goes there only if there is something
+// to find. It ends at kMany and then stays, as nobody knows how many they are.
+//
+// One key may be there several times, with different words (the caller's hash can collide; its
+// exact keys cannot). Hence every function that has to tell words apart is given a predicate.
+// Owner: the table, one worker.
+#pragma once
+
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
+
+#include <bit>
+#include <cstdint>
+
+namespace shunt::dataplane {
+
+class FlowLines {
+ public:
+  static constexpr unsigned kPlaces = 4;
+  /// Entries that found no room in their lines nor could make any.
+  static constexpr unsigned kStashed = 8;
+
+  struct alignas(64) Line {
+    uint64_t keys[kPlaces];   ///< 0, the top bit apart: free
+    uint64_t words[kPlaces];  ///< of the caller
+  };
+  static_assert(sizeof(Line) == 64);
+
+  /// Lines to hold `entries` with at most 3.2 in each, for whoever takes the memory.
+  static uint64_t lines_for(uint64_t entries) { return (entries * 5 + 15) / 16 + kLeastLines; }
+  /// Over `count` zeroed lines; the hash's key comes from `seed`.
+  void use(Line* lines, uint32_t count, uint64_t seed);
+
+  /// Two multiplications by secret odd numbers (Dietzfelbinger et al., "A reliable randomized
+  /// algorithm for the closest-pair problem", 1997: two keys meet in one of m lines with a chance
+  /// of 2/m at the most, whatever they are), the second so that keys that count up do not lie in
+  /// heaps.
+  uint64_t hash(uint64_t key) const {
+    uint64_t x = key * x_first;
+    return (x ^ x >> 32) * x_second;
+  }
+  void prefetch(uint64_t hash) const { __builtin_prefetch(home_of(hash), 1); }
+  /// For those who hash many at once.
+  struct Hashing {
+    Line* lines;
+    uint64_t count, first, second;
+  };
+  Hashing hashing() const { return {x_lines, x_count, x_first, x_second}; }
+  Line* home_of(uint64_t hash) const { return &x_lines[home(hash)]; }
+
+  /// The first entry of a key, whose home this is; null: there is none, apart from those that found
+  /// no room.
+  uint64_t* first_word(Line* home, uint64_t key) const {
+    uint32_t places = matches(*home, key);
+    if (places == 0) [[unlikely]] {
+      if (displaced(*home) == 0) return nullptr;
+      home = &x_lines[other(static_cast<uint32_t>(home - x_lines), hash(key))];
+      places = matches(*home, key);
+      if (places == 0) return nullptr;
+    }
+    return &home->words[std::countr_zero(places)];
+  }
+
+  /// Of the words under this key the first one of which `same` is true; null: none. Good until
+  /// something is inserted or erased.
+  template <class Same>
+  uint64_t* find(uint64_t key, uint64_t hash, Same same) const {
+    uint32_t first = home(hash);
+    uint64_t* found = find_in(x_lines[first], key, same);
+    if (!found && displaced(x_lines[first]) != 0)
+      found = find_in(x_lines[other(first, hash)], key, same);
+    for (unsigned i = 0; !found && i < x_stashed; i++)
+      if (x_stash[i].key == key && same(x_stash[i].word)) found = &x_stash[i].word;
+    return found;
+  }
+
+  /// False if there is no room, not even in the stash.
+  bool insert(uint64_t key, uint64_t word);
+  /// Takes out the entry whose word find() gave.
+  void erase(uint64_t key, const uint64_t* word);
+
+  unsigned stashed() const { return x_stashed; }
+
+ private:
+  static constexpr uint32_t kLeastLines = 4;
+  static constexpr uint32_t kAllPlaces = (1u << kPlaces) - 1, kMany = kAllPlaces;
+  static constexpr uint64_t kTop = uint64_t{1} << 63;
+  struct Stashed {
+    uint64_t key, word;
+  };
+
+  uint32_t home(uint64_t hash) const {
+    return static_cast<uint32_t>(((hash >> 32) * x_count) >> 32);
+  }
+  /// Its own inverse.
+  uint32_t other(uint32_t line, uint64_t hash) const {
+    auto sum = static_cast<uint32_t>(((hash & UINT32_MAX) * x_count) >> 32);
+    return sum >= line ? sum - line : sum + x_count - line;
+  }
+
+  /// A bit for each place of the line that has this key.
+  static uint32_t matches(const Line& line, uint64_t key) {
+#if defined(__AVX2__)
+    const __m256i wanted = _mm256_set1_epi64x(static_cast<long long>(key << 1));
+    const __m256i keys = _mm256_load_si256(reinterpret_cast<const __m256i*>(line.keys));
+    return static_cast<uint32_t>(_mm256_movemask_pd(
+        _mm256_castsi256_pd(_mm256_cmpeq_epi64(_mm256_slli_epi64(keys, 1), wanted))));
+#elif defined(__SSE4_1__)
+    const __m128i wanted = _mm_set1_epi64x(static_cast<long long>(key << 1));
+    const auto* at = reinterpret_cast<const __m128i*>(line.keys);
+    const __m128i low = _mm_cmpeq_epi64(_mm_slli_epi64(_mm_load_si128(at), 1), wanted);
+    const __m128i high = _mm_cmpeq_epi64(_mm_slli_epi64(_mm_load_si128(at + 1), 1), wanted);
+    return static_cast<uint32_t>(_mm_movemask_ps(_mm_castsi128_ps(_mm_packs_epi32(low, high))));
+#else
+    uint32_t places = 0;
+    for (unsigned i = 0; i < kPlaces; i++) places |= uint32_t{line.keys[i] << 1 == key << 1} << i;
+    return places;
+#endif
+  }
+  static uint32_t displaced(const Line& line) {
+    uint32_t number = 0;
+    for (unsigned i = 0; i < kPlaces; i++) number |= static_cast<uint32_t>(line.keys[i] >> 63) << i;
+    return number;
+  }
+  static void set_displaced(Line& line, uint32_t number) {
+    for (unsigned i = 0; i < kPlaces; i++)
+      line.keys[i] = (line.keys[i] & ~kTop) | uint64_t{number >> i & 1} << 63;
+  }
+  static void one_more_displaced(Line& line) {
+    if (uint32_t number = displaced(line); number != kMany) set_displaced(line, number + 1);
+  }
+  static void one_less_displaced(Line& line) {
+    if (uint32_t number = displaced(line); number != kMany) set_displaced(line, number - 1);
+  }
+
+  template <class Same>
+  static uint64_t* find_in(Line& line, uint64_t key, Same same) {
+    for (uint32_t places = matches(line, key); places != 0; places &= places - 1) {
+      uint64_t* word = &line.words[std::countr_zero(places)];
+      if (same(*word)) return word;
+    }
+    return nullptr;
+  }
+
+  static uint64_t key_at(const Line& line, unsigned place) {
+    return line.keys[place] & ~kTop;
+  }
+  static void clear(Line& line, unsigned place) {
+    line.keys[place] &= kTop;
+  }
+  static bool put(Line& line, uint64_t key, uint64_t word);
+  bool place(uint64_t key, uint64_t word);
+  bool has_room(uint32_t line) const {
+    return matches(x_lines[line], 0) != 0;
+  }
+  uint32_t elsewhere(uint32_t line, unsigned place) const {
+    return other(line, hash(key_at(x_lines[line], place)));
+  }
+  bool make_room(uint32_t line);
+  void move(uint32_t from, unsigned place, uint32_t to);
+  void unstash();
+
+  Line* x_lines = nullptr;
+  uint32_t x_count = 0;
+  unsigned x_stashed = 0;
+  uint64_t x_first = 1, x_second = 1;
+  mutable Stashed x_stash[kStashed] = {};  ///< whose words are the caller's to change
+};
+
+}  // namespace shunt::dataplane

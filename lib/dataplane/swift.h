@@ -1,0 +1,32 @@
+// The swift lane: the packets of swift flows (flow_plans.h) from the port to the port without a
+// look at their sessions. A line of the index and a plan are all they need. What does not go this
+// way is left as it was, in order.
+//
+// Swift are plain frames of established IPv4 flows under direct routing, NAT or IP in IP whose
+// session has an exact key in the index. What the other lanes would do with such a packet is done
+// here, and they stay the specification (tests/flow/express_test.cc).
+//
+// The lane is compiled for several kinds of CPU, and the one to be used is chosen at start.
+#pragma once
+
+#include "dataplane/worker.h"
+
+namespace shunt::dataplane {
+
+/// SwiftLanes: they add the packets that they leave to `rest`, and say whether the express lane
+/// could take one of those.
+bool swift_any(Worker& worker, uint8_t port_in, const Burst& burst, Burst& rest);
+#ifdef __x86_64__
+bool swift_v3(Worker& worker, uint8_t port_in, const Burst& burst, Burst& rest);  ///< x86-64-v3
+bool swift_v4(Worker& worker, uint8_t port_in, const Burst& burst, Burst& rest);  ///< x86-64-v4
+#endif
+SwiftLane choose_swift_lane();
+
+/// Makes the flow of a session swift that just had a packet, if it may be.
+void speed_up(Worker& worker, uint32_t number);
+
+/// For --explain: what the stages would have noted of a packet.
+void note_swift(Worker& worker, rte_mbuf* packet, uint64_t word, bool is_reply,
+                uint8_t port_in) noexcept;
+
+}  // namespace shunt::dataplane
