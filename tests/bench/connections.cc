@@ -9,7 +9,7 @@ namespace shunt::bench {
 
 namespace {
 
-constexpr unsigned kBurst = 32;
+using dataplane::kBurst;  // what the worker takes at once
 
 /// A scene of SYNs alone, on a clock that runs as fast as they come.
 class Arrivals {
