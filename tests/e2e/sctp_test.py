@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""An SCTP association lives through the appliance: NAT to another port, in both families, on one
-worker and on two. The ends are sctp_peer.py's, over raw sockets."""
+"""An SCTP association lives through the appliance: NAT to another port and direct routing, in both
+families, on one worker and on two. The ends are sctp_peer.py's, over raw sockets."""
 
 import json
 import os
@@ -20,22 +20,24 @@ MESSAGES, ASSOCIATIONS = 40, 6
 TWO_WORKERS = "workers = 2\nsessions = 65536\n"
 
 
-def rules(network):
-    lines = []
+def rules(network, direct):
+    lines, how = [], "5000 -g" if direct else "5001 -m"
     for vip, servers in ((network.vip, network.servers), (f"[{network.vip6}]", network.servers6)):
         lines.append(f"-A --sctp-service {vip}:5000 -s rr")
         for address in servers.values():
             brackets = f"[{address}]" if ":" in address else address
-            lines.append(f"-a --sctp-service {vip}:5000 -r {brackets}:5001 -m")
+            lines.append(f"-a --sctp-service {vip}:5000 -r {brackets}:{how}")
     return "\n".join(lines) + "\n"
 
 
-def start_servers(network):
-    """{name: [process]}, one for each family."""
-    started = {}
+def start_servers(network, direct):
+    """{name: [process]}, one for each family; with direct routing they are the virtual addresses."""
+    started, port = {}, "5000" if direct else "5001"
     for name in network.servers:
-        addresses = network.servers[name], network.servers6[name]
-        started[name] = [network.lab.start(name, sys.executable, PEER, "serve", a, "5001") for a in addresses]
+        ends = network.servers[name], network.servers6[name]
+        if direct:
+            ends = network.vip, network.vip6
+        started[name] = [network.lab.start(name, sys.executable, PEER, "serve", a, port) for a in ends]
     for processes in started.values():
         for process in processes:
             lab.wait_until(lambda p=process: "ready" in network.lab.log_of(p), "a server did not start")
@@ -83,25 +85,30 @@ def associations(cases, network, shuntd, servers, how, client, vip):
         expect({e[0] for e in mine} == {client}, f"{mine}")
         expect({e[2] for e in mine} == {"0"}, f"{mine}")
         states = {r[0] for r in listed(shuntd) if (":" in vip) == r[1].startswith("[")}
-        # The client's SHUTDOWN leads to S-RECEIVED, the server's answer to S-ACK-SENT, its end to CLOSED.
+        # The client's SHUTDOWN leads to S-RECEIVED, the server's answer (if it comes this way) to
+        # S-ACK-SENT, the client's SHUTDOWN COMPLETE to CLOSED.
         expect(states == {"CLOSED"}, f"{states}")
 
 
-def part(cases, how, two_workers):
+def part(cases, how, two_workers, direct):
     with Lab("sctp") as here:
-        network = lab.two_networks(here)
-        servers = start_servers(network)
+        network = lab.two_networks(here, direct)
+        if direct:
+            network.vip_on_loopback()
+        servers = start_servers(network, direct)
         shuntd = Appliance(
-            network, rules=rules(network), console=True, conf=TWO_WORKERS if two_workers else "",
+            network, rules=rules(network, direct), console=True, conf=TWO_WORKERS if two_workers else "",
             device=appliance.DEVICE + (",qpairs=2" if two_workers else ""),
         )  # fmt: skip
         shuntd.start()
         failed = cases.failed
         associations(cases, network, shuntd, servers, f"{how}, IPv4", network.client, network.vip)
         associations(cases, network, shuntd, servers, f"{how}, IPv6", network.client6, network.vip6)
-        with cases.case(f"{how}: nothing was dropped"):
+        with cases.case(f"{how}: nothing was dropped, and every worker had a part"):
             stats = shuntd.port_stats()
             expect(not stats.dropped, f"{stats.dropped}")
+            expect(len(stats.workers) >= (2 if two_workers else 1), f"workers: {stats.workers}")
+            expect(all(stats.workers), f"packets of each worker: {stats.workers}")
         if cases.failed > failed:
             print("#", "\n# ".join(shuntd.say("show port stats all").splitlines()))
             print("# shuntd said:", *shuntd.log().splitlines()[:20], sep="\n# ")
@@ -112,8 +119,9 @@ def main():
     if reason := lab.why_impossible() or appliance.why_not_built():
         tap.skip_all(reason)
     cases = tap.Cases()
-    part(cases, "one worker", False)
-    part(cases, "two workers", True)
+    for method, direct in ("NAT", False), ("direct routing", True):
+        part(cases, f"{method}, one worker", False, direct)
+        part(cases, f"{method}, two workers", True, direct)
     return cases.done()
 
 
