@@ -30,11 +30,14 @@ import time
 
 import packet as p
 import pcap
+import record_more
 import record_mss
+import record_schedulers
 import record_sip_ftp
 
 DIRECTOR, GATEWAY = "02:5b:00:00:00:01", "02:00:00:00:00:fe"
 OUT, KERNEL = "out", "kernel"
+EITHER = "either"  # out, or no_server: the recording tells
 sockets = {}
 
 
@@ -120,13 +123,14 @@ class Case:
         self.v4, self.v6 = f"198.51.100.{Case.number}", f"2001:db8:f::{Case.number:x}"
         self.a4, self.a6 = f"203.0.113.{Case.number}", f"2001:db8:cafe::{Case.number:x}"
         sh(f"ip -6 addr add {self.v6}/128 dev lo nodad")
-        self.marks = []
+        self.marks, self.virtuals = [], []  # rules of marks; addresses besides the case's own
         for tables in "iptables-legacy", "ip6tables-legacy":
             sh(f"{tables} -t mangle -F", False)
         self.neighbours = [self.a4, self.a6, *more_clients]
         self.rules, self.at, self.sent, self.wanted = [], {}, [], []
         self.made, self.sessions, self.start = [], [], None
         self.ignored = []  # lines of the file "ignore"
+        self.listings = []  # words of listings to be compared
         self.turned = {}  # sysctls that are not at their defaults, with those
         self.mtus = {}
         self.more_args = []  # options of shunt-replay
@@ -253,6 +257,9 @@ class Case:
         if outcome == KERNEL:
             self.counts["packets_kernel"] += len(times)
             return
+        if outcome == EITHER:
+            refused = len(came) == 1 and p.summary(came[0]).startswith("icmp")
+            outcome = "no_server" if refused else OUT
         if outcome == OUT:
             if len(came) != len(times):
                 wrong("expected as many frames out as in")
@@ -287,11 +294,12 @@ class Case:
 
     def look(self, *, port=None):
         """Notes the connection table's rows of this case (of one client port if given)."""
-        at = self.now()
+        at, virtuals = self.now(), [f"{address}:" for address in self.virtuals]
         for line in sh("ipvsadm -Lnc --persistent-conn").splitlines()[2:]:
             protocol, expires, state, client, virtual, server, *engine = line.split()
-            templates = {f"0.0.0.{rule.split()[0]}:0" for rule in self.marks}
-            if not virtual.startswith((self.v4 + ":", f"[{self.v6}]:")) and virtual not in templates:
+            marks = [int(rule.split()[0]) for rule in self.marks]
+            templates = {t for m in marks for t in (f"0.0.0.{m}:0", f"[0:{m:x}::]:0")}
+            if not virtual.startswith((self.v4 + ":", f"[{self.v6}]:", *virtuals)) and virtual not in templates:
                 continue
             if port is not None and not client.endswith(f":{port}"):
                 continue
@@ -326,6 +334,7 @@ class Case:
             self.turn(knob, value)
         for device in self.mtus:
             sh(f"ip link set {device} mtu 1500")
+        sh("ipvsadm --set 900 120 300")
         at = os.path.join(folder, self.name)
         shutil.rmtree(at, ignore_errors=True)
         os.makedirs(at)
@@ -358,6 +367,9 @@ class Case:
         head = json.dumps(wanted, indent=1)[:-2]
         for name, rows in ("sessions", self.sessions), ("counters", self.counters()):
             head += f',\n "{name}": [' + ",".join("\n  " + json.dumps(r) for r in rows) + "\n ]"
+        if self.listings:
+            said = {words: sh("ipvsadm " + words).splitlines() for words in self.listings}
+            head += f',\n "listings": {json.dumps(said, indent=1)}'
         put("expected.json", head + "\n}\n")
 
 
@@ -1716,6 +1728,8 @@ CASES = [
     ("tun-cut-4in6", lambda c: tunnel_fragmenting(c, True), "The same, IPv4 in IPv6."),
     *record_mss.CASES,
     *record_sip_ftp.CASES,
+    *record_more.CASES,
+    *record_schedulers.CASES,
 ]
 
 
@@ -1731,9 +1745,12 @@ def main():
     tool = re.search(r"v([\d.]+)", sh("ipvsadm --version")).group(1)
     origin = f"Recorded from the IPVS of Linux {release} with ipvsadm {tool} by record_packets.py."
     for name, run, about in CASES:
-        case = Case(name, f"{about}\n{origin}", OTHERS if re.search("persist|port|mark|ipsec|sip", name) else [])
         if only and name not in only:
+            Case.number += 1  # the same addresses, whatever else is recorded
             continue
+        others = OTHERS if re.search("persist|port|mark|ipsec|sip", name) else []
+        others = record_schedulers.CLIENTS if name.startswith("sched-") else others
+        case = Case(name, f"{about}\n{origin}", others)
         print(name, flush=True)
         load_ftp(name.startswith("ftp-"))
         run(case)

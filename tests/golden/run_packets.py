@@ -9,7 +9,8 @@ a real IPVS. A case is a directory with
     args           more options, one a line
     in.pcap        frames sent to the director, in order
     expected.pcap  frames it must send, in order, with the input frames' times
-    expected.json  counts, sessions left at the end, counters of services and servers
+    expected.json  counts, sessions left at the end, counters of services and servers; where there
+                   are listings, what ipvsadm printed at the end
     ignore         optional: lines "FIELD reason", fields that are not compared
     needs          optional: what shunt-replay cannot do yet, in a line; the case is skipped
     README         what it is and where it comes from
@@ -181,6 +182,15 @@ def compare_counters(wanted, services, ignored=frozenset()):
     return out
 
 
+def compare_listings(wanted, got):
+    """wanted: {words: lines of ipvsadm}; got: as many texts."""
+    out = []
+    for (words, lines), text in zip(wanted.items(), got, strict=True):
+        there = text.splitlines()
+        out += [f"{words}: {x}" for x in difflib.ndiff(lines, there) if x[0] in "+-"]
+    return out
+
+
 def options_of(case):
     out = ["--rules", f"{case}/rules", "--read", f"{case}/in.pcap"]
     for name in sorted(os.listdir(case)):
@@ -201,9 +211,11 @@ def text_of(case, name):
 
 def run(binary, case, regenerate=False):
     """Sentences about what differs in one case."""
+    listings = json.loads(text_of(case, "expected.json") or "{}").get("listings", {})
     with tempfile.TemporaryDirectory() as folder:
         written = os.path.join(folder, "out.pcap")
-        result, said = replay(binary, [*options_of(case), "--write", written])
+        lists = [x for words in listings for x in ("--list", words)]
+        result, said = replay(binary, [*options_of(case), *lists, "--write", written])
         if result is None:
             return [f"shunt-replay failed: {said}"]
         got = pcap.read(written).packets
@@ -217,6 +229,7 @@ def run(binary, case, regenerate=False):
     out = accounting(result) + compare_counts(wanted, result)
     out += compare_captures(frames, got, wanted["generated_frames"], ignored)
     out += compare_sessions(wanted["sessions"], result["connections"], end)
+    out += compare_listings(listings, result.get("listings", []))
     return out + compare_counters(wanted["counters"], result["services"], ignored)
 
 

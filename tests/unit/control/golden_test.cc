@@ -308,68 +308,13 @@ TEST(Golden, LanguageAnswersAsIpvsadmDid) {
   EXPECT_GE(replayed, 600);
 }
 
-TEST(Golden, ShuntAnswersAsIpvsadmDidWhereItIsBuilt) {
-  static const std::set<std::string> kBuilt = {"001-version-help",
-                                               "002-empty-list",
-                                               "003-sched-rr",
-                                               "004-sched-wrr",
-                                               "005-sched-lc",
-                                               "007-sched-lblc",
-                                               "008-sched-lblcr",
-                                               "010-sched-sh",
-                                               "011-sched-sed",
-                                               "013-sched-fo",
-                                               "014-sched-ovf",
-                                               "016-sched-twos-when-built",
-                                               "017-sched-bogus",
-                                               "019-sched-empty",
-                                               "020-sched-none",
-                                               "022-sched-change",
-                                               "023-svc-add-twice",
-                                               "025-svc-delete-missing",
-                                               "026-svc-list-missing",
-                                               "028-svc-list-one",
-                                               "031-svc-bad-address",
-                                               "034-svc-missing-args",
-                                               "035-two-commands",
-                                               "037-list-options",
-                                               "038-persist",
-                                               "040-persist-edit",
-                                               "043-flags-mh",
-                                               "044-flags-sh",
-                                               "046-flags-cross",
-                                               "047-flags-edit",
-                                               "049-dest-twice",
-                                               "050-dest-missing",
-                                               "052-dest-readd",
-                                               "053-dest-weight",
-                                               "055-dest-bad-address",
-                                               "059-ipv6",
-                                               "062-tun-bad",
-                                               "064-timeouts",
-                                               "065-daemon",
-                                               "067-daemon-bad",
-                                               "070-restore-error",
-                                               "073-names",
-                                               "074-zero",
-                                               "100-sort-services",
-                                               "101-sort-servers",
-                                               "102-sort-two",
-                                               "103-server-address",
-                                               "104-server-port",
-                                               "105-addresses",
-                                               "106-names-of-servers",
-                                               "109-restore",
-                                               "110-list-conflicts",
-                                               "112-sched-flags"};
-  std::set<std::string> completed;
+TEST(Golden, ShuntAnswersAsIpvsadmDid) {
   int replayed = 0;
   for (const auto& path : cases()) {
     SCOPED_TRACE(path.stem());
-    if (Session(ipvs::kEngine).replay(read_case(path), is_ordered(path), replayed))
-      completed.insert(path.stem());
+    EXPECT_TRUE(Session(ipvs::kEngine).replay(read_case(path), is_ordered(path), replayed));
   }
-  for (const std::string& name : kBuilt) EXPECT_TRUE(completed.contains(name)) << name;
+  EXPECT_GE(replayed, 600);
 }
 
 TEST(Golden, ManyServices) {

@@ -1,0 +1,141 @@
+"""Cases of record_packets.py, one for each scheduler and flag: connections in every state, while servers
+are added, emptied, filled, removed, and the service edited.
+
+`twos` draws lots, and `maglev` is Shunt's own: their picks are in tests/unit/ipvs.
+"""
+
+import packet as p
+
+OUT, EITHER = "out", "either"  # EITHER: out, or no_server; the recording tells
+CLIENTS = [f"203.0.115.{n}" for n in range(1, 9)]
+SITES = [f"198.51.100.{n}" for n in range(201, 207)]  # virtual addresses of a mark service
+
+
+def server_of(frame):
+    """The number of the server that a frame to it bears, by its MAC address."""
+    return frame[5]
+
+
+class Scene:
+    """A service, and connections to it from eight clients in turn, to one or more sites. Of five, the
+    first two stay in SYN_RECV, two are established, of which one is reset, and one ends."""
+
+    def __init__(self, c, where, sites):
+        self.c, self.where, self.sites, self.count, self.first = c, where, sites, 0, None
+
+    def connect(self, times, outcome=EITHER):
+        for _ in range(times):
+            self.count += 1
+            client, site = CLIENTS[self.count % len(CLIENTS)], self.sites[self.count % len(self.sites)]
+            self._one(client, 4000 + self.count, site, outcome)
+
+    def _one(self, client, port, site, outcome):
+        c = self.c
+
+        def say(flags, outcome=OUT, **more):
+            c.client(p.tcp(client, port, site, 80, flags, **more), outcome=outcome)
+
+        say("S", outcome)
+        if c.made[-1:] == [len(c.wanted) - 1]:
+            return  # refused
+        number = server_of(c.wanted[-1][1])
+        self.first = self.first or (client, port, site)
+        if self.count % 5 < 2:
+            return
+        server = f"10.1.0.{number}"
+        c.server(number, p.tcp(server, 80, client, port, "SA", seq=7, ack=1001))
+        say("A", seq=1001, ack=8)
+        if self.count % 5 == 3:
+            c.server(number, p.tcp(server, 80, client, port, "R", seq=8))
+        if self.count % 5 == 4:
+            say("FA", seq=1001, ack=8)
+            c.server(number, p.tcp(server, 80, client, port, "FA", seq=8, ack=1002))
+            say("A", seq=1002, ack=9)
+
+    def command(self, verb, rest=""):
+        self.c.command(f"-{verb} {self.where} {rest}".rstrip())
+
+
+def scheduler(c, options, marked):
+    sites = SITES if marked else [c.v4]
+    c.virtuals += SITES if marked else []
+    if marked:
+        c.mark("9 to 198.51.100.0/24 proto tcp")
+    scene = Scene(c, "-f 9" if marked else f"-t {c.v4}:80", sites)
+    scene.command("A", f"-s {options}")
+    for number, weight in (1, 3), (2, 1), (3, 2):
+        scene.command("a", f"-r 10.1.0.{number}:80 -m -w {weight}")
+    scene.connect(12)
+    scene.command("a", "-r 10.1.0.4:80 -m -w 2")
+    scene.connect(8)
+    scene.command("e", "-r 10.1.0.1:80 -m -w 0")
+    scene.connect(6)
+    scene.command("d", "-r 10.1.0.3:80")
+    scene.connect(6)
+    scene.command("e", "-r 10.1.0.1:80 -m -w 5 -x 8")
+    scene.connect(6)
+    scene.command("E", f"-s {options}")
+    scene.command("a", "-r 10.1.0.3:80 -m -w 1")
+    scene.connect(6)
+    for number in 1, 2, 3, 4:
+        scene.command("e", f"-r 10.1.0.{number}:80 -m -w 0")
+    scene.connect(1)
+    client, port, site = scene.first
+    c.client(p.tcp(client, port, site, 80, "A", seq=1001))  # who has a server keeps it
+
+
+def udp_v6(c, options):
+    """Datagrams over IPv6, direct routing: what counts as inactive only."""
+    c.service("u", f"-s {options}", v6=True)
+    where = f"-u [{c.v6}]:80"
+    for number, weight in (1, 3), (2, 1), (3, 2):
+        c.command(f"-a {where} -r [2001:db8:1::{number}]:80 -g -w {weight}")
+    for port in range(5000, 5012):
+        c.client(p.udp(c.a6, port, c.v6, 80), outcome=EITHER)
+    c.command(f"-d {where} -r [2001:db8:1::1]:80")
+    for port in range(5012, 5016):
+        c.client(p.udp(c.a6, port, c.v6, 80), outcome=EITHER)
+    c.client(p.udp(c.a6, 5001, c.v6, 80), outcome=EITHER)
+
+
+def no_scheduler(c):
+    """-s none: everybody is refused; what has a session goes on when the scheduler is taken away."""
+    c.service("t", "-s none", "-r 10.1.0.1:80 -m")
+    c.client(p.tcp(c.a4, 4000, c.v4, 80, "S"), outcome="no_server")
+    c.command(f"-E -t {c.v4}:80 -s rr")
+    c.client(p.tcp(c.a4, 4001, c.v4, 80, "S"))
+    c.command(f"-E -t {c.v4}:80 -s none")
+    c.client(p.tcp(c.a4, 4001, c.v4, 80, "A", seq=1001))
+    c.client(p.tcp(c.a4, 4002, c.v4, 80, "S"), outcome="no_server")
+
+
+def another_scheduler(c):
+    """-E from one scheduler to the next, under connections that count."""
+    scene = Scene(c, f"-t {c.v4}:80", [c.v4])
+    scene.command("A", "-s rr")
+    for number, weight in (1, 3), (2, 1), (3, 2):
+        scene.command("a", f"-r 10.1.0.{number}:80 -m -w {weight}")
+    for name in "rr", "wlc", "sh -b sh-port", "mh", "wrr", "lblcr", "nq", "ovf", "fo", "lc":
+        scene.command("E", f"-s {name}")
+        scene.connect(4)
+
+
+BY_SITE = "lblc", "lblcr", "dh"
+NAMES = ("rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "fo", "ovf", "mh")
+FLAGS = ("sh -b sh-port", "sh -b sh-fallback", "sh -b sh-fallback,sh-port", "mh -b mh-port",
+         "mh -b mh-fallback", "mh -b mh-fallback,mh-port")  # fmt: skip
+
+
+def name_of(options):
+    name, *flags = options.split(" -b ")
+    return f"sched-{flags[0].replace(',' + name, '').replace(',', '-') if flags else name}"
+
+
+CASES = [
+    *[(name_of(o), lambda c, o=o: scheduler(c, o, o in BY_SITE), f"-s {o}: connections, and edits.")
+      for o in NAMES + FLAGS],
+    *[(name_of(o) + "-v6", lambda c, o=o: udp_v6(c, o), f"-s {o}: datagrams over IPv6, -g.")
+      for o in NAMES],
+    ("sched-none", no_scheduler, "-s none."),
+    ("sched-another", another_scheduler, "A service's scheduler is changed."),
+]  # fmt: skip
