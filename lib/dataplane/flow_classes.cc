@@ -65,7 +65,7 @@ bool FlowClasses::take_source(uint64_t endpoint, Class answers) {
   if (row == kNoRow) return false;
   if (x_taken[row].sources != 0 && x_rows[row].as_source != answers) return false;
   x_rows[row].as_source = answers;
-  x_taken[row].sources++;
+  if (x_taken[row].sources++ == 0) x_sources++;
   return true;
 }
 
@@ -73,6 +73,7 @@ void FlowClasses::give_source(uint64_t endpoint) {
   const uint32_t row = row_of(endpoint);
   if (--x_taken[row].sources != 0) return;
   x_rows[row].as_source = 0;
+  x_sources--;
   drop_if_unused(row);
 }
 

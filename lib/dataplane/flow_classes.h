@@ -47,7 +47,9 @@ class FlowClasses {
 
   /// 0: no session is of such a class.
   Class of_destination(uint64_t endpoint) const { return find(endpoint).as_destination; }
-  Class of_source(uint64_t endpoint) const { return find(endpoint).as_source; }
+  Class of_source(uint64_t endpoint) const {
+    return x_sources == 0 ? Class{0} : find(endpoint).as_source;
+  }
 
   /// For those who look for many at once: the row of the top kBits of endpoint *
   /// multiplier() is the endpoint's, or find() has to look.
@@ -95,6 +97,7 @@ class FlowClasses {
   Untouched<Taken> x_taken{kRows};     ///< of each row, how often
   Untouched<Class> x_freed{kClasses};  ///< numbers that were used before, a stack
   uint32_t x_freed_count = 0, x_used = 0;
+  uint32_t x_sources = 0;  ///< endpoints that have a class as a source
   Class x_never_used = 1;
   uint64_t x_odd;
 };
