@@ -32,7 +32,6 @@ class Lane {
         x_configured(worker.board.configured),
         x_ports(worker.ports.data()),
         x_servers(worker.counters.servers),
-        x_keeps(worker.ack_keeps[worker.defense.secures_tcp()].data()),
         x_now(worker.now),
         x_generation(worker.routes->generation()),
         x_ours(worker.ports[port_in].mac, worker.ports[port_in].any_mac),
@@ -90,7 +89,7 @@ class Lane {
     const auto direction = is_reply    ? ipvs::Direction::kOutput
                            : no_output ? ipvs::Direction::kInputOnly
                                        : ipvs::Direction::kInput;
-    return x_keeps[static_cast<int>(direction)] >> static_cast<int>(session.state) & 1;
+    return x_worker.ack_keeps_state(session.state, direction);
   }
 
   static bool is_usual(const Session<F>& session) {
@@ -115,7 +114,6 @@ class Lane {
   const share::ConfiguredServers& x_configured;
   const WorkerPort* const x_ports;
   share::ServerCounters* const x_servers;
-  const uint32_t* const x_keeps;  ///< by ipvs::Direction: states that an ACK keeps
   const Nanoseconds x_now;
   const uint32_t x_generation;
   const OurMac x_ours;

@@ -34,6 +34,17 @@ inline void store_reversed(uint8_t* to, const uint8_t* ends) {
   store(to + 2 * kSize, std::rotl(load<uint32_t>(ends + 2 * kSize), 16));
 }
 
+/// The checksum of TCP or of UDP, which has one.
+template <class F>
+void apply_to_transport(uint8_t* frame, uint32_t delta) {
+  uint8_t* l4 = frame + PlainFrame<F>::kL4;
+  if (frame[PlainFrame<F>::kProtocol] == net::kTcp)
+    return apply(l4 + offsetof(net::TcpHeader, checksum), delta);
+  uint8_t* checksum = l4 + offsetof(net::UdpHeader, checksum);
+  apply(checksum, delta);
+  if (load<uint16_t>(checksum) == 0) store<uint16_t>(checksum, 0xffff);  // RFC 768
+}
+
 /// To `ends` reversed, with the deltas of a request's translation.
 template <class F>
 void translate(uint8_t* frame, const uint8_t* ends, uint16_t address, uint16_t port,
@@ -45,14 +56,8 @@ void translate(uint8_t* frame, const uint8_t* ends, uint16_t address, uint16_t p
   store_reversed<F>(frame + PlainFrame<F>::kEnds, ends);
   if constexpr (PlainFrame<F>::kIsV4)
     apply(frame + PlainFrame<F>::kL3 + offsetof(net::Ipv4Header, checksum), address);
-  uint8_t* l4 = frame + PlainFrame<F>::kL4;
-  uint32_t delta = uint32_t{address} + port;
-  delta = (delta & 0xffff) + (delta >> 16);
-  if (frame[PlainFrame<F>::kProtocol] == net::kTcp)
-    return apply(l4 + offsetof(net::TcpHeader, checksum), delta);
-  uint8_t* checksum = l4 + offsetof(net::UdpHeader, checksum);
-  apply(checksum, delta);
-  if (load<uint16_t>(checksum) == 0) store<uint16_t>(checksum, 0xffff);  // RFC 768
+  const uint32_t delta = uint32_t{address} + port;
+  apply_to_transport<F>(frame, (delta & 0xffff) + (delta >> 16));
 }
 
 /// The header checksum of IPv4 grows by what TTL loses, and is never 0xffff.

@@ -87,13 +87,13 @@ unsigned SessionTable<F>::insert(const Session<F> sessions[], unsigned n, uint32
     constexpr uint16_t kOurs = Session<F>::kHasReply | Session<F>::kBehind | Session<F>::kInFront;
     const bool has_reply = wanted.flags & kOurs;
     // Whose answers it gets is found by other keys from now on.
-    if (has_reply)
-      if (const Hit older = x_index.find(wanted.reply_tuple())) slow_down(older.session);
+    const Hit older = has_reply ? x_index.find(wanted.reply_tuple()) : Hit{};
+    if (older) slow_down(older.session);
     Session<F>& session = x_sessions[number];
     session = wanted;
     session.flags = static_cast<uint16_t>(wanted.flags & ~kOurs);
     session.found = 0;
-    if (!x_index.add(number, has_reply)) {
+    if (!x_index.add(number, has_reply, older)) {
       session.flags = 0;
       continue;
     }

@@ -60,6 +60,7 @@ class alignas(64) SessionTable {
   };
   /// Once a turn, before any packet.
   void begin_turn(Nanoseconds now, const Conditions& conditions);
+  const Conditions& conditions() const { return x_conditions; }
   uint64_t tick() const { return x_tick; }
   const FlowPlans& plans() const { return x_plans; }
 

@@ -69,9 +69,10 @@ bool fill_tunnel(Worker& worker, uint32_t server_id, FlowPlan& plan, uint32_t& h
   const Address& far_end = far_ends.address(server_id);
   const TunnelWay* way = tunnel_way(worker, server_id);
   constexpr uint32_t kOverhead = sizeof(net::Ipv4Header);
+  constexpr uint32_t kLeastMtu = 576;  // what every host takes (RFC 791); less is for the stages
   if (far_ends.word(server_id).load(std::memory_order_relaxed) != FlowPlan::kIpipWord ||
-      !far_end.is_v4() || !way || way->is_own || way->until != 0 || way->mtu < 576 ||
-      worker.board.knobs.of(ipvs::Knob::kPmtuDisc) == 0 ||
+      !far_end.is_v4() || !way || way->is_own || way->until != 0 || way->mtu < kLeastMtu ||
+      !worker.sessions_v4->conditions().finds_path_mtus ||
       !fill_exit(worker, way->hop, plan.exits[0]))
     return false;
   hop_id = way->hop;
@@ -93,12 +94,6 @@ FlowTranslation translation(Ipv4 address, be16 port, uint16_t address_delta, uin
   return {address, port, address_delta, static_cast<uint16_t>((sum & 0xffff) + (sum >> 16))};
 }
 
-/// Does an ACK alone leave the session's state as it is, in this direction?
-bool keeps_state(const Worker& worker, const Session<V4>& session, ipvs::Direction direction) {
-  const auto& keeps = worker.ack_keeps[worker.defense.secures_tcp()];
-  return keeps[static_cast<size_t>(direction)] >> static_cast<int>(session.state) & 1;
-}
-
 }  // namespace
 
 void speed_up(Worker& worker, uint32_t number) {
@@ -110,15 +105,18 @@ void speed_up(Worker& worker, uint32_t number) {
       session.flags & (Session<V4>::kHelped | Session<V4>::kExpected) ||
       session.packets < Session<V4>::kManyPackets ||
       (session.state != ipvs::State::kEstablished && session.state != ipvs::State::kUdp) ||
-      !keeps_state(worker, session,
-                   no_output ? ipvs::Direction::kInputOnly : ipvs::Direction::kInput))
+      !worker.ack_keeps_state(session.state,
+                              no_output ? ipvs::Direction::kInputOnly : ipvs::Direction::kInput))
     return;
   FlowPlan plan{};
   FlowPlanNote note{session.server_id, session.hop_in, kNoHop};
   share::ServerCounters& counters = worker.counters.servers[session.server_id];
   plan.configured = &worker.board.configured.mark(session.server_id);
-  plan.lifetime = worker.board.timeouts.of(session.state) *
-                  static_cast<uint32_t>(1'000'000'000 / FlowWord::kTick);
+  // As it was when this turn began: if it is another by now, the next turn's flows learn of it.
+  const auto& conditions = worker.sessions_v4->conditions();
+  const uint64_t seconds = is_udp ? conditions.udp : conditions.established;
+  plan.lifetime = static_cast<uint32_t>(
+      std::min<uint64_t>(seconds * (1'000'000'000 / FlowWord::kTick), UINT32_MAX));
   plan.exits[0].packets = &counters.in_packets;
   if (session.method == ipvs::ForwardMethod::kTunnel) {
     if (!fill_tunnel(worker, session.server_id, plan, note.hop_in)) return;
@@ -128,7 +126,7 @@ void speed_up(Worker& worker, uint32_t number) {
   if (is_nat) {
     // The first answer changes the session, and each one a template of UDP.
     if (no_output || (is_udp && session.flags & Session<V4>::kControlled) ||
-        !keeps_state(worker, session, ipvs::Direction::kOutput) ||
+        !worker.ack_keeps_state(session.state, ipvs::Direction::kOutput) ||
         !fill_exit(worker, session.hop_out, plan.exits[1]))
       return;
     note.hop_out = session.hop_out;

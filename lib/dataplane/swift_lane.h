@@ -257,12 +257,7 @@ inline void translate(uint8_t* frame, const FlowTranslation& to, unsigned is_rep
   store(ends + 4 - 4 * is_reply, to.address);
   store(ends + 10 - 2 * is_reply, to.port);
   apply(frame + Frame::kL3 + offsetof(net::Ipv4Header, checksum), to.address_delta);
-  uint8_t* l4 = frame + Frame::kL4;
-  if (frame[Frame::kProtocol] == net::kTcp)
-    return apply(l4 + offsetof(net::TcpHeader, checksum), to.transport_delta);
-  uint8_t* checksum = l4 + offsetof(net::UdpHeader, checksum);
-  apply(checksum, to.transport_delta);
-  if (load<uint16_t>(checksum) == 0) store<uint16_t>(checksum, 0xffff);  // RFC 768
+  apply_to_transport<net::V4>(frame, to.transport_delta);
 }
 
 /// Puts the outer header of IP in IP around the packet, without what Ethernet padded. Type of

@@ -35,8 +35,11 @@ class PathMtus {
     return known.mtu != 0 && known.to == to && known.until > now ? &known : nullptr;
   }
   void learn(const Address& to, uint32_t mtu, Nanoseconds now) {
-    x_known[place(to)] = {to, mtu < kLeast ? kLeast : mtu, now + kRemembered};
-    x_changes++;
+    Known& known = x_known[place(to)];
+    const uint32_t taken = mtu < kLeast ? kLeast : mtu;
+    // Who says again what is known changes nothing but how long it is remembered.
+    if (!(known.to == to && known.mtu == taken && known.until > now)) x_changes++;
+    known = {to, taken, now + kRemembered};
   }
   /// Counts what was learned.
   uint32_t changes() const { return x_changes; }

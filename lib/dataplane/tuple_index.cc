@@ -2,18 +2,25 @@
 
 namespace shunt::dataplane {
 
-// One reply tuple, several sessions
-// -----------------------------------------------------------------
+namespace {
+
+/// A reply tuple can be shared with another's, not with a request's, its own among them.
+template <class F>
+bool may_share(const Session<F>& session, Hit older) {
+  return session.reply_tuple() != session.request && (!older || older.is_reply);
+}
+
+}  // namespace
+
+// One reply tuple, several sessions --------------------------------------------------------------
 
 template <class F, class Index>
-bool SharedReplies<F, Index>::add_reply(uint32_t number) {
+bool SharedReplies<F, Index>::add_reply(uint32_t number, Hit older) {
   Session<F>& session = self().x_sessions[number];
   const net::Tuple<F> reply = session.reply_tuple();
-  const Hit older = self().find(reply);
   if (!older) {
     if (!self().insert(reply, number, true)) return false;
   } else {
-    if (!older.is_reply) return false;
     self().replace(reply, older.session, number);
     Session<F>& behind = self().x_sessions[older.session];
     behind.flags =
@@ -82,11 +89,11 @@ void TupleIndex<net::V6>::lookup(const net::Tuple<F>* const keys[], unsigned n, 
   for (unsigned i = 0; i < n; i++) hits[i] = find(*keys[i], hashes[i]);
 }
 
-bool TupleIndex<net::V6>::add(uint32_t number, bool has_reply) {
-  // The second tuple must not be the first one either, hence one after the other.
+bool TupleIndex<net::V6>::add(uint32_t number, bool has_reply, Hit older) {
   const net::Tuple<F>& request = x_sessions[number].request;
+  if (has_reply && !may_share(x_sessions[number], older)) return false;
   if (find(request) || !insert(request, number, false)) return false;
-  if (!has_reply || add_reply(number)) return true;
+  if (!has_reply || add_reply(number, older)) return true;
   erase(request, number, false);
   return false;
 }
@@ -218,20 +225,15 @@ void TupleIndex<net::V4>::replace(const net::Tuple<F>& reply, uint32_t former, u
       FlowWord::of(number, 0, true);
 }
 
-bool TupleIndex<net::V4>::add(uint32_t number, bool has_reply) {
+bool TupleIndex<net::V4>::add(uint32_t number, bool has_reply, Hit older) {
   const Session<F>& session = x_sessions[number];
+  if (has_reply && !may_share(session, older)) return false;
   if (find(session.request)) return false;
-  Hit older;
-  if (has_reply) {
-    const net::Tuple<F> reply = session.reply_tuple();
-    older = find(reply);
-    if (reply == session.request || (older && !older.is_reply)) return false;
-  }
   if (!older && add_exact(number, has_reply)) return true;
   if (older && x_sessions[older.session].found & Session<F>::kExact && !make_hashed(older.session))
     return false;
   if (!insert(session.request, number, false)) return false;
-  if (!has_reply || add_reply(number)) return true;
+  if (!has_reply || add_reply(number, older)) return true;
   erase(session.request, number, false);
   return false;
 }

@@ -37,9 +37,9 @@ template <class F, class Index>
 class SharedReplies {
  protected:
   explicit SharedReplies(uint32_t capacity) : x_rows(capacity) {}
-  /// A session that is there by its request tuple gets its reply tuple, too. False: another's
-  /// request has it, or there is no room.
-  bool add_reply(uint32_t number);
+  /// A session that is there by its request tuple gets its reply tuple, too, from the `older` one
+  /// that has it, if any. False: there is no room.
+  bool add_reply(uint32_t number, Hit older);
   void remove_reply(uint32_t number);
 
  private:
@@ -93,10 +93,10 @@ class TupleIndex<net::V6> : SharedReplies<net::V6, TupleIndex<net::V6>> {
 
   void lookup(const net::Tuple<F>* const keys[], unsigned n, Hit hits[]) const;
   Hit find(const net::Tuple<F>& key) const { return find(key, x_hash(key)); }
-  /// By its request tuple and, if it `has_reply`, its reply tuple. False if there is no room, or
-  /// one of its tuples is there already, other than as another's reply tuple both times: then
-  /// nothing of it is there.
-  bool add(uint32_t number, bool has_reply);
+  /// By its request tuple and, if it `has_reply`, its reply tuple, which find() says is of `older`.
+  /// False if there is no room, or one of its tuples is there already, other than as another's
+  /// reply tuple both times: then nothing of it is there.
+  bool add(uint32_t number, bool has_reply, Hit older);
   void remove(uint32_t number);
 
  private:
@@ -170,8 +170,8 @@ class TupleIndex<net::V4> : SharedReplies<net::V4, TupleIndex<net::V4>> {
 
   void lookup(const net::Tuple<F>* const keys[], unsigned n, Hit hits[]) const;
   Hit find(const net::Tuple<F>& key) const;
-  /// As IPv6's. Another session whose answers it gets may get hashed keys, and must not be swift.
-  bool add(uint32_t number, bool has_reply);
+  /// As IPv6's. `older` may get hashed keys, and must not be swift.
+  bool add(uint32_t number, bool has_reply, Hit older);
   void remove(uint32_t number);
   /// The word of a session with an exact key.
   uint64_t& word_of(uint32_t number) const;

@@ -16,7 +16,7 @@ constexpr unsigned kReceive = 64;
 /// How long a packet waits for its next hop at the most.
 constexpr Nanoseconds kHoldFor = 3'000'000'000;
 /// Sessions retired, and sessions dumped, in one turn at the most: more than can begin in one.
-constexpr unsigned kExpirePerTurn = 2 * kReceive, kDumpPerTurn = 256;
+constexpr unsigned kExpirePerTurn = 2 * kReceive, kDumpPerTurn = 128;
 
 /// Fragments of a worker's that wait at the most: 20 of the longest datagrams in Ethernet frames,
 /// and no more than a quarter of the buffers.

@@ -163,6 +163,13 @@ class alignas(64) Worker {
     return tick_began + uint64_t{1'000'000'000} * board.timeouts.of(state);
   }
 
+  /// Does a TCP segment with ACK alone leave this state as it is?
+  bool ack_keeps_state(ipvs::State state, ipvs::Direction direction) const {
+    return ack_keeps[defense.secures_tcp()][static_cast<size_t>(direction)] >>
+               static_cast<int>(state) &
+           1;
+  }
+
   // The lanes' ends -------------------------------------------------------------------------------
   void drop(rte_mbuf* packet, ipvs::DropReason reason);
   /// To Linux, within its rate; what came from there goes on to where Linux sends it.

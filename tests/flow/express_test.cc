@@ -257,6 +257,9 @@ void expect_what_the_stages_do(dataplane::SwiftLane lane) {
   Traffic traffic(mutator);
   // The last one is as long as the ticks in a flow's word last, and a little longer.
   const uint64_t leaps[] = {400'000'000'000, 999'000'000'000, 4'200'000'000'000};
+  // Of established connections; the last ones are more ticks than a plan, or 32 bits, hold.
+  const uint32_t lives[] = {900, 20, 3000, 17'179'870, 2'000'000'000};
+  ipvs::Timeouts timeouts;
   uint64_t forwarded = 0, swift = 0;
   ipvs::Knobs knobs;
   for (unsigned batch = 0; batch < kBatches && !testing::Test::HasFailure(); batch++) {
@@ -293,12 +296,16 @@ void expect_what_the_stages_do(dataplane::SwiftLane lane) {
       knobs.set(ipvs::Knob::kSecureTcp, mutator.below(2) ? 3 : 0);
       knobs.set(ipvs::Knob::kExpireNodestConn, mutator.below(4) == 0);
     }
+    if (mutator.below(60) == 0)
+      timeouts.seconds[static_cast<size_t>(ipvs::State::kEstablished)] =
+          lives[mutator.below(std::size(lives))];
     for (Rig* rig : rigs) {
       rig->now += leap ? leaps[batch % std::size(leaps)] : step;
       if (edit) (void)ipvs::apply_rules(rig->configuration, line, "edits", ipvs::numeric_names());
       rig->board->knobs.set(knobs);
       if (reroute) rig->set_routes();
       ASSERT_TRUE(rig->publish());
+      rig->board->timeouts.set(timeouts);
       rig->board->quiescence.quiescent(0);
       rig->board->quiescence.collect();
     }

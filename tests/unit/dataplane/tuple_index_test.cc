@@ -89,7 +89,7 @@ class TupleIndexTest : public testing::Test {
     const bool taken =
         hit_of(request) || (has_reply && reply == request) || (older && !older.is_reply);
     session.flags &= static_cast<uint16_t>(~Session<V4>::kHasReply);
-    ASSERT_EQ(x_index.add(number, has_reply), !taken);
+    ASSERT_EQ(x_index.add(number, has_reply, older), !taken);
     if (taken) {
       x_taken++;
       return;
