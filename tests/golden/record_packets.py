@@ -30,6 +30,7 @@ import time
 
 import packet as p
 import pcap
+import record_families
 import record_more
 import record_mss
 import record_schedulers
@@ -37,7 +38,7 @@ import record_sip_ftp
 
 DIRECTOR, GATEWAY = "02:5b:00:00:00:01", "02:00:00:00:00:fe"
 OUT, KERNEL = "out", "kernel"
-EITHER = "either"  # out, or no_server: the recording tells
+EITHER = "either"  # out, refused (no_server) or dropped (server_removed): the recording tells
 sockets = {}
 
 
@@ -64,7 +65,8 @@ def set_up():
     ip neigh add 192.0.2.254 lladdr {GATEWAY} dev lbc
     ip -6 neigh add 2001:db8:c::fe lladdr {GATEWAY} dev lbc
     ip route add default via 192.0.2.254; ip -6 route add default via 2001:db8:c::fe dev lbc
-    ip route add local 198.51.100.0/24 dev lo
+    for n in 100 101 102; do ip route add local 198.51.$n.0/24 dev lo; done
+    ip -6 route add local 2001:db8:e::/48 dev lo
     for n in 1 2 3 4 5 6 9; do
       ip neigh add 10.1.0.$n lladdr 02:00:0a:01:00:0$n dev lbs
       ip -6 neigh add 2001:db8:1::$n lladdr 02:00:00:00:00:0$n dev lbs
@@ -104,7 +106,9 @@ def received(device, wait):
             continue
         if where[2] == socket.PACKET_OUTGOING or frame[12:14] == b"\x08\x06":
             continue
-        if frame[12:14] == b"\x86\xdd" and (frame[20] == 0 or frame[20] == 58 and frame[54] >= 130):
+        if frame[12:14] == b"\x86\xdd" and (
+            frame[20] == 0 and frame[54] == 58 or frame[20] == 58 and frame[54] >= 130
+        ):
             continue
         out.append(frame)
         end = time.monotonic() + 0.01
@@ -130,7 +134,8 @@ class Case:
         self.rules, self.at, self.sent, self.wanted = [], {}, [], []
         self.made, self.sessions, self.start = [], [], None
         self.ignored = []  # lines of the file "ignore"
-        self.listings = []  # words of listings to be compared
+        self.listings = []  # words of listings to be compared, as they are after all
+        self.said = {}  # words of listings to be compared, and what they were
         self.turned = {}  # sysctls that are not at their defaults, with those
         self.mtus = {}
         self.more_args = []  # options of shunt-replay
@@ -259,7 +264,7 @@ class Case:
             return
         if outcome == EITHER:
             refused = len(came) == 1 and p.summary(came[0]).startswith("icmp")
-            outcome = "no_server" if refused else OUT
+            outcome = "no_server" if refused else OUT if came else "server_removed"
         if outcome == OUT:
             if len(came) != len(times):
                 wrong("expected as many frames out as in")
@@ -279,6 +284,11 @@ class Case:
     def client(self, *packets, outcome=OUT, out=None, answered=True):
         frames = [p.ethernet(DIRECTOR, GATEWAY, x) for x in packets]
         self._step("c0", "s0", frames, outcome, out, answered)
+
+    def foreign(self, packet):
+        """A client's packet to somebody else's MAC address."""
+        frame = p.ethernet("02:00:00:00:00:77", GATEWAY, packet)
+        self._step("c0", "s0", [frame], "foreign_mac")
 
     def server(self, number, *packets, outcome=OUT, out=None):
         six = packets[0][0] >> 4 == 6
@@ -309,6 +319,10 @@ class Case:
             if engine:
                 row.update(persistence_engine=engine[0], persistence_data=engine[1])
             self.sessions.append({**row, "at": at / 1000})
+
+    def list(self, words):
+        """Notes what ipvsadm says to these words."""
+        self.said[words] = sh("ipvsadm " + words).splitlines()
 
     def counters(self):
         """Rows of ipvsadm --stats, after the kernel's estimator has copied them (2 s)."""
@@ -367,8 +381,9 @@ class Case:
         head = json.dumps(wanted, indent=1)[:-2]
         for name, rows in ("sessions", self.sessions), ("counters", self.counters()):
             head += f',\n "{name}": [' + ",".join("\n  " + json.dumps(r) for r in rows) + "\n ]"
-        if self.listings:
-            said = {words: sh("ipvsadm " + words).splitlines() for words in self.listings}
+        for words in self.listings:
+            self.list(words)
+        if said := self.said:
             head += f',\n "listings": {json.dumps(said, indent=1)}'
         put("expected.json", head + "\n}\n")
 
@@ -1730,6 +1745,7 @@ CASES = [
     *record_sip_ftp.CASES,
     *record_more.CASES,
     *record_schedulers.CASES,
+    *record_families.CASES,
 ]
 
 
@@ -1750,6 +1766,7 @@ def main():
             continue
         others = OTHERS if re.search("persist|port|mark|ipsec|sip", name) else []
         others = record_schedulers.CLIENTS if name.startswith("sched-") else others
+        others = others + record_schedulers.CLIENTS6 if re.match("sched-.*-mark", name) else others
         case = Case(name, f"{about}\n{origin}", others)
         print(name, flush=True)
         load_ftp(name.startswith("ftp-"))

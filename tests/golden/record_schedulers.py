@@ -6,9 +6,9 @@ are added, emptied, filled, removed, and the service edited.
 
 import packet as p
 
-OUT, EITHER = "out", "either"  # EITHER: out, or no_server; the recording tells
+OUT, EITHER = "out", "either"
 CLIENTS = [f"203.0.115.{n}" for n in range(1, 9)]
-SITES = [f"198.51.100.{n}" for n in range(201, 207)]  # virtual addresses of a mark service
+CLIENTS6 = [f"2001:db8:cafe:1::{n}" for n in range(1, 5)]
 
 
 def server_of(frame):
@@ -22,12 +22,13 @@ class Scene:
 
     def __init__(self, c, where, sites):
         self.c, self.where, self.sites, self.count, self.first = c, where, sites, 0, None
+        self.ports = 4000 + 100 * c.number  # nobody else's: the kernel keeps the sessions of former cases
 
     def connect(self, times, outcome=EITHER):
         for _ in range(times):
             self.count += 1
             client, site = CLIENTS[self.count % len(CLIENTS)], self.sites[self.count % len(self.sites)]
-            self._one(client, 4000 + self.count, site, outcome)
+            self._one(client, self.ports + self.count, site, outcome)
 
     def _one(self, client, port, site, outcome):
         c = self.c
@@ -56,12 +57,18 @@ class Scene:
         self.c.command(f"-{verb} {self.where} {rest}".rstrip())
 
 
+def sites_of(c):
+    """Virtual addresses of a mark service, nobody else's, and their network."""
+    network = f"198.51.{101 + c.number // 40 % 2}"
+    return [f"{network}.{c.number % 40 * 6 + n}" for n in range(1, 7)], f"{network}.0/24"
+
+
 def scheduler(c, options, marked):
-    sites = SITES if marked else [c.v4]
-    c.virtuals += SITES if marked else []
+    sites, network = sites_of(c) if marked else ([c.v4], None)
+    c.virtuals += sites if marked else []
     if marked:
-        c.mark("9 to 198.51.100.0/24 proto tcp")
-    scene = Scene(c, "-f 9" if marked else f"-t {c.v4}:80", sites)
+        c.mark(f"{c.number} to {network} proto tcp")
+    scene = Scene(c, f"-f {c.number}" if marked else f"-t {c.v4}:80", sites)
     scene.command("A", f"-s {options}")
     for number, weight in (1, 3), (2, 1), (3, 2):
         scene.command("a", f"-r 10.1.0.{number}:80 -m -w {weight}")
@@ -96,6 +103,36 @@ def udp_v6(c, options):
     for port in range(5012, 5016):
         c.client(p.udp(c.a6, port, c.v6, 80), outcome=EITHER)
     c.client(p.udp(c.a6, 5001, c.v6, 80), outcome=EITHER)
+
+
+def by_mark(c, options):
+    """Services of both families by one mark: several addresses and ports, a server that leaves."""
+    number, (sites, network) = c.number, sites_of(c)
+    sites = sites[:4]
+    sites6 = [f"2001:db8:e:{number:x}::{n}" for n in range(1, 4)]
+    c.virtuals += [*sites, *(f"[{site}]" for site in sites6)]
+    c.mark(f"{number} to {network} proto tcp")
+    c.mark(f"{number} to 2001:db8:e:{number:x}::/64 proto udp")
+    c.mark_service(number, f"-s {options}")
+    c.mark_service(number, f"-s {options}", v6=True)
+    for server, weight in (1, 3), (2, 1), (3, 2):
+        c.command(f"-a -f {number} -r 10.1.0.{server}:0 -m -w {weight}")
+        c.command(f"-a -f {number} -6 -r [2001:db8:1::{server}]:0 -g -w {weight}")
+    first = 4000 + 100 * number
+
+    def connect(begin, end):
+        for i in range(begin, end):
+            client, site, port = CLIENTS[i % 5], sites[i % 4], (80, 443)[i % 2]
+            c.client(p.tcp(client, first + i, site, port, "S"), outcome=EITHER)
+            client, site = CLIENTS6[i % 4], sites6[i % 3]
+            c.client(p.udp(client, 5000 + i, site, port), outcome=EITHER)
+
+    connect(0, 10)
+    c.command(f"-d -f {number} -r 10.1.0.2:0")
+    c.command(f"-d -f {number} -6 -r [2001:db8:1::1]:0")
+    connect(10, 16)
+    c.command(f"-e -f {number} -r 10.1.0.3:0 -m -w 0")
+    connect(14, 18)
 
 
 def no_scheduler(c):
@@ -136,6 +173,10 @@ CASES = [
       for o in NAMES + FLAGS],
     *[(name_of(o) + "-v6", lambda c, o=o: udp_v6(c, o), f"-s {o}: datagrams over IPv6, -g.")
       for o in NAMES],
+    *[(name_of(o) + "-v6", lambda c, o=o: udp_v6(c, o), f"-s {o}: datagrams over IPv6, -g.")
+      for o in FLAGS],
+    *[(name_of(o) + "-mark", lambda c, o=o: by_mark(c, o), f"-s {o}: a mark service of each family.")
+      for o in NAMES + FLAGS],
     ("sched-none", no_scheduler, "-s none."),
     ("sched-another", another_scheduler, "A service's scheduler is changed."),
 ]  # fmt: skip
