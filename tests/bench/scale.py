@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
-"""scale.py SHUNTD SHUNTADM [--services N] [--servers N] [--json]: how long an administrator waits
-with many services: to restore them, to list them, and for one edit.
+"""scale.py [--services N] [--servers N] [--rate PACKETS] [--json]: how long an administrator waits
+with many services, to restore them, to list them and for one edit, while packets flow; and whether
+one is lost.
 
-A real shuntd in a network namespace of its own, with a null port that receives as fast as its
-worker takes, so that workers hold tables while they are replaced. Times are those of the shuntadm
+A real shuntd in a network namespace of its own, out of $SHUNT_BUILD. Its port is made of rings in
+shared memory (net_memif); at their other end shunt-ring-peer plays clients and servers of three more
+services, and compares every packet that comes with what must come. Times are those of the shuntadm
 processes, start and end included, and beside them what they and the daemon's control thread
-computed, which is what a machine with idle cores takes; edits are medians of several. Needs root. Exit 0, 1 when
-something did not work, 77 when it cannot run here. No time makes it fail.
+computed, which is what a machine with idle cores takes; edits are medians of several. Needs root.
+Exit 0; 1 when something did not work, or a packet was lost, changed or dropped; 77 when it cannot run
+here. No time makes it fail.
 """
 
 import argparse
@@ -16,12 +19,38 @@ import resource
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(HERE), "e2e"))
+
+import lab  # noqa: E402
+from appliance import BUILD, SHUNTADM, SHUNTD, Appliance  # noqa: E402
+
+PEER = os.path.join(BUILD, "tests/bench/shunt-ring-peer")
 WANTED = {"restore": 2, "list": 1, "edit weight": 0.01, "add server": 0.01, "delete server": 0.01,
-          "add service": 0.01, "delete service": 0.01}
+          "add service": 0.01, "delete service": 0.01, "edit weight under traffic": 0.01,
+          "add server under traffic": 0.01, "delete server under traffic": 0.01}
 EDITS = 21
+MAC = "02:5b:00:00:00:01"  # the port's, whom the peer sends to
+# Protocol, client, address and port of the services with traffic; their rules; who is asked for.
+TRAFFIC = ["tcp 203.0.113.7 198.51.100.1 80", "udp 203.0.113.7 198.51.100.2 53",
+           "tcp 2001:db8:cafe::7 2001:db8:f::1 80"]
+TRAFFIC_RULES = [
+    "-A -t 198.51.100.1:80 -s rr",
+    *(f"-a -t 198.51.100.1:80 -r 10.1.0.{n}:8080 -m -w 1" for n in range(1, 5)),
+    "-A -u 198.51.100.2:53 -s mh",
+    *(f"-a -u 198.51.100.2:53 -r 10.2.0.{n}:53 -g -w 1" for n in range(1, 5)),
+    "-A -t [2001:db8:f::1]:80 -s mh -b mh-port",
+    *(f"-a -t [2001:db8:f::1]:80 -r [2001:db8:1::{n}]:8080 -m -w 1" for n in range(1, 5)),
+]
+NEIGHBOURS = ["203.0.113.7", "2001:db8:cafe::7"] + [
+    f"{net}{n}" for net in ("10.1.0.", "10.2.0.", "2001:db8:1::") for n in range(1, 5)]
+
+
+class Failed(Exception):
+    pass
 
 
 def rules(services, servers):
@@ -37,134 +66,200 @@ def rules(services, servers):
     return lines
 
 
-class Failed(Exception):
-    pass
+class Shunt(Appliance):
+    """shuntd behind rings, and what its commands cost."""
 
+    def __init__(self, here):
+        here.add("director")
+        addresses = ["198.51.100.1/32", "198.51.100.2/32", "2001:db8:f::1/128"]
+        network = lab.Network(here, "", "", "", "", [lab.Port("", "p0", addresses)])
+        self.rings = os.path.join(here.directory, "rings")
+        super().__init__(network, conf="sessions = 4096", rules="\n".join(TRAFFIC_RULES) + "\n", console=True,
+                         device=f"net_memif{{number}},role=server,socket-abstract=no,socket={self.rings},mac={MAC}")
+        self.cpu = 0.0
 
-class Shunt:
-    """shuntd while it lasts."""
-
-    def __init__(self, shuntd, shuntadm, directory):
-        self.shuntadm, self.socket = shuntadm, os.path.join(directory, "shunt.sock")
-        self.log = open(os.path.join(directory, "log"), "w+")
-        conf = os.path.join(directory, "shunt.conf")
-        with open(conf, "w") as file:
-            file.write(f"port = p0 net_null0\nsocket = {self.socket}\nworkers = 1\n"
-                       "idle = yield\nsessions = 1024\n"
-                       "eal = --no-pci --no-huge --no-shconf -m 512 --iova-mode=va "
-                       f"--file-prefix=shunt-scale-{os.getpid()}\n")
-        open(os.path.join(directory, "empty.rules"), "w").close()
-        self.process = subprocess.Popen(
-            ["unshare", "--net", shuntd, "--conf", conf, "--rules",
-             os.path.join(directory, "empty.rules")],
-            stdout=self.log, stderr=subprocess.STDOUT)
-        self.daemon, self.cpu = self.process.pid, 0.0  # unshare becomes shuntd
-        end = time.monotonic() + 30
-        while not self.try_adm("-L")[0] == 0:
-            if self.process.poll() is not None or time.monotonic() > end:
-                self.close()
-                self.log.seek(0)
-                raise Failed("shuntd does not start: " + self.log.read()[-500:])
-            time.sleep(0.05)
-
-    def close(self):
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(20)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
-
-    def try_adm(self, *words, text=""):
-        done = subprocess.run([self.shuntadm, "--socket", self.socket, *words], input=text,
-                              capture_output=True, text=True)
-        return done.returncode, done.stdout, done.stderr
+    def start(self, within=30):
+        super().start(within)
+        for family in ("-4", "-6"):
+            self.lab.ip("director", f"{family} route add default dev p0")
+        for number, address in enumerate(NEIGHBOURS):
+            self.lab.ip("director", f"neigh replace {address} lladdr 02:00:00:00:01:{number:02x} dev p0 nud permanent")
 
     def computed(self):
         """Seconds of CPU of the control thread, and of shuntadm processes that have ended."""
-        with open(f"/proc/{self.daemon}/task/{self.daemon}/stat", encoding="ascii") as file:
+        with open(f"/proc/{self.process.pid}/task/{self.process.pid}/stat", encoding="ascii") as file:
             fields = file.read().rpartition(")")[2].split()
         ended = resource.getrusage(resource.RUSAGE_CHILDREN)
         return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK") + ended.ru_utime + ended.ru_stime
 
-    def adm(self, *words, text=""):
+    def timed(self, *words, text=""):
         """(seconds, output)"""
         begin, before = time.monotonic(), self.computed()
-        status, out, err = self.try_adm(*words, text=text)
+        done = subprocess.run([SHUNTADM, "--socket", self.socket, *words], input=text,
+                              capture_output=True, text=True)
         taken = time.monotonic() - begin
         self.cpu = self.computed() - before
-        if status != 0:
-            raise Failed(f"shuntadm {' '.join(words)}: {err.strip()[-300:]}")
-        return taken, out
+        if done.returncode != 0:
+            raise Failed(f"shuntadm {' '.join(words)}: {done.stderr.strip()[-300:]}")
+        return taken, done.stdout
+
+
+class Traffic:
+    """Packets through the rings while it lasts."""
+
+    def __init__(self, shunt, rate):
+        self.log = open(shunt.path("peer.log"), "w+")
+        words = [word for service in TRAFFIC for word in service.split()]
+        self.process = subprocess.Popen([PEER, shunt.rings, str(rate), *words], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, stderr=self.log, text=True)
+        while True:  # DPDK says things, too
+            line = self.process.stdout.readline()
+            if line == "flowing\n":
+                break
+            if not line:
+                self.fail("does not begin")
+
+    def fail(self, what):
+        self.close()
+        self.log.seek(0)
+        raise Failed(f"shunt-ring-peer {what}: {self.log.read().strip()[-500:]}")
+
+    def received(self):
+        try:
+            self.process.stdin.write("\n")
+            self.process.stdin.flush()
+            return int(self.process.stdout.readline().split()[1])
+        except (BrokenPipeError, IndexError):
+            self.fail("ended")
+
+    def end(self):
+        """What it says when nothing is under way any more."""
+        self.process.stdin.close()
+        said = self.process.stdout.read()
+        if self.process.wait(30) != 0:
+            self.fail("ended")
+        return json.loads(said[said.rindex("{"):])
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
 
 
 def median(pairs):
     return tuple(map(statistics.median, zip(*pairs)))
 
 
-def measure(shunt, services, servers):
-    """(seconds, of CPU) by what was done; checks what it left behind."""
-    times = {}
+def measure(shunt, traffic, services, servers):
+    """(seconds, of CPU) by what was done, and the packets that came meanwhile."""
+    times, packets = {}, {}
+
+    def flowing(what, do):
+        before = traffic.received()
+        result = do()
+        packets[what] = traffic.received() - before
+        if packets[what] == 0:
+            raise Failed(f"no packet came during {what}")
+        return result
+
     lines = rules(services, servers)
-    seconds, _ = shunt.adm("-R", text="\n".join(lines) + "\n")
+    seconds, _ = flowing("restore", lambda: shunt.timed("-R", text="\n".join(lines) + "\n"))
     times["restore"] = seconds, shunt.cpu
-    taken = []
-    for _ in range(3):
-        seconds, listing = shunt.adm("-Ln")
-        taken.append((seconds, shunt.cpu))
-    times["list"] = median(taken)
-    if len(listing.splitlines()) != 3 + len(lines):
-        raise Failed(f"-Ln has {len(listing.splitlines())} lines, not {3 + len(lines)}")
+    listings = []
+
+    def list_all():
+        seconds, listing = shunt.timed("-Ln")
+        listings.append(len(listing.splitlines()))
+        return seconds, shunt.cpu
+
+    times["list"] = median(flowing("list", lambda: [list_all() for _ in range(3)]))
+    if set(listings) != {3 + len(lines) + len(TRAFFIC_RULES)}:
+        raise Failed(f"-Ln has {listings} lines, not {3 + len(lines) + len(TRAFFIC_RULES)}")
     service = lines[len(lines) // 2 // (1 + servers) * (1 + servers)].split()[2]
-    server = ["-t", service, "-r", "10.127.0.1:8080"]
-    kinds = {"add service": ["-A", "-t", "10.63.0.1:80", "-s", "rr"], "delete service": ["-D", "-t", "10.63.0.1:80"],
-             "add server": ["-a", *server, "-m"], "edit weight": ["-e", *server, "-m", "-w", "7"],
-             "delete server": ["-d", *server]}
+    kinds = {"add service": ["-A", "-t", "10.63.0.1:80", "-s", "rr"],
+             "delete service": ["-D", "-t", "10.63.0.1:80"]}
+    for at, under in ((service, ""), ("198.51.100.1:80", " under traffic")):
+        server = ["-t", at, "-r", "10.127.0.1:8080"]
+        kinds["add server" + under] = ["-a", *server, "-m"]
+        kinds["edit weight" + under] = ["-e", *server, "-m", "-w", "7"]
+        kinds["delete server" + under] = ["-d", *server]
     for words in kinds.values():
-        shunt.adm(*words)
-    taken = {kind: [] for kind in kinds}
-    for _ in range(EDITS):
-        for kind, words in kinds.items():
-            taken[kind].append((shunt.adm(*words)[0], shunt.cpu))
-    times.update({kind: median(pairs) for kind, pairs in taken.items()})
-    if shunt.adm("-Sn")[1].splitlines() != shunt.adm("-Sn")[1].splitlines():
+        shunt.timed(*words)
+
+    def edit():
+        taken = {kind: [] for kind in kinds}
+        for _ in range(EDITS):
+            for kind, words in kinds.items():
+                taken[kind].append((shunt.timed(*words)[0], shunt.cpu))
+        return taken
+
+    times.update({kind: median(pairs) for kind, pairs in flowing("edits", edit).items()})
+    if shunt.timed("-Sn")[1].splitlines() != shunt.timed("-Sn")[1].splitlines():
         raise Failed("two listings differ")
-    nothing = [(shunt.adm("--sysctl")[0], shunt.cpu) for _ in range(EDITS)]
+    nothing = [(shunt.timed("--sysctl")[0], shunt.cpu) for _ in range(EDITS)]
     times["a command that changes nothing"] = median(nothing)
-    seconds, _ = shunt.adm("-C")
-    times["clear"] = seconds, shunt.cpu
-    return times
+    return times, packets
+
+
+def account(shunt, told, before):
+    """Sent, received, and what shuntd counted: nothing may be missing. `before`: dropped while
+    nobody was at the other end of the rings."""
+    stats = shunt.port_stats()
+    told["dropped"] = sum(stats.dropped.values()) - before
+    told["unaccounted"] = stats.unaccounted()
+    wrong = [f"{n} {what}" for what in ("lost", "twice", "wrong", "dropped", "unaccounted") if (n := told[what])]
+    if told["sent"] != told["received"] or wrong:
+        raise Failed(f"of {told['sent']} packets {told['received']} came: {', '.join(wrong)} {stats.dropped or ''}")
+
+
+def run(given):
+    with lab.Lab("scale") as here:
+        shunt = Shunt(here)
+        shunt.start()
+        traffic = Traffic(shunt, given.rate)
+        before = sum(shunt.port_stats().dropped.values())
+        try:
+            times, packets = measure(shunt, traffic, given.services, given.servers)
+            told = traffic.end()
+        finally:
+            traffic.close()
+        lab.wait_until(lambda: shunt.port_stats().unaccounted() == 0, "shuntd does not account for all packets")
+        account(shunt, told, before)
+        seconds, _ = shunt.timed("-C")
+        times["clear"] = seconds, shunt.cpu
+        shunt.stop()
+    return times, packets, told
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("shuntd")
-    parser.add_argument("shuntadm")
     parser.add_argument("--services", type=int, default=10_000)
     parser.add_argument("--servers", type=int, default=10)
+    parser.add_argument("--rate", type=int, default=100_000)
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    if os.geteuid() != 0 or not os.path.exists("/dev/net/tun"):
-        print("scale: needs root and /dev/net/tun", file=sys.stderr)
+    if impossible := lab.why_impossible():
+        print(f"scale: {impossible}", file=sys.stderr)
         return 77
-    with tempfile.TemporaryDirectory(prefix="shunt-scale-") as directory:
-        try:
-            shunt = Shunt(given.shuntd, given.shuntadm, directory)
-            try:
-                times = measure(shunt, given.services, given.servers)
-            finally:
-                shunt.close()
-        except Failed as failed:
-            print(f"scale: {failed}", file=sys.stderr)
-            return 1
+    if missing := [program for program in (SHUNTD, SHUNTADM, PEER) if not os.path.exists(program)]:
+        print(f"scale: {missing[0]} is not built", file=sys.stderr)
+        return 1
+    try:
+        times, packets, told = run(given)
+    except (Failed, lab.Failure) as failed:
+        print(f"scale: {failed}", file=sys.stderr)
+        return 1
     if given.json:
-        print(json.dumps({what: {"seconds": seconds, "cpu": cpu} for what, (seconds, cpu) in times.items()}))
+        print(json.dumps({"times": {what: {"seconds": seconds, "cpu": cpu} for what, (seconds, cpu) in times.items()},
+                          "packets": packets, "traffic": told}))
         return 0
     print(f"{given.services} services with {given.servers} servers each")
     for what, (seconds, cpu) in times.items():
         wanted = f"   wanted: {WANTED[what] * 1000:5.0f}" if what in WANTED else ""
         print(f"{what:32} {seconds * 1000:8.1f} ms, of CPU {cpu * 1000:7.1f}{wanted}")
+    print("packets that came meanwhile: " + ", ".join(f"{what} {n}" for what, n in packets.items()))
+    print(f"packets sent {told['sent']}, forwarded {told['received']}, lost {told['lost']}, dropped "
+          f"{told['dropped']}; the longest wait for one {told['longest_wait'] * 1000:.1f} ms")
     return 0
 
 
