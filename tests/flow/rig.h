@@ -35,6 +35,7 @@ class Rig {
     unsigned ring = 1024;
     unsigned buffers = 2047;
     bool express = true;
+    uint64_t kernel_rate = 0;
   };
 
   explicit Rig(const Settings& settings) : settings(settings) {
@@ -67,6 +68,7 @@ class Rig {
       mine.full = settings.full;
       mine.socket = SOCKET_ID_ANY;
       mine.express = settings.express;
+      mine.kernel_rate = settings.kernel_rate;
       workers.push_back(take(
           dataplane::Worker::create(name + "_" + std::to_string(w), mine, *board, pool, {port})));
     }
