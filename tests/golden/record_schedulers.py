@@ -177,6 +177,8 @@ CASES = [
       for o in FLAGS],
     *[(name_of(o) + "-mark", lambda c, o=o: by_mark(c, o), f"-s {o}: a mark service of each family.")
       for o in NAMES + FLAGS],
+    *[(name_of(o) + "-address", lambda c, o=o: scheduler(c, o, False), f"-s {o}: one virtual address.")
+      for o in BY_SITE],
     ("sched-none", no_scheduler, "-s none."),
     ("sched-another", another_scheduler, "A service's scheduler is changed."),
 ]  # fmt: skip

@@ -54,6 +54,14 @@ TEST(Command, ReadsAService) {
   EXPECT_EQ(command->service.netmask, 0xffffff00u);
 }
 
+TEST(Command, LoneCommasAreNoFlags) {  // ipvsadm 1.31 ends with a segmentation fault
+  for (const char* commas : {",", ",,"}) {
+    auto command = parse("-A -t 10.0.0.1:http -s sh -b " + std::string(commas));
+    ASSERT_TRUE(command) << command.error().message;
+    EXPECT_EQ(command->service.flags, 0u);
+  }
+}
+
 TEST(Command, ReadsAServer) {
   auto command = parse("-a -u [2001:db8::1]:53 -r [2001:db8::2]:5353 -m -w 7");
   ASSERT_TRUE(command) << command.error().message;
