@@ -31,6 +31,7 @@ import time
 import packet as p
 import pcap
 import record_families
+import record_mixes
 import record_more
 import record_mss
 import record_schedulers
@@ -209,7 +210,8 @@ class Case:
     def fragments(self, server, *packets, out=0, lost=0, reason=None, merged=None, answered=False):
         """Fragments of a client, or of the server with the given number. Of the packets, `lost` are
         dropped for a reason, a whole one among them counted as one; `merged` fragments became part of
-        another, and `out` frames left, of which the first answers if told so."""
+        another, and `out` frames left (None: the recording tells), of which the first answers if told
+        so."""
         device, other, mac = ("s0", "c0", None) if server else ("c0", "s0", GATEWAY)
         if server:
             six = packets[0][0] >> 4 == 6
@@ -220,6 +222,8 @@ class Case:
             time.sleep(0.005)
         came = received(device if answered else other, 0.05)
         came += received(other if answered else device, 0.01)
+        if out is None and came:
+            out = len(came)
         if len(came) != out:
             sys.exit(f"{self.name}, packet {len(self.sent)}: {[p.summary(f) for f in came]}")
         if merged is None:
@@ -370,7 +374,7 @@ class Case:
         args += [f'--mark "{rule}"\n' for rule in self.marks]
         if self.mtus:
             args += [f"--mtu {min(self.mtus.values())}\n"]
-        if self.name.startswith(("tun-", "nat-icmp-send")):
+        if self.name.startswith("nat-icmp-send") or any(" -i" in rule for rule in self.rules):
             args += ["--local 10.1.0.254\n", "--local 2001:db8:1::fe\n"]
         put("args", "".join(args + self.more_args))
         put("README", self.about + "\n")
@@ -1746,6 +1750,7 @@ CASES = [
     *record_more.CASES,
     *record_schedulers.CASES,
     *record_families.CASES,
+    *record_mixes.CASES,
 ]
 
 
