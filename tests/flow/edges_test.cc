@@ -186,6 +186,42 @@ TEST_P(FragmentsV6, OfWhatIsNoFlowAreAllLinuxs) {
 
 INSTANTIATE_TEST_SUITE_P(Workers, FragmentsV6, testing::Values(1u, 3u));
 
+/// A SYN over IPv6 behind so many headers of destination options that are padding.
+Frame extended_syn(uint16_t client_port, unsigned headers) {
+  Frame frame = tcp_frame({kClient6.address, client_port}, kVip6, net::TcpHeader::kSyn);
+  const uint8_t options[] = {60, 0, 1, 4, 0, 0, 0, 0}, last[] = {net::kTcp, 0, 1, 4, 0, 0, 0, 0};
+  for (unsigned i = 0; i < headers; i++)
+    frame.insert(frame.begin() + 54, i ? options : last, (i ? options : last) + sizeof options);
+  frame[14 + 6] = 60;
+  frame[14 + 5] = static_cast<uint8_t>(frame.size() - 54);
+  return frame;
+}
+
+constexpr char kRules6[] =
+    "-A -t [2001:db8:f::1]:80 -s rr\n-a -t [2001:db8:f::1]:80 -r [2001:db8:1::1]:80 -m\n";
+
+TEST(Extensions, EightAreLookedThroughAndNoMore) {
+  Rig rig({});
+  rig.rules(kRules6);
+  EXPECT_EQ(rig.pass(extended_syn(4000, 8)).size(), 1u);
+  EXPECT_EQ(rig.dropped(DropReason::kExtensions), 0u);
+  EXPECT_TRUE(rig.pass(extended_syn(4001, 9)).empty());
+  EXPECT_EQ(rig.dropped(DropReason::kExtensions), 1u);
+  rig.expect_balanced_accounts();
+}
+
+TEST(Extensions, AStateIsReadBehindThem) {
+  Rig rig({});
+  rig.rules(kRules6);
+  EXPECT_EQ(rig.pass(extended_syn(4000, 2)).size(), 1u);
+  rig.now += 59'000'000'000;
+  rig.run();
+  EXPECT_EQ(rig.sessions(), 1u) << "SYN_RECV lasts for 60 s, CLOSE for 10";
+  rig.now += 2'000'000'000;
+  rig.run();
+  EXPECT_EQ(rig.sessions(), 0u);
+}
+
 TEST(Twin, WhatLinuxSendsToAFullPortIsACountedDrop) {
   Rig::Settings settings;
   settings.ring = 16;
