@@ -84,6 +84,15 @@ typename F::Address speaker(const Worker& worker, const Meta& m, const Session<F
   return own_source<F>(worker, session.reply.source, session.request.destination);
 }
 
+/// A client is told that its server cannot be reached. (__ip_vs_get_out_rt, dst_link_failure)
+template <class F>
+void refuse_unroutable(Worker& worker, rte_mbuf* packet, const Session<F>& session) {
+  const Meta& m = meta(packet);
+  if (!m.is_reply && !m.from_twin)
+    answer<F>(worker, packet, net::IcmpError::kHostUnreachable, session.request.destination);
+  worker.drop(packet, ipvs::DropReason::kNoRoute);
+}
+
 /// Does it fit where it leaves? If not, it is gone, and its sender is told.
 template <class F>
 bool fits(Worker& worker, rte_mbuf* packet, const Session<F>& session, uint32_t mtu) {
@@ -153,7 +162,7 @@ void route(Worker& worker, const Burst& live, Burst& routed) {
     Session<F>& session = worker.sessions<F>().at(m.session);
     const bool enters = session.method == ipvs::ForwardMethod::kTunnel && !m.is_reply;
     if (!(enters ? find_way<F>(worker, session, m) : find_hop<F>(worker, session, m))) {
-      worker.drop(packet, ipvs::DropReason::kNoRoute);
+      refuse_unroutable<F>(worker, packet, session);
       continue;
     }
     // Linux takes no hop from what it gets itself, nor has one taken from what it sends.

@@ -50,6 +50,8 @@ IcmpMessage message(IcmpError what, uint32_t mtu) {
   switch (what) {
     case IcmpError::kPortUnreachable:
       return v4 ? IcmpMessage{3, 3, 0} : IcmpMessage{1, 4, 0};
+    case IcmpError::kHostUnreachable:
+      return v4 ? IcmpMessage{3, 1, 0} : IcmpMessage{1, 3, 0};
     case IcmpError::kTimeExceeded:
       return v4 ? IcmpMessage{11, 0, 0} : IcmpMessage{3, 0, 0};
     case IcmpError::kReassemblyTime:

@@ -11,6 +11,7 @@ namespace shunt::net {
 
 enum class IcmpError : uint8_t {
   kPortUnreachable,  ///< v4 3/3, v6 1/4: no server for a service
+  kHostUnreachable,  ///< v4 3/1, v6 1/3: no route to the server
   kTimeExceeded,     ///< v4 11/0, v6 3/0
   kReassemblyTime,   ///< v4 11/1, v6 3/1: fragments of a packet did not come in time
   kTooBig,           ///< v4 3/4 with the MTU, v6 2/0 with the MTU

@@ -27,16 +27,35 @@ TEST(Drops, WhatWaitedTooLongForItsNextHop) {
   rig.expect_balanced_accounts();
 }
 
-TEST(Drops, WhatHasNoRoute) {
+// Seen of Linux 6.1.176 IPVS, for every method.
+TEST(Drops, WhatHasNoRouteAndItsClientIsTold) {
   Rig rig({});
   rig.rules(kNatRules);
-  std::vector<share::LocalAddress> locals(1);
+  rig.rules(
+      "-A -t 198.51.100.1:81 -s rr\n-a -t 198.51.100.1:81 -r 10.1.0.1:81 -i\n"
+      "-A -t [2001:db8:f::1]:80 -s rr\n-a -t [2001:db8:f::1]:80 -r [2001:db8:1::1]:80 -g\n");
+  std::vector<share::LocalAddress> locals(2);
   locals[0].prefix = *parse_prefix("198.51.100.0/24");
+  locals[1].prefix = *parse_prefix("2001:db8:f::/48");
   auto built = share::Routes::build("routeless", {}, locals, ++rig.generation);
   ASSERT_TRUE(built) << built.error().message;
   rig.board->routes.publish(std::move(*built), rig.board->quiescence);
-  EXPECT_TRUE(rig.pass(tcp_frame(kClient, kVip, kSyn)).empty());
-  EXPECT_EQ(rig.dropped(DropReason::kNoRoute), 1u);
+  uint64_t dropped = 0;
+  for (uint16_t port : {80, 81}) {
+    auto out = rig.pass(tcp_frame(kClient, {kVip.address, port}, kSyn));
+    ASSERT_EQ(out.size(), 1u);
+    EXPECT_EQ(std::memcmp(&out[0][26], kVip.address.bytes.data(), 4), 0) << "it speaks";
+    EXPECT_EQ(out[0][34], 3);
+    EXPECT_EQ(out[0][35], 1) << "host unreachable";
+    EXPECT_EQ(out[0][34 + 8 + 8], 64) << "the TTL in the packet that is quoted";
+    EXPECT_EQ(rig.dropped(DropReason::kNoRoute), ++dropped);
+  }
+  auto out =
+      rig.pass(tcp_frame(endpoint("2001:db8:cafe::7", 4000), endpoint("2001:db8:f::1", 80), kSyn));
+  ASSERT_EQ(out.size(), 1u);
+  EXPECT_EQ(out[0][54], 1);
+  EXPECT_EQ(out[0][55], 3) << "address unreachable";
+  EXPECT_EQ(rig.dropped(DropReason::kNoRoute), 3u);
   rig.expect_balanced_accounts();
 }
 

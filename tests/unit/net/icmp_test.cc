@@ -50,8 +50,8 @@ TEST(IcmpError, Version4) {
     uint32_t rest;
   };
   for (const Case& c :
-       {Case{IcmpError::kPortUnreachable, 3, 3, 0}, Case{IcmpError::kTimeExceeded, 11, 0, 0},
-        Case{IcmpError::kTooBig, 3, 4, 1480}}) {
+       {Case{IcmpError::kPortUnreachable, 3, 3, 0}, Case{IcmpError::kHostUnreachable, 3, 1, 0},
+        Case{IcmpError::kTimeExceeded, 11, 0, 0}, Case{IcmpError::kTooBig, 3, 4, 1480}}) {
     Packet expected = error(kVirtual, kClient, c.type, c.code, request, 65535, c.rest);
     expected.fragment = 0;
     expected.id = 0x4711;
@@ -81,8 +81,8 @@ TEST(IcmpError, Version6) {
     uint32_t rest;
   };
   for (const Case& c :
-       {Case{IcmpError::kPortUnreachable, 1, 4, 0}, Case{IcmpError::kTimeExceeded, 3, 0, 0},
-        Case{IcmpError::kTooBig, 2, 0, 1480}}) {
+       {Case{IcmpError::kPortUnreachable, 1, 4, 0}, Case{IcmpError::kHostUnreachable, 1, 3, 0},
+        Case{IcmpError::kTimeExceeded, 3, 0, 0}, Case{IcmpError::kTooBig, 2, 0, 1480}}) {
     const Bytes frame =
         exchanged(error(kVirtual6, kClient6, c.type, c.code, request, 65535, c.rest).frame());
     EXPECT_EQ(to_hex(answer<V6>(request, c.what, 1480)), to_hex(frame));
