@@ -59,6 +59,20 @@ TEST(Drops, WhatHasNoRouteAndItsClientIsTold) {
   rig.expect_balanced_accounts();
 }
 
+TEST(Drops, AnAnswerThatHasNoRouteAndNobodyIsTold) {
+  Rig rig({});
+  rig.rules(kNatRules);
+  EXPECT_EQ(rig.pass(tcp_frame(kClient, kVip, kSyn)).size(), 1u);
+  std::vector<share::LocalAddress> locals(1);
+  locals[0].prefix = *parse_prefix("198.51.100.0/24");
+  auto built = share::Routes::build("no_way_back", {}, locals, ++rig.generation);
+  ASSERT_TRUE(built) << built.error().message;
+  rig.board->routes.publish(std::move(*built), rig.board->quiescence);
+  EXPECT_TRUE(rig.pass(tcp_frame(endpoint("10.1.0.1", 80), kClient, kSyn)).empty());
+  EXPECT_EQ(rig.dropped(DropReason::kNoRoute), 1u);
+  rig.expect_balanced_accounts();
+}
+
 TEST(Drops, WhatExceedsTheKernelsRate) {
   Rig::Settings settings;
   settings.kernel_rate = 100;
