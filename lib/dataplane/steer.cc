@@ -6,16 +6,18 @@
 //
 // A packet may have several possible owners, which it visits in turn until one knows its session:
 //   1. what comes from a masquerading service's server may be a reply: to a client of each of the
-//      services, persistent or not, that have or had the server;
-//   2. a request: to the service as it is now; as it was before it was edited, since sessions stay
-//      where they began; and back, to begin a session.
-//   3. what FTP's client expects at the port of another service: to the owner of its control
-//      connection;
+//      services, persistent or not, that have or had the server, or to FTP's through a mark;
+//   2. a request: to the service as it is now; as it was before it was edited, or another had its
+//      packets, by address or by mark, since sessions stay where they began; and back, to begin a
+//      session.
+//   3. what FTP's client expects at the port of another service, or of none: to the owner of its
+//      control connection;
 //   4. what may begin a session although it comes from a server (speak): to its client's owner.
 // Most flows have one: only those of services that were edited or removed make detours.
 #include <rte_jhash.h>
 
 #include <algorithm>
+#include <array>
 #include <span>
 
 #include "dataplane/service_of.h"
@@ -42,23 +44,74 @@ unsigned owner_of_client(const Worker& worker, ipvs::ClientPart part,
   return owner_of_client<F>(worker, ipvs::network_of<F>(address, part.netmask), be16(0));
 }
 
-/// The service for FTP whose data connections may come to the port of another service: null if
-/// there is none beside `service`.
 template <class F>
-const ipvs::Service* ftp_beside(const ipvs::ServiceTable& services, const ipvs::Service* service,
-                                const net::Tuple<F>& tuple) {
+constexpr ipvs::ClientPart kAddress{true, F::family == Family::kV4 ? 0xffffffff : 128};
+
+template <class F>
+bool is_ftp_control(const net::Tuple<F>& request) {
+  return request.protocol == net::kTcp && request.destination_port == be16(ipvs::kFtpPort);
+}
+template <class F>
+bool may_be_ftp_data(const net::Tuple<F>& request) {
   constexpr uint16_t kFirstUnprivileged = 1024;
-  if (!service || tuple.protocol != net::kTcp || tuple.destination_port.host() < kFirstUnprivileged)
-    return nullptr;
-  const auto* ftp = services.find<F>(net::kTcp, tuple.destination, be16(ipvs::kFtpPort));
-  return ftp && ftp != service && ftp->key.endpoint.port == ipvs::kFtpPort ? ftp : nullptr;
+  const uint16_t port = request.destination_port.host();
+  return request.protocol == net::kTcp &&
+         (port >= kFirstUnprivileged || port == ipvs::kFtpDataPort);
 }
 
-/// All the owners a packet may have, in the order of visits.
+/// By what a session that the request begins with the service is owned. FTP's clients are told
+/// apart by their address whether its service is one at port 21 or of a mark.
+template <class F>
+ipvs::ClientPart part_of(const ipvs::Service* service, const net::Tuple<F>& request) {
+  if (!service) return {};
+  if (service->key.fwmark && !service->is_persistent() && is_ftp_control<F>(request))
+    return kAddress<F>;
+  return service->part();
+}
+
+/// By what sessions may be owned, in lists that others keep.
+class Parts {
+ public:
+  void add(std::span<const ipvs::ClientPart> parts) {
+    if (parts.empty() || x_lists == kMost) return;
+    x_list[x_lists++] = parts;
+    x_size += static_cast<unsigned>(parts.size());
+  }
+  void add(const ipvs::ServiceTable::Parts& parts) {
+    add(parts.first);
+    add(parts.second);
+  }
+  void add(const ipvs::ClientPart& part) {
+    const auto end = x_single.begin() + x_singles;
+    if (x_singles == x_single.size() || std::find(x_single.begin(), end, part) != end) return;
+    x_single[x_singles] = part;
+    add(std::span<const ipvs::ClientPart>(&x_single[x_singles++], 1));
+  }
+  unsigned size() const { return x_size; }
+  ipvs::ClientPart operator[](size_t i) const {
+    const std::span<const ipvs::ClientPart>* list = x_list.data();
+    while (i >= list->size()) i -= list++->size();
+    return (*list)[i];
+  }
+
+ private:
+  static constexpr size_t kMost = 16;  // more than Owners ever adds
+  std::array<std::span<const ipvs::ClientPart>, kMost> x_list;
+  std::array<ipvs::ClientPart, 4> x_single;
+  size_t x_lists = 0, x_singles = 0;
+  unsigned x_size = 0;
+};
+
+/// The owners a packet may have, in the order of visits.
 template <class F>
 class Owners {
  public:
-  Owners(Worker& worker, const Meta& m) : x_worker(worker), x_tuple(m.tuple<F>()) {
+  Owners(const Owners&) = delete;
+  Owners& operator=(const Owners&) = delete;
+
+  /// `all`: else at(0) alone is right.
+  Owners(Worker& worker, const Meta& m, bool all)
+      : x_worker(worker), x_tuple(m.tuple<F>()), x_port_in(m.port_in) {
     const ipvs::ServiceTable& services = *worker.services;
     uint8_t protocol = x_tuple.protocol;
     if (services.is_masqueraded_server<F>(protocol, x_tuple.source, x_tuple.source_port)) {
@@ -68,26 +121,22 @@ class Owners {
                  worker.routes->is_local(Address(x_tuple.destination));
     }
     if (x_replies && !x_hidden) x_speaker = speaker_of<F>(worker, m);
-    if (!services.has_networks()) return;
+    const bool marks_ftp = worker.board.marks.marks_ftp();
+    if (!services.has_networks() && !marks_ftp) return;
     if (x_replies && !x_hidden) {
       x_reply_parts = services.reply_parts<F>(protocol, x_tuple.source, x_tuple.source_port);
       x_replies += static_cast<unsigned>(x_reply_parts.size());
+      if (marks_ftp && protocol == net::kTcp) x_replies++;
     }
     if (x_speaker) return;
-    const typename F::Address& to = x_tuple.destination;
-    be16 port = x_tuple.destination_port;
-    const ipvs::Service* service = service_of<F>(worker, m);
-    if (service) {
-      x_now = service->part();
-      x_former = service->former_parts;
-    }
-    x_departed = services.departed_parts<F>(protocol, to, port);
-    x_ftp = ftp_beside<F>(services, service, x_tuple);
-    x_before = static_cast<unsigned>(x_former.size() + x_departed.size() + (x_ftp ? 1 : 0));
+    const uint32_t mark = mark_of(x_tuple);
+    const ipvs::Service* service = service_of<F>(worker, mark, x_tuple);
+    x_now = part_of<F>(service, x_tuple);
+    if (all) remember(mark, service);
   }
 
   /// The visit after which there is no other.
-  unsigned last() const { return x_replies + (x_before ? x_before + 1 : 0); }
+  unsigned last() const { return x_replies + (x_before.size() ? x_before.size() + 1 : 0); }
 
   unsigned at(unsigned visit) const {
     if (visit < x_replies) return reply_owner(visit);
@@ -95,38 +144,79 @@ class Owners {
       return owner_of_client<F>(x_worker, x_speaker->part(), x_tuple.destination,
                                 x_tuple.destination_port);
     visit -= x_replies;
-    ipvs::ClientPart part = x_now;
-    if (visit >= 1 && visit <= x_former.size())
-      part = x_former[visit - 1];
-    else if (visit > x_former.size() && visit <= x_former.size() + x_departed.size())
-      part = x_departed[visit - 1 - x_former.size()];
-    else if (x_ftp && visit == x_before)
-      part = x_ftp->part();
-    return owner_of_client<F>(x_worker, part, x_tuple.source, x_tuple.source_port);
+    const bool before = visit >= 1 && visit <= x_before.size();
+    return owner_of_client<F>(x_worker, before ? x_before[visit - 1] : x_now, x_tuple.source,
+                              x_tuple.source_port);
   }
 
  private:
+  uint32_t mark_of(const net::Tuple<F>& request) const {
+    const ipvs::MarkTable& marks = x_worker.board.marks;
+    return marks.empty() ? 0 : marks.mark_of<F>(request, x_port_in);
+  }
+
+  /// Where its session may have begun before, and what FTP's client expects.
+  void remember(uint32_t mark, const ipvs::Service* service) {
+    remember(mark, service, x_tuple);
+    if (!may_be_ftp_data<F>(x_tuple)) return;
+    net::Tuple<F> control = x_tuple;
+    control.destination_port = be16(ipvs::kFtpPort);
+    const uint32_t control_mark = mark_of(control);
+    const ipvs::Service* ftp = service_of<F>(x_worker, control_mark, control);
+    if (const ipvs::ClientPart part = part_of<F>(ftp, control); ftp && part != x_now)
+      x_before.add(part);
+    if (control_mark != 0) x_before.add(kAddress<F>);
+    if (!ftp || ftp != service)
+      remember(control_mark, ftp, control);
+    else
+      x_before.add(x_worker.services->departed_parts<F>(net::kTcp, control.destination,
+                                                        control.destination_port));
+  }
+
+  void remember(uint32_t mark, const ipvs::Service* service, const net::Tuple<F>& request) {
+    const ipvs::ServiceTable& services = *x_worker.services;
+    const auto parts_of = [&](const ipvs::Service& known) { x_before.add(known.former_parts); };
+    if (service) parts_of(*service);
+    if (mark != 0) {
+      // The address had its packets before the mark had a service, and has them after.
+      const ipvs::Service* at_address = nullptr;
+      if (service && service->key.fwmark)
+        at_address =
+            services.find<F>(request.protocol, request.destination, request.destination_port);
+      else
+        x_before.add(services.departed_parts<F>(mark));
+      if (at_address) {
+        x_before.add(at_address->part());
+        parts_of(*at_address);
+      }
+      if (is_ftp_control<F>(request)) x_before.add(kAddress<F>);
+    }
+    x_before.add(services.departed_parts<F>(request.protocol, request.destination,
+                                            request.destination_port));
+  }
+
   unsigned reply_owner(unsigned visit) const {
     if (x_hidden)
       return LocalPorts<F>::owner(x_worker.settings.local_ports, x_worker.settings.workers,
                                   x_tuple.destination_port.host());
-    // The whole endpoint comes last.
-    ipvs::ClientPart part =
-        visit < x_reply_parts.size() ? x_reply_parts[visit] : ipvs::ClientPart{};
+    // The whole endpoint comes behind the networks, and FTP's through a mark last.
+    ipvs::ClientPart part;
+    if (visit < x_reply_parts.size())
+      part = x_reply_parts[visit];
+    else if (visit > x_reply_parts.size())
+      part = kAddress<F>;
     return owner_of_client<F>(x_worker, part, x_tuple.destination, x_tuple.destination_port);
   }
 
   Worker& x_worker;
   const net::Tuple<F>& x_tuple;
+  const uint8_t x_port_in;
   unsigned x_replies = 0;  ///< visits as a reply
   bool x_hidden = false;   ///< it would be one to a local port of ours
   ipvs::ServiceTable::Parts x_reply_parts;
   const ipvs::Service* x_speaker = nullptr;  ///< for it the packet may begin a session
   ipvs::ClientPart x_now;
-  std::span<const ipvs::ClientPart> x_former;
-  ipvs::ServiceTable::Parts x_departed;
-  const ipvs::Service* x_ftp = nullptr;  ///< may expect the packet, though it is another's
-  unsigned x_before = 0;                 ///< visits to where sessions may have begun before
+  Parts x_before;  ///< by what sessions may be owned that began before
 };
 
 }  // namespace
@@ -141,7 +231,7 @@ template <class F>
 void steer(Worker& worker, const Burst& burst, Burst& mine) {
   for (unsigned i = 0; i < burst.n; i++) {
     rte_mbuf* packet = burst.packets[i];
-    unsigned to = Owners<F>(worker, meta(packet)).at(0);
+    unsigned to = Owners<F>(worker, meta(packet), false).at(0);
     if (to == worker.settings.number)
       mine.add(packet);
     else
@@ -154,7 +244,7 @@ void steer_again(Worker& worker, const Burst& missed, Burst& mine) {
   for (unsigned i = 0; i < missed.n; i++) {
     rte_mbuf* packet = missed.packets[i];
     Meta& m = meta(packet);
-    Owners<F> owners(worker, m);
+    const Owners<F> owners(worker, m, true);
     const unsigned last = std::min(owners.last(), kMostVisits);
     unsigned visit = m.attempt, to = worker.settings.number;
     // An owner that it was at need not be asked again. The last one takes it; should that be

@@ -14,6 +14,7 @@
 
 #include "base/address.h"
 #include "base/result.h"
+#include "ipvs/service.h"
 #include "net/family.h"
 
 namespace shunt::ipvs {
@@ -35,8 +36,14 @@ class MarkTable {
   static constexpr uint8_t kAnyPort = UINT8_MAX;
 
   /// `port_in`: the number of the port that rule.port names, or kAnyPort.
-  void add(MarkRule rule, uint8_t port_in) { x_rows.push_back({std::move(rule), port_in}); }
+  void add(MarkRule rule, uint8_t port_in) {
+    x_marks_ftp |= (rule.protocol == 0 || rule.protocol == net::kTcp) &&
+                   rule.first_port <= kFtpPort && kFtpPort <= rule.last_port;
+    x_rows.push_back({std::move(rule), port_in});
+  }
   bool empty() const { return x_rows.empty(); }
+  /// May a control connection of FTP have a mark?
+  bool marks_ftp() const { return x_marks_ftp; }
 
   /// The mark of a packet with this tuple that came in by this port; 0: none.
   template <class F>
@@ -78,6 +85,7 @@ class MarkTable {
   }
 
   std::vector<Row> x_rows;
+  bool x_marks_ftp = false;
 };
 
 }  // namespace shunt::ipvs

@@ -198,7 +198,7 @@ void ServiceTable::count(const ServiceKey& key, const Endpoint& at,
                          const std::vector<ClientPart>& parts, int change, bool present) {
   Index<F>& index = this->index<F>();
   const auto address = address_of<F>(at);
-  const bool any_port = any_network(parts) && keeps_ports(key);
+  const bool any_network_port = any_network(parts) && keeps_ports(key);
   auto count_masqueraded = [&](uint8_t protocol, uint16_t port, bool real) {
     const auto place = index.masqueraded.key_of(protocol, address, port);
     Masqueraded<F>& there = index.masqueraded.at(place);
@@ -210,6 +210,8 @@ void ServiceTable::count(const ServiceKey& key, const Endpoint& at,
   for (uint8_t protocol : kTransports) {
     if (!key.fwmark && protocol != key.protocol) continue;
     count_masqueraded(protocol, at.port, present);
+    // FTP's data connections come from other ports than the server's, too.
+    const bool any_port = any_network_port || (key.fwmark && protocol == net::kTcp);
     if (any_port && at.port != 0) count_masqueraded(protocol, 0, false);
     if (!any_network(parts)) continue;
     const auto place =
@@ -353,6 +355,13 @@ ServiceTable::Parts ServiceTable::departed_parts(uint8_t protocol,
 }
 
 template <class F>
+std::span<const ClientPart> ServiceTable::departed_parts(uint32_t mark) const {
+  const auto* found = index<F>().remains.find(place_of_mark<F>(mark));
+  if (!found || !(*found)->is_departed) return {};
+  return (*found)->parts;
+}
+
+template <class F>
 const Service* ServiceTable::speaker(const typename F::Address& address, be16 port) const {
   const auto& speakers = index<F>().speakers;
   const auto* found = speakers.find(speakers.key_of(net::kUdp, address, port.host()));
@@ -387,6 +396,8 @@ template ServiceTable::Parts ServiceTable::departed_parts<net::V4>(uint8_t, cons
                                                                    be16) const;
 template ServiceTable::Parts ServiceTable::departed_parts<net::V6>(uint8_t, const Ipv6&,
                                                                    be16) const;
+template std::span<const ClientPart> ServiceTable::departed_parts<net::V4>(uint32_t) const;
+template std::span<const ClientPart> ServiceTable::departed_parts<net::V6>(uint32_t) const;
 template bool ServiceTable::has_real_server<net::V4>(uint8_t, const Ipv4&, be16) const;
 template bool ServiceTable::has_real_server<net::V6>(uint8_t, const Ipv6&, be16) const;
 template bool ServiceTable::is_masqueraded_server<net::V4>(uint8_t, const Ipv4&, be16) const;

@@ -151,7 +151,7 @@ class ServiceTable {
   /// Does any flow belong to a network rather than to its client's endpoint, or did it?
   bool has_networks() const { return x_v4.networks + x_v6.networks != 0; }
   /// By what the sessions of such a server may be owned, in two lists; the whole endpoint, which
-  /// is always possible, may be missing.
+  /// is always possible, may be missing, and of FTP through a mark service the address.
   struct Parts {
     std::span<const ClientPart> first, second;
     size_t size() const { return first.size() + second.size(); }
@@ -161,9 +161,11 @@ class ServiceTable {
   };
   template <class F>
   Parts reply_parts(uint8_t protocol, const typename F::Address& address, be16 port) const;
-  /// By what sessions of a service that is gone from there may be owned.
+  /// By what sessions of a service that is gone from there, or of the mark, may be owned.
   template <class F>
   Parts departed_parts(uint8_t protocol, const typename F::Address& address, be16 port) const;
+  template <class F>
+  std::span<const ClientPart> departed_parts(uint32_t mark) const;
 
   /// How many removals of servers were to end all sessions without a server (expire_nodest_conn).
   uint64_t early_ends() const { return x_early_ends; }

@@ -314,7 +314,95 @@ TEST_P(Ftp, DataMayComeToAnotherServicesPort) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Workers, Ftp, testing::Values(1u, 4u));
+/// By marks: which packets have one, and the server.
+struct MarkedFtp {
+  const char* name;
+  const char* mark;
+  const char* rules;
+  uint16_t port;  ///< of the server
+};
+
+class FtpMarks : public testing::TestWithParam<std::tuple<MarkedFtp, unsigned>> {
+ protected:
+  static Rig::Settings settings() {
+    Rig::Settings settings;
+    settings.workers = std::get<1>(GetParam());
+    return settings;
+  }
+  FtpMarks() : rig(settings()) {
+    rig.board->marks.add(*ipvs::parse_mark_rule(ftp().mark), ipvs::MarkTable::kAnyPort);
+    rig.rules(ftp().rules);
+  }
+  static const MarkedFtp& ftp() { return std::get<0>(GetParam()); }
+  static unsigned workers() { return std::get<1>(GetParam()); }
+  std::optional<Seen> pass(const Frame& frame) {
+    rig.send(frame, queue++ % workers());
+    rig.run();
+    auto out = rig.out();
+    EXPECT_LE(out.size(), 1u);
+    if (out.empty()) return {};
+    return see(out[0]);
+  }
+
+  Rig rig;
+  unsigned queue = 0;
+};
+
+TEST_P(FtpMarks, DataConnectionsOfBothModesArrive) {
+  const Address vip = *parse_address("198.51.100.1");
+  for (uint16_t c = 1; c <= 12; c++) {
+    Endpoint client = endpoint("203.0.113." + std::to_string(c), 4000);
+    Control control(rig, workers(), client, {vip, 21});
+    ASSERT_EQ(control.server.port, ftp().port);
+    control.ask(kData, "PASV\r\n");
+    const Endpoint at{control.server.address, 40000}, data{client.address, 50000};
+    EXPECT_EQ(control.answer(kData, answer_227(at)).data, answer_227({vip, 40000}));
+    control.ask(kAck, "");
+    for (unsigned i = 0; i < workers(); i++) {
+      auto seen = pass(segment_frame(data, {vip, 40000}, i ? kAck : kSyn, 1, 0));
+      ASSERT_TRUE(seen) << "client " << c;
+      EXPECT_EQ(to_string(seen->to), to_string(at));
+      seen = pass(segment_frame(at, data, kSynAck, 1, 2));
+      ASSERT_TRUE(seen) << "client " << c;
+      EXPECT_EQ(to_string(seen->from), to_string(Endpoint{vip, 40000}));
+      EXPECT_EQ(to_string(seen->to), to_string(data));
+    }
+    control.ask(kData, "PORT 203,0,113," + std::to_string(c) + ",156,64\r\n");
+    const Endpoint from{control.server.address, static_cast<uint16_t>(ftp().port - 1)};
+    const Endpoint to{client.address, 40000};
+    for (unsigned i = 0; i < workers(); i++) {
+      auto seen = pass(segment_frame(from, to, i ? kAck : kSyn, 1, 0));
+      ASSERT_TRUE(seen) << "client " << c;
+      EXPECT_EQ(to_string(seen->from), "198.51.100.1:20");
+      seen = pass(segment_frame(to, {vip, 20}, kSynAck, 1, 2));
+      ASSERT_TRUE(seen);
+      EXPECT_EQ(to_string(seen->to), to_string(from));
+    }
+  }
+  EXPECT_TRUE(rig.to_kernel().empty());
+  rig.expect_balanced_accounts();
+}
+
+constexpr MarkedFtp kMarkedFtp[] = {
+    {"Control", "7 proto tcp to 198.51.100.1 ports 21",
+     "-A -f 7 -s rr\n-a -f 7 -r 10.1.0.1:0 -m\n-a -f 7 -r 10.1.0.2:0 -m\n", 21},
+    {"FixedPort", "7 proto tcp to 198.51.100.1 ports 21",
+     "-A -f 7 -s rr\n-a -f 7 -r 10.1.0.1:2121 -m\n", 2121},
+    {"AllPorts", "7 to 198.51.100.1", "-A -f 7 -s rr\n-a -f 7 -r 10.1.0.1:0 -m\n", 21},
+    {"Persistent", "7 proto tcp to 198.51.100.1 ports 21",
+     "-A -f 7 -s rr -p 60 -M 255.255.255.0\n-a -f 7 -r 10.1.0.1:21 -m\n", 21},
+    {"BesideAnother", "7 proto tcp to 198.51.100.1 ports 21",
+     "-A -f 7 -s rr\n-a -f 7 -r 10.1.0.1:0 -m\n"
+     "-A -t 198.51.100.1:40000 -s rr\n-a -t 198.51.100.1:40000 -r 10.9.0.1:40000 -m\n",
+     21},
+};
+
+INSTANTIATE_TEST_SUITE_P(Workers, Ftp, testing::Values(1u, 2u, 4u));
+INSTANTIATE_TEST_SUITE_P(
+    Workers, FtpMarks, testing::Combine(testing::ValuesIn(kMarkedFtp), testing::Values(1u, 2u, 4u)),
+    [](const auto& info) {
+      return std::string(std::get<0>(info.param).name) + std::to_string(std::get<1>(info.param));
+    });
 
 // Where clients are hidden, the server connects to the local endpoint it is told of.
 TEST(FtpMasquerade, BothModes) {

@@ -206,7 +206,92 @@ TEST_P(Marks, PersistenceIsForEveryPort) {
     EXPECT_EQ(pass(tcp_frame(endpoint("10.1.0.2", port), client(port), kSyn | kAck)).size(), 1u);
 }
 
-INSTANTIATE_TEST_SUITE_P(Workers, Marks, testing::Values(1u, 2u));
+// A session is found where it began, whatever service its packets fall under by now.
+class MarksChange : public Marks {
+ protected:
+  static constexpr uint16_t kFirst = 4000, kClients = 16;
+  /// Hosts of four networks.
+  static Endpoint from(uint16_t port) {
+    unsigned n = port - kFirst;
+    return endpoint("203.0." + std::to_string(113 + n % 4) + "." + std::to_string(1 + n), port);
+  }
+  void begin(const std::string& server) {
+    for (uint16_t port = kFirst; port < kFirst + kClients; port++)
+      ASSERT_EQ(server_of(tcp_frame(from(port), vip(80), kSyn)), server) << port;
+  }
+  /// A packet of each, into every queue; "": nothing leaves.
+  void expect(const std::string& server) {
+    for (uint16_t port = kFirst; port < kFirst + kClients; port++)
+      for (unsigned i = 0; i < GetParam(); i++) {
+        EXPECT_EQ(server_of(tcp_frame(from(port), vip(80), kAck, "x")), server) << port;
+        if (server.empty()) continue;
+        const Endpoint source = endpoint(server.substr(0, server.find(':')), 80);
+        EXPECT_EQ(pass(tcp_frame(source, from(port), kAck, "y")).size(), 1u) << port;
+      }
+  }
+};
+
+constexpr char kMarked[] = "-A -f 9 -s rr -p 60 -M 255.255.255.0\n-a -f 9 -r 10.1.0.1:80 -m\n";
+
+TEST_P(MarksChange, ADeletedServiceKeepsItsSessions) {
+  mark("9 proto tcp ports 80");
+  x_rig.rules(std::string(kMarked) +
+              "-A -t 198.51.100.1:80 -s rr\n-a -t 198.51.100.1:80 -r 10.1.0.2:80 -m\n");
+  begin("10.1.0.1:80");
+  const uint64_t sessions = x_rig.sessions();
+  x_rig.rules("-D -f 9\n");
+  expect("");
+  EXPECT_EQ(x_rig.dropped(DropReason::kServerRemoved), uint64_t{kClients} * GetParam());
+  EXPECT_EQ(x_rig.sessions(), sessions) << "sessions begun anew";
+  x_rig.rules("-A -f 9 -s rr\n-a -f 9 -r 10.1.0.1:80 -m\n");
+  expect("10.1.0.1:80");
+  EXPECT_EQ(x_rig.sessions(), sessions);
+  EXPECT_TRUE(x_rig.to_kernel().empty());
+  x_rig.expect_balanced_accounts();
+}
+
+TEST_P(MarksChange, ADeletedServiceWithoutPersistenceKeepsItsSessionsToo) {
+  mark("9 proto tcp ports 80");
+  x_rig.rules(
+      "-A -f 9 -s rr\n-a -f 9 -r 10.1.0.1:80 -m\n"
+      "-A -t 198.51.100.1:80 -s rr -p 60 -M 255.255.255.0\n"
+      "-a -t 198.51.100.1:80 -r 10.1.0.2:80 -m\n");
+  begin("10.1.0.1:80");
+  x_rig.rules("-D -f 9\n");
+  expect("");
+  EXPECT_EQ(x_rig.sessions(), kClients) << "sessions begun anew";
+  x_rig.rules(kMarked);
+  expect("10.1.0.1:80");
+  EXPECT_EQ(x_rig.sessions(), kClients);
+}
+
+TEST_P(MarksChange, ANewServiceTakesNoSessionOfAnAddress) {
+  mark("9 proto tcp ports 80");
+  x_rig.rules("-A -t 198.51.100.1:80 -s rr\n-a -t 198.51.100.1:80 -r 10.1.0.2:80 -m\n");
+  begin("10.1.0.2:80");
+  x_rig.rules(kMarked);
+  expect("10.1.0.2:80");
+  EXPECT_EQ(x_rig.sessions(), kClients);
+  EXPECT_EQ(server_of(tcp_frame(from(kFirst + kClients), vip(80), kSyn)), "10.1.0.1:80");
+}
+
+TEST_P(MarksChange, ANewServiceTakesNoSessionOfAPersistentAddress) {
+  mark("9 proto tcp ports 80");
+  x_rig.rules(
+      "-A -t 198.51.100.1:80 -s rr -p 60 -M 255.255.0.0\n"
+      "-a -t 198.51.100.1:80 -r 10.1.0.2:80 -m\n");
+  begin("10.1.0.2:80");
+  x_rig.rules("-A -f 9 -s rr\n-a -f 9 -r 10.1.0.1:80 -m\n");
+  const uint64_t sessions = x_rig.sessions();
+  expect("10.1.0.2:80");
+  EXPECT_EQ(x_rig.sessions(), sessions);
+  x_rig.rules("-E -t 198.51.100.1:80 -s rr -p 60 -M 255.255.255.0\n");
+  expect("10.1.0.2:80");
+  EXPECT_EQ(x_rig.sessions(), sessions);
+}
+
+INSTANTIATE_TEST_SUITE_P(Workers, Marks, testing::Values(1u, 2u, 4u));
+INSTANTIATE_TEST_SUITE_P(Workers, MarksChange, testing::Values(1u, 2u, 4u));
 
 }  // namespace
 }  // namespace shunt::test

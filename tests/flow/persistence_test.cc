@@ -194,6 +194,44 @@ TEST_F(Persistence, SessionsOutliveEveryEditOfTheService) {
   rig.expect_balanced_accounts();
 }
 
+// Why a service remembers: what began under a former rule renews its time for ever, and its
+// template's. Once it is removed and without sessions, nothing is left.
+TEST_F(Persistence, FormerOwnersAreVisitedWhileTheServiceIsThere) {
+  constexpr dataplane::Nanoseconds kSecond = 1'000'000'000;
+  rig.rules(rules("-p 60 -M 255.255.255.0"));
+  std::vector<std::pair<Endpoint, Endpoint>> begun;
+  for (unsigned network = 0; network < 8; network++)
+    begun.emplace_back(client(network, 1, 4000), begin(client(network, 1, 4000)));
+  for (const auto& [from, server] : begun) {
+    pass(tcp_frame(server, from, kSyn | kAck));
+    expect_alive(from, server);
+  }
+  for (int minutes = 0; minutes < 60; minutes += 5) {
+    const int mask = minutes % 10 ? 0 : 16;
+    rig.rules("-E -t 198.51.100.1:80 -s rr" + std::string(mask ? " -p 60 -M 255.255.0.0\n" : "\n"));
+    rig.now += 300 * kSecond;
+    for (const auto& [from, server] : begun) expect_alive(from, server);
+  }
+  const auto departed = [&] {
+    return rig.configuration.table()->departed_parts<net::V4>(net::kTcp, kVip.address.v4(),
+                                                              be16(80));
+  };
+  const auto forget = [&] {
+    rig.configuration.recycle([&](uint32_t id) { return rig.board->loads.sessions(id) == 0; });
+  };
+  rig.rules("-D -t 198.51.100.1:80\n");
+  forget();
+  EXPECT_EQ(departed().size(), 3u);
+  for (int minute = 0; minute < 30; minute++) {
+    rig.now += 60 * kSecond;
+    rig.run();
+  }
+  EXPECT_EQ(rig.sessions(), 0u);
+  forget();
+  rig.rules("-A -t 198.51.100.9:80 -s rr\n");  // the next table is without
+  EXPECT_EQ(departed().size(), 0u);
+}
+
 TEST_F(Persistence, ANewServiceTakesNoSessionFromPortZero) {
   rig.rules(
       "-A -t 198.51.100.1:0 -s rr -p 60 -M 255.255.255.0\n"

@@ -89,6 +89,19 @@ TEST_F(Parts, AreRememberedOfServicesThatAreGone) {
   EXPECT_EQ(masks(table.departed_parts<net::V4>(net::kUdp, vip, be16(80))), Masks{});
 }
 
+TEST_F(Parts, AreRememberedOfMarksThatAreGone) {
+  ServiceTable::Remains gone;
+  gone.key.fwmark = 7;
+  gone.parts = {{true, 0xffffff00}};
+  gone.is_departed = true;
+  const ServiceTable table({service(80, 0, "10.1.0.2", 80)}, {gone});
+  EXPECT_TRUE(table.has_networks());
+  ASSERT_EQ(table.departed_parts<net::V4>(7).size(), 1u);
+  EXPECT_EQ(table.departed_parts<net::V4>(7)[0].netmask, 0xffffff00);
+  EXPECT_TRUE(table.departed_parts<net::V4>(8).empty());
+  EXPECT_TRUE(table.departed_parts<net::V6>(7).empty());
+}
+
 TEST_F(Parts, DoNotExistWithoutPersistence) {
   const ServiceTable table({service(80, 0, "10.1.0.1", 80)});
   EXPECT_FALSE(table.has_networks());

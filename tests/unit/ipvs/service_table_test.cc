@@ -220,7 +220,9 @@ TEST(ServiceTable, MarkServicesHaveNoEndpointButServers) {
   EXPECT_EQ(table.find<net::V6>(0, v6("::"), be16(0)), nullptr);
   for (uint8_t protocol : {net::kTcp, net::kUdp, net::kSctp})
     EXPECT_TRUE(table.is_masqueraded_server<net::V6>(protocol, v6("2001:db8:1::1"), be16(80)));
-  EXPECT_FALSE(table.is_masqueraded_server<net::V6>(net::kTcp, v6("2001:db8:1::1"), be16(81)));
+  EXPECT_FALSE(table.is_masqueraded_server<net::V6>(net::kUdp, v6("2001:db8:1::1"), be16(81)));
+  EXPECT_TRUE(table.is_masqueraded_server<net::V6>(net::kTcp, v6("2001:db8:1::1"), be16(81)))
+      << "data connections of FTP";
 }
 
 /// Dotted, of number `i` of network `net`.
