@@ -14,6 +14,7 @@ uint32_t FlowClasses::make(uint64_t endpoint) {
   if (x_used == kRows / 2) return kNoRow;
   x_used++;
   x_rows[row].endpoint = endpoint;
+  set_used(row);
   return row;
 }
 
@@ -31,6 +32,7 @@ void FlowClasses::drop_if_unused(uint32_t row) {
     gap = i;
   }
   x_rows[gap] = {};
+  clear_used(gap);
   x_taken[gap] = {};
 }
 

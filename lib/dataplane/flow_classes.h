@@ -9,6 +9,7 @@
 // runs are short. Owner: the table, one worker; allocates nothing after construction.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <cstring>
 
@@ -61,6 +62,10 @@ class FlowClasses {
   static_assert(sizeof(Row) == 16);
   static constexpr unsigned kBits = 16;
   const Row* rows() const { return &x_rows[0]; }
+  /// A bit for each row, whether it is used: small enough to stay in the nearest cache when what is
+  /// looked for has no row at all, as the clients that answers go to.
+  const uint64_t* used_rows() const { return x_used_rows.data(); }
+  bool has_sources() const { return x_sources != 0; }
   uint64_t multiplier() const { return x_odd; }
 
   /// The class as a destination, made if new; 0: there are too many. To be given back.
@@ -93,12 +98,16 @@ class FlowClasses {
   uint32_t make(uint64_t endpoint);
   void drop_if_unused(uint32_t row);
 
+  void set_used(uint32_t row) { x_used_rows[row / 64] |= uint64_t{1} << row % 64; }
+  void clear_used(uint32_t row) { x_used_rows[row / 64] &= ~(uint64_t{1} << row % 64); }
+
   Untouched<Row> x_rows{kRows};
   Untouched<Taken> x_taken{kRows};     ///< of each row, how often
   Untouched<Class> x_freed{kClasses};  ///< numbers that were used before, a stack
   uint32_t x_freed_count = 0, x_used = 0;
   uint32_t x_sources = 0;  ///< endpoints that have a class as a source
   Class x_never_used = 1;
+  alignas(64) std::array<uint64_t, kRows / 64> x_used_rows{};
   uint64_t x_odd;
 };
 

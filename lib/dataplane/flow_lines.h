@@ -16,6 +16,7 @@
 #endif
 
 #include <bit>
+#include <cstddef>
 #include <cstdint>
 
 namespace shunt::dataplane {
@@ -54,6 +55,13 @@ class FlowLines {
   Hashing hashing() const { return {x_lines, x_count, x_first, x_second}; }
   Line* home_of(uint64_t hash) const { return &x_lines[home(hash)]; }
 
+  /// The first entry in its home of the key of which this is twice; null: there is none.
+  static uint64_t* word_at_home(Line* home, uint64_t twice) {
+    const uint32_t places = matches_twice(*home, twice);
+    if (places == 0) [[unlikely]]
+      return nullptr;
+    return &home->words[static_cast<size_t>(std::countr_zero(uint64_t{places}))];
+  }
   /// The first entry of a key, whose home this is; null: there is none, apart from those that found
   /// no room.
   uint64_t* first_word(Line* home, uint64_t key) const {
@@ -105,21 +113,22 @@ class FlowLines {
   }
 
   /// A bit for each place of the line that has this key.
-  static uint32_t matches(const Line& line, uint64_t key) {
+  static uint32_t matches(const Line& line, uint64_t key) { return matches_twice(line, key << 1); }
+  static uint32_t matches_twice(const Line& line, uint64_t twice) {
 #if defined(__AVX2__)
-    const __m256i wanted = _mm256_set1_epi64x(static_cast<long long>(key << 1));
+    const __m256i wanted = _mm256_set1_epi64x(static_cast<long long>(twice));
     const __m256i keys = _mm256_load_si256(reinterpret_cast<const __m256i*>(line.keys));
     return static_cast<uint32_t>(_mm256_movemask_pd(
         _mm256_castsi256_pd(_mm256_cmpeq_epi64(_mm256_slli_epi64(keys, 1), wanted))));
 #elif defined(__SSE4_1__)
-    const __m128i wanted = _mm_set1_epi64x(static_cast<long long>(key << 1));
+    const __m128i wanted = _mm_set1_epi64x(static_cast<long long>(twice));
     const auto* at = reinterpret_cast<const __m128i*>(line.keys);
     const __m128i low = _mm_cmpeq_epi64(_mm_slli_epi64(_mm_load_si128(at), 1), wanted);
     const __m128i high = _mm_cmpeq_epi64(_mm_slli_epi64(_mm_load_si128(at + 1), 1), wanted);
     return static_cast<uint32_t>(_mm_movemask_ps(_mm_castsi128_ps(_mm_packs_epi32(low, high))));
 #else
     uint32_t places = 0;
-    for (unsigned i = 0; i < kPlaces; i++) places |= uint32_t{line.keys[i] << 1 == key << 1} << i;
+    for (unsigned i = 0; i < kPlaces; i++) places |= uint32_t{line.keys[i] << 1 == twice} << i;
     return places;
 #endif
   }

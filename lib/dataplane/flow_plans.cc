@@ -2,23 +2,30 @@
 
 namespace shunt::dataplane {
 
-uint32_t FlowPlans::hint_of(const FlowPlan& plan, const FlowPlanNote& note) {
-  uint64_t x = (uint64_t{note.hop_in} << 32 | note.hop_out) ^
-               uint64_t { note.server_id } * 0x9e3779b97f4a7c15 ^
-               uint64_t { plan.to[1].port.raw() } << 16 ^ plan.lifetime;
+uint32_t FlowPlans::hint_of(const FlowPlan& plan, const FlowBasis& basis) {
+  uint64_t x = (uint64_t{basis.hop_ids[0]} << 32 | basis.hop_ids[1]) ^
+               uint64_t { basis.server_id } * 0x9e3779b97f4a7c15 ^
+               uint64_t { plan.ways[0].from_port.raw() } << 16 ^ plan.ways[0].lifetime;
   return static_cast<uint32_t>(x * 0xff51afd7ed558ccd >> 52) % kHints;
 }
 
 void FlowPlans::begin_epoch(uint64_t tick) {
   for (uint32_t i = 1; i <= x_most_used; i++)
-    if (x_plans[i].epoch == x_epoch) x_uses[i].ended_at = tick;
+    if (x_bases[i].epoch == x_epoch) x_uses[i].ended_at = tick;
   x_epoch++;
+  doubt();
 }
 
-uint16_t FlowPlans::take(FlowPlan wanted, const FlowPlanNote& note) {
-  wanted.epoch = x_epoch;
-  uint16_t& hint = x_hints[hint_of(wanted, note)];
-  if (hint != 0 && wanted == x_plans[hint] && note == x_notes[hint]) {
+/// Whenever they were last found good.
+bool FlowPlans::is(uint16_t number, FlowPlan& wanted, const FlowBasis& basis) const {
+  for (unsigned i = 0; i < 2; i++) wanted.ways[i].revision = x_plans[number].ways[i].revision;
+  return basis == x_bases[number] && wanted == x_plans[number];
+}
+
+uint16_t FlowPlans::take(FlowPlan wanted, FlowBasis basis) {
+  basis.epoch = x_epoch;
+  uint16_t& hint = x_hints[hint_of(wanted, basis)];
+  if (hint != 0 && is(hint, wanted, basis)) {
     x_uses[hint].flows++;
     return hint;
   }
@@ -29,8 +36,9 @@ uint16_t FlowPlans::take(FlowPlan wanted, const FlowPlanNote& note) {
     number = static_cast<uint16_t>(++x_most_used);
   else
     return 0;
+  for (FlowWay& way : wanted.ways) way.revision = 0;
   x_plans[number] = wanted;
-  x_notes[number] = note;
+  x_bases[number] = basis;
   x_uses[number] = {0, 1};
   hint = number;
   return number;
@@ -39,6 +47,7 @@ uint16_t FlowPlans::take(FlowPlan wanted, const FlowPlanNote& note) {
 void FlowPlans::give(uint16_t number) {
   if (--x_uses[number].flows != 0) return;
   x_plans[number] = {};
+  x_bases[number] = {};
   x_freed[x_freed_count++] = number;
 }
 

@@ -4,15 +4,17 @@
 // A flow whose index word names a plan is swift: its packets read the word and the plan and write
 // into the word when they came (FlowWord); its session is not touched until something else happens
 // to the flow. A plan is good for one epoch: when routes or timeouts change, or time leaps, a new
-// one begins, and packets of older plans are left to those who look at sessions.
+// one begins, and packets of older plans are left to those who look at sessions. When a server, a
+// next hop or a tunnel changes, each plan is in doubt until somebody has looked whether it is what
+// had changed (swift.h): packets compare one number, the revision.
 //
 // Plans are counted; one that no flow uses is used again. They are found by a direct-mapped cache
 // of hints, which may forget: then two plans say the same, and nothing else happens.
 // Owner: the session table, one worker; allocates nothing after construction.
 #pragma once
 
+#include <algorithm>
 #include <array>
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -20,7 +22,6 @@
 #include "dataplane/session.h"
 #include "dataplane/untouched.h"
 #include "share/counters.h"
-#include "share/next_hops.h"
 
 namespace shunt::dataplane {
 
@@ -53,53 +54,43 @@ class FlowWord {
 /// What becomes of a packet, but for its hop limit and its MAC addresses.
 enum class FlowEdit : uint8_t { kNone, kNat, kIpip };
 
-/// The way out in one direction.
-struct FlowExit {
-  uint64_t hop;                   ///< a NextHop as one word; the plan is void once it is another
-  share::NextHops::Known* known;  ///< where it stands
-  Counter* packets;               ///< of the server, in this direction; bytes are kBytes behind
-  uint64_t head;                  ///< the first 12 bytes of frames: MAC addresses
+/// All that packets need in one direction: a cache line.
+struct alignas(64) FlowWay {
+  uint32_t revision;  ///< FlowPlans::revision() when it was last found good; 0: not yet, or no way
+  uint32_t lifetime;  ///< ticks from a flow's last packet to its end
+  Counter* packets;   ///< of the server, in this direction; bytes are kBytes behind
+  uint64_t head;      ///< the first 12 bytes of frames: MAC addresses
   uint32_t tail;
   uint16_t mtu;  ///< bytes of the packet as it came
   uint8_t port;
   FlowEdit edit;
-  static constexpr size_t kBytes = 2;
-  friend bool operator==(const FlowExit&, const FlowExit&) = default;
-};
-static_assert(offsetof(share::ServerCounters, in_bytes) ==
-                  offsetof(share::ServerCounters, in_packets) +
-                      FlowExit::kBytes * sizeof(Counter) &&
-              offsetof(share::ServerCounters, out_bytes) ==
-                  offsetof(share::ServerCounters, out_packets) +
-                      FlowExit::kBytes * sizeof(Counter));
-
-/// What NAT does in one direction. Of IP in IP the two addresses are the outer ones and the first
-/// address_delta is the sum of their 16-bit words; else 0.
-struct FlowTranslation {
-  Ipv4 address;  ///< of the end that is not the client, from here on
-  be16 port;
+  /// NAT: the end that is not the client, as it came and as it goes on. Of IP in IP the outer
+  /// source and destination, and address_delta is the sum of their 16-bit words.
+  Ipv4 from, to;
+  be16 from_port, to_port;
   uint16_t address_delta, transport_delta;  ///< of the checksums of IPv4 and of what it carries
-  friend bool operator==(const FlowTranslation&, const FlowTranslation&) = default;
+  uint8_t address_at, port_at;              ///< where that end is in a frame
+  static constexpr size_t kBytes = 2;
+  friend bool operator==(const FlowWay&, const FlowWay&) = default;
 };
+static_assert(sizeof(FlowWay) == 64 &&
+              offsetof(share::ServerCounters, in_bytes) ==
+                  offsetof(share::ServerCounters, in_packets) + FlowWay::kBytes * sizeof(Counter) &&
+              offsetof(share::ServerCounters, out_bytes) ==
+                  offsetof(share::ServerCounters, out_packets) + FlowWay::kBytes * sizeof(Counter));
 
-/// What packets need: requests without NAT the first cache line alone.
-struct alignas(64) FlowPlan {
-  uint32_t epoch;                          ///< 0: not in use
-  uint32_t lifetime;                       ///< ticks from a flow's last packet to its end
-  const std::atomic<uint8_t>* configured;  ///< is the server?
-  FlowExit exits[2];                       ///< of requests; of answers, with NAT only
-  FlowTranslation to[2];                   ///< likewise: the server; the virtual service
-  const std::atomic<uint32_t>* tunnel;     ///< kIpip: the server's, which is to stay kIpipWord
-  static constexpr uint32_t kIpipWord = 0;
+struct FlowPlan {
+  FlowWay ways[2];  ///< of requests; of answers, with NAT only
   friend bool operator==(const FlowPlan&, const FlowPlan&) = default;
 };
-static_assert(sizeof(FlowPlan) == 128 && offsetof(FlowPlan, exits) + sizeof(FlowExit) <= 64);
 
-/// What else is known of a plan.
-struct FlowPlanNote {
+/// What a plan rests on.
+struct FlowBasis {
+  uint32_t epoch;  ///< 0: not in use
   uint32_t server_id;
-  uint32_t hop_in, hop_out;  ///< next-hop ids
-  friend bool operator==(const FlowPlanNote&, const FlowPlanNote&) = default;
+  uint32_t hop_ids[2];  ///< next hops, of requests and of answers
+  uint64_t hops[2];     ///< what was known of them, each a NextHop as one word
+  friend bool operator==(const FlowBasis&, const FlowBasis&) = default;
 };
 
 class FlowPlans {
@@ -107,33 +98,39 @@ class FlowPlans {
   static constexpr uint32_t kPlans = 1u << FlowWord::kPlanBits;
 
   const FlowPlan& at(uint16_t number) const { return x_plans[number]; }
-  const FlowPlanNote& note(uint16_t number) const { return x_notes[number]; }
+  const FlowBasis& basis(uint16_t number) const { return x_bases[number]; }
+  /// The way of a plan's requests, and behind it that of its answers.
+  FlowWay* ways() const { return x_plans[0].ways; }
   uint32_t epoch() const { return x_epoch; }
+  /// Another one whenever plans may not be good any more. Never 0.
+  uint32_t revision() const { return x_revision; }
   /// The tick at which a plan's epoch ended, if it is another by now.
   uint64_t ended_at(uint16_t number) const { return x_uses[number].ended_at; }
 
   /// All plans are over, at this tick.
   void begin_epoch(uint64_t tick);
-  /// A plan of this epoch that is `wanted`, with this note; 0: there are too many. To be given
-  /// back.
-  uint16_t take(FlowPlan wanted, const FlowPlanNote& note);
+  /// All plans are in doubt.
+  void doubt() { x_revision = std::max(x_revision + 1, uint32_t{1}); }
+  /// A plan of this epoch that is `wanted`, on this basis; 0: there are too many. To be given back.
+  uint16_t take(FlowPlan wanted, FlowBasis basis);
   void give(uint16_t number);
 
  private:
   static constexpr uint32_t kHints = 4096;
-  static uint32_t hint_of(const FlowPlan& plan, const FlowPlanNote& note);
+  static uint32_t hint_of(const FlowPlan& plan, const FlowBasis& basis);
+  bool is(uint16_t number, FlowPlan& wanted, const FlowBasis& basis) const;
   struct Use {
     uint64_t ended_at;
     uint32_t flows;
   };
 
-  Untouched<FlowPlan> x_plans{kPlans};
-  Untouched<FlowPlanNote> x_notes{kPlans};
+  mutable Untouched<FlowPlan> x_plans{kPlans};  ///< whose revisions are the lane's to write
+  Untouched<FlowBasis> x_bases{kPlans};
   Untouched<Use> x_uses{kPlans};
   Untouched<uint16_t> x_freed{kPlans};  ///< a stack
   std::array<uint16_t, kHints> x_hints{};
   uint32_t x_freed_count = 0, x_most_used = 0;
-  uint32_t x_epoch = 1;
+  uint32_t x_epoch = 1, x_revision = 1;
 };
 
 }  // namespace shunt::dataplane

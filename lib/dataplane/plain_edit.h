@@ -11,10 +11,17 @@
 namespace shunt::dataplane {
 
 /// HC' = ~(~HC + delta) (RFC 1624 equation 3).
-inline void apply(uint8_t* checksum, uint32_t delta) {
-  uint32_t sum = static_cast<uint16_t>(~load<uint16_t>(checksum)) + delta;
-  sum = (sum & 0xffff) + (sum >> 16);
-  store(checksum, static_cast<uint16_t>(~(sum + (sum >> 16))));
+inline uint16_t applied(uint16_t checksum, uint16_t delta) {
+  uint16_t sum;
+  const bool carry = __builtin_add_overflow(static_cast<uint16_t>(~checksum), delta, &sum);
+  return static_cast<uint16_t>(~(sum + carry));
+}
+inline void apply(uint8_t* checksum, uint16_t delta) {
+  store(checksum, applied(load<uint16_t>(checksum), delta));
+}
+/// The same to the upper half of a word.
+inline uint32_t apply_to_upper_half(uint32_t word, uint16_t delta) {
+  return (word & 0xffff) | uint32_t{applied(static_cast<uint16_t>(word >> 16), delta)} << 16;
 }
 
 /// A tuple's ends with source and destination exchanged.
@@ -36,7 +43,7 @@ inline void store_reversed(uint8_t* to, const uint8_t* ends) {
 
 /// The checksum of TCP or of UDP, which has one.
 template <class F>
-void apply_to_transport(uint8_t* frame, uint32_t delta) {
+void apply_to_transport(uint8_t* frame, uint16_t delta) {
   uint8_t* l4 = frame + PlainFrame<F>::kL4;
   if (frame[PlainFrame<F>::kProtocol] == net::kTcp)
     return apply(l4 + offsetof(net::TcpHeader, checksum), delta);
@@ -57,7 +64,7 @@ void translate(uint8_t* frame, const uint8_t* ends, uint16_t address, uint16_t p
   if constexpr (PlainFrame<F>::kIsV4)
     apply(frame + PlainFrame<F>::kL3 + offsetof(net::Ipv4Header, checksum), address);
   const uint32_t delta = uint32_t{address} + port;
-  apply_to_transport<F>(frame, (delta & 0xffff) + (delta >> 16));
+  apply_to_transport<F>(frame, static_cast<uint16_t>((delta & 0xffff) + (delta >> 16)));
 }
 
 /// The header checksum of IPv4 grows by what TTL loses, and is never 0xffff.

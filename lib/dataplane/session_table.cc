@@ -171,11 +171,15 @@ void SessionTable<F>::hasten(uint32_t number) {
 // Swift flows -------------------------------------------------------------------------------------
 
 template <class F>
-void SessionTable<F>::begin_turn(Nanoseconds now, const Conditions& conditions) {
+void SessionTable<F>::begin_turn(Nanoseconds now, const Conditions& conditions, uint64_t changes) {
   if (conditions != x_conditions || now < x_now || now - x_in_time > kLeap) {
     x_plans.begin_epoch(x_tick);
     x_conditions = conditions;
     x_in_time = now;
+  }
+  if (changes != x_changes) {
+    x_plans.doubt();
+    x_changes = changes;
   }
   x_now = now;
   x_tick = now / FlowWord::kTick;
@@ -184,9 +188,10 @@ void SessionTable<F>::begin_turn(Nanoseconds now, const Conditions& conditions) 
 template <class F>
 Nanoseconds SessionTable<F>::deadline_of(uint64_t word) const {
   const uint16_t number = FlowWord::plan(word);
-  const FlowPlan& plan = x_plans.at(number);
-  const uint64_t until = plan.epoch == x_plans.epoch() ? x_tick : x_plans.ended_at(number);
-  return (until - FlowWord::age(word, until) + plan.lifetime) * FlowWord::kTick;
+  const uint64_t until =
+      x_plans.basis(number).epoch == x_plans.epoch() ? x_tick : x_plans.ended_at(number);
+  const uint32_t lifetime = x_plans.at(number).ways[0].lifetime;
+  return (until - FlowWord::age(word, until) + lifetime) * FlowWord::kTick;
 }
 
 template <class F>
@@ -195,7 +200,7 @@ void SessionTable<F>::look_at_word(uint32_t number) {
     const uint64_t word = x_index.word_of(number);
     x_sessions[number].deadline = deadline_of(word);
     // So that no word is older than it can tell, and no plan kept by flows that are idle.
-    if (x_plans.at(FlowWord::plan(word)).epoch != x_plans.epoch()) take_plan(number);
+    if (x_plans.basis(FlowWord::plan(word)).epoch != x_plans.epoch()) take_plan(number);
   }
 }
 
@@ -212,10 +217,10 @@ void SessionTable<F>::take_plan(uint32_t number) {
 }
 
 template <class F>
-void SessionTable<F>::speed_up(uint32_t number, const FlowPlan& plan, const FlowPlanNote& note) {
+void SessionTable<F>::speed_up(uint32_t number, const FlowPlan& plan, const FlowBasis& basis) {
   if constexpr (F::family == Family::kV4) {
-    if (plan.lifetime > kLongestLife) return;
-    const uint16_t taken = x_plans.take(plan, note);
+    if (plan.ways[0].lifetime > kLongestLife) return;
+    const uint16_t taken = x_plans.take(plan, basis);
     if (taken == 0) return;
     x_sessions[number].found |= Session<F>::kSwift;
     x_index.word_of(number) = FlowWord::of(number, taken, x_tick);

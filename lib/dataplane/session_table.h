@@ -58,8 +58,8 @@ class alignas(64) SessionTable {
     bool secures_tcp = false, finds_path_mtus = true;
     friend bool operator==(const Conditions&, const Conditions&) = default;
   };
-  /// Once a turn, before any packet.
-  void begin_turn(Nanoseconds now, const Conditions& conditions);
+  /// Once a turn, before any packet. `changes`: Board::changes(), which put their plans in doubt.
+  void begin_turn(Nanoseconds now, const Conditions& conditions, uint64_t changes);
   const Conditions& conditions() const { return x_conditions; }
   uint64_t tick() const { return x_tick; }
   const FlowPlans& plans() const { return x_plans; }
@@ -73,8 +73,8 @@ class alignas(64) SessionTable {
     if (x_sessions[number].found & Session<F>::kSwift) take_plan(number);
   }
   /// The flow of an exact session that is not swift gets this plan, if there is room for another
-  /// one; its deadline is plan.lifetime from now.
-  void speed_up(uint32_t number, const FlowPlan& plan, const FlowPlanNote& note);
+  /// one; its deadline is the plan's lifetime from now.
+  void speed_up(uint32_t number, const FlowPlan& plan, const FlowBasis& basis);
 
   /// Copies n sessions in. numbers[i] is the new number, or kNoSession where the table is full or
   /// one of its tuples is already there, other than as another's reply tuple both times (then
@@ -149,6 +149,7 @@ class alignas(64) SessionTable {
   TimingWheel<Session<F>> x_wheel;
   FlowPlans x_plans;
   Conditions x_conditions;
+  uint64_t x_changes = 0;
   Nanoseconds x_now = 0, x_in_time = 0;  ///< and when the wheel was last not behind
   uint64_t x_tick = 0;                   ///< of FlowWord::kTick nanoseconds
 };

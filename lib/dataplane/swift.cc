@@ -13,6 +13,11 @@ namespace shunt::dataplane {
 
 using V4 = net::V4;
 
+namespace {
+/// IP in IP as FarEnds has it.
+constexpr uint32_t kIpipWord = 0;
+}  // namespace
+
 SwiftLane choose_swift_lane() {
 #ifdef __x86_64__
   // What tells CPUs of these levels from older ones.
@@ -27,71 +32,103 @@ SwiftLane choose_swift_lane() {
   return swift_any;
 }
 
+bool is_still_good(Worker& worker, uint16_t number, bool is_reply) noexcept {
+  const FlowPlans& plans = worker.sessions_v4->plans();
+  const FlowBasis& basis = plans.basis(number);
+  FlowWay& way = plans.ways()[2 * number + is_reply];
+  if (basis.epoch != plans.epoch() || way.lifetime == 0) return false;
+  share::Board& board = worker.board;
+  const uint32_t hop = basis.hop_ids[is_reply];
+  if (!board.configured.has(basis.server_id) ||
+      std::bit_cast<uint64_t>(board.next_hops->get(hop)) != basis.hops[is_reply] ||
+      (way.edit == FlowEdit::kIpip && board.far_ends.word(basis.server_id) != kIpipWord))
+    return false;
+  board.next_hops->touch(hop);
+  way.revision = plans.revision();
+  return true;
+}
+
 void note_swift(Worker& worker, rte_mbuf* packet, uint64_t word, bool is_reply,
                 uint8_t port_in) noexcept {
   const FlowPlans& plans = worker.sessions_v4->plans();
-  const FlowPlan& plan = plans.at(FlowWord::plan(word));
-  const FlowPlanNote& note = plans.note(FlowWord::plan(word));
+  const FlowBasis& basis = plans.basis(FlowWord::plan(word));
   Meta& m = *new (&meta(packet)) Meta();
   m.parsed = net::parse(bytes(packet), packet->data_len, m.v4, m.v6);
   m.port_in = port_in;
   m.session = FlowWord::number(word);
   m.is_reply = is_reply;
-  m.hop = is_reply ? note.hop_out : note.hop_in;
-  m.port_out = plan.exits[is_reply].port;
-  m.server_id = note.server_id;
+  m.hop = basis.hop_ids[is_reply];
+  m.port_out = plans.at(FlowWord::plan(word)).ways[is_reply].port;
+  m.server_id = basis.server_id;
   m.why = is_reply ? Why::kReply : Why::kSession;
 }
 
 namespace {
 
+/// A plan in the making.
+struct Making {
+  FlowPlan plan{};
+  FlowBasis basis{};
+};
+
 /// False: nobody answers there.
-bool fill_exit(const Worker& worker, uint32_t hop_id, FlowExit& exit) {
+bool set_hop(const Worker& worker, uint32_t hop_id, bool is_reply, Making& to) {
   if (hop_id == kNoHop) return false;
   const share::NextHop hop = worker.board.next_hops->get(hop_id);
   if (hop.state != share::NextHop::kReachable) return false;
   const WorkerPort& port = worker.ports[hop.port];
-  uint8_t macs[sizeof exit.head + sizeof exit.tail];
+  FlowWay& way = to.plan.ways[is_reply];
+  uint8_t macs[sizeof way.head + sizeof way.tail];
   std::memcpy(macs, &hop.mac, sizeof hop.mac);
   std::memcpy(macs + sizeof hop.mac, &port.mac, sizeof port.mac);
-  exit.hop = std::bit_cast<uint64_t>(hop);
-  exit.known = &worker.board.next_hops->known(hop_id);
-  exit.head = load<uint64_t>(macs);
-  exit.tail = load<uint32_t>(macs + sizeof exit.head);
-  exit.mtu = static_cast<uint16_t>(std::min<uint32_t>(port.mtu, UINT16_MAX));
-  exit.port = hop.port;
+  way.head = load<uint64_t>(macs);
+  way.tail = load<uint32_t>(macs + sizeof way.head);
+  way.mtu = static_cast<uint16_t>(std::min<uint32_t>(port.mtu, UINT16_MAX));
+  way.port = hop.port;
+  to.basis.hop_ids[is_reply] = hop_id;
+  to.basis.hops[is_reply] = std::bit_cast<uint64_t>(hop);
   return true;
 }
 
 /// False: no IPv4 in IPv4 without more, or nobody answers on the way.
-bool fill_tunnel(Worker& worker, uint32_t server_id, FlowPlan& plan, uint32_t& hop_id) {
+bool set_tunnel(Worker& worker, uint32_t server_id, Making& to) {
   const share::FarEnds& far_ends = worker.board.far_ends;
   const Address& far_end = far_ends.address(server_id);
-  const TunnelWay* way = tunnel_way(worker, server_id);
+  const TunnelWay* tunnel = tunnel_way(worker, server_id);
   constexpr uint32_t kOverhead = sizeof(net::Ipv4Header);
   constexpr uint32_t kLeastMtu = 576;  // what every host takes (RFC 791); less is for the stages
-  if (far_ends.word(server_id).load(std::memory_order_relaxed) != FlowPlan::kIpipWord ||
-      !far_end.is_v4() || !way || way->is_own || way->until != 0 || way->mtu < kLeastMtu ||
-      !worker.sessions_v4->conditions().finds_path_mtus ||
-      !fill_exit(worker, way->hop, plan.exits[0]))
+  if (far_ends.word(server_id) != kIpipWord || !far_end.is_v4() || !tunnel || tunnel->is_own ||
+      tunnel->until != 0 || tunnel->mtu < kLeastMtu ||
+      !worker.sessions_v4->conditions().finds_path_mtus || !set_hop(worker, tunnel->hop, false, to))
     return false;
-  hop_id = way->hop;
-  plan.exits[0].edit = FlowEdit::kIpip;
-  plan.exits[0].mtu = static_cast<uint16_t>(std::min(way->mtu, uint32_t{UINT16_MAX}) - kOverhead);
-  plan.tunnel = &far_ends.word(server_id);
-  plan.to[0].address = way->source.v4();
-  plan.to[1].address = far_end.v4();
-  uint64_t sum =
-      uint64_t{load<uint32_t>(&plan.to[0].address)} + load<uint32_t>(&plan.to[1].address);
+  FlowWay& way = to.plan.ways[0];
+  way.edit = FlowEdit::kIpip;
+  way.mtu = static_cast<uint16_t>(std::min(tunnel->mtu, uint32_t{UINT16_MAX}) - kOverhead);
+  way.from = tunnel->source.v4();
+  way.to = far_end.v4();
+  uint64_t sum = uint64_t{load<uint32_t>(&way.from)} + load<uint32_t>(&way.to);
   sum = (sum & UINT32_MAX) + (sum >> 32);
-  plan.to[0].address_delta =
-      net::checksum_fold(static_cast<uint32_t>((sum & UINT32_MAX) + (sum >> 32)));
+  way.address_delta = net::checksum_fold(static_cast<uint32_t>((sum & UINT32_MAX) + (sum >> 32)));
   return true;
 }
 
-FlowTranslation translation(Ipv4 address, be16 port, uint16_t address_delta, uint16_t port_delta) {
+struct End {
+  Ipv4 address;
+  be16 port;
+};
+void set_translation(const End& from, const End& to, uint16_t address_delta, uint16_t port_delta,
+                     bool is_reply, FlowWay& way) {
+  constexpr size_t kEnds = PlainFrame<V4>::kEnds;
   const uint32_t sum = uint32_t{address_delta} + port_delta;
-  return {address, port, address_delta, static_cast<uint16_t>((sum & 0xffff) + (sum >> 16))};
+  way.address_at = static_cast<uint8_t>(is_reply ? kEnds : kEnds + 4);
+  way.port_at = static_cast<uint8_t>(is_reply ? kEnds + 8 : kEnds + 10);
+  way.edit = FlowEdit::kNat;
+  way.from = from.address;
+  way.from_port = from.port;
+  way.to = to.address;
+  way.to_port = to.port;
+  way.address_delta = address_delta;
+  way.transport_delta = static_cast<uint16_t>((sum & 0xffff) + (sum >> 16));
 }
 
 }  // namespace
@@ -108,37 +145,36 @@ void speed_up(Worker& worker, uint32_t number) {
       !worker.ack_keeps_state(session.state,
                               no_output ? ipvs::Direction::kInputOnly : ipvs::Direction::kInput))
     return;
-  FlowPlan plan{};
-  FlowPlanNote note{session.server_id, session.hop_in, kNoHop};
+  Making making;
+  making.basis.server_id = session.server_id;
+  making.basis.hop_ids[0] = making.basis.hop_ids[1] = kNoHop;
+  FlowWay &request = making.plan.ways[0], &answer = making.plan.ways[1];
+  if (session.method == ipvs::ForwardMethod::kTunnel
+          ? !set_tunnel(worker, session.server_id, making)
+          : !set_hop(worker, session.hop_in, false, making))
+    return;
   share::ServerCounters& counters = worker.counters.servers[session.server_id];
-  plan.configured = &worker.board.configured.mark(session.server_id);
   // As it was when this turn began: if it is another by now, the next turn's flows learn of it.
   const auto& conditions = worker.sessions_v4->conditions();
   const uint64_t seconds = is_udp ? conditions.udp : conditions.established;
-  plan.lifetime = static_cast<uint32_t>(
+  request.lifetime = static_cast<uint32_t>(
       std::min<uint64_t>(seconds * (1'000'000'000 / FlowWord::kTick), UINT32_MAX));
-  plan.exits[0].packets = &counters.in_packets;
-  if (session.method == ipvs::ForwardMethod::kTunnel) {
-    if (!fill_tunnel(worker, session.server_id, plan, note.hop_in)) return;
-  } else if (!fill_exit(worker, session.hop_in, plan.exits[0])) {
-    return;
-  }
+  request.packets = &counters.in_packets;
   if (is_nat) {
     // The first answer changes the session, and each one a template of UDP.
     if (no_output || (is_udp && session.flags & Session<V4>::kControlled) ||
         !worker.ack_keeps_state(session.state, ipvs::Direction::kOutput) ||
-        !fill_exit(worker, session.hop_out, plan.exits[1]))
+        !set_hop(worker, session.hop_out, true, making))
       return;
-    note.hop_out = session.hop_out;
-    plan.exits[1].packets = &counters.out_packets;
-    plan.exits[0].edit = plan.exits[1].edit = FlowEdit::kNat;
-    plan.to[0] = translation(session.reply.source, session.reply.source_port, session.address_delta,
-                             session.port_delta);
-    plan.to[1] =
-        translation(session.request.destination, session.request.destination_port,
-                    opposite_delta(session.address_delta), opposite_delta(session.port_delta));
+    answer.lifetime = request.lifetime;
+    answer.packets = &counters.out_packets;
+    const End service{session.request.destination, session.request.destination_port},
+        server{session.reply.source, session.reply.source_port};
+    set_translation(service, server, session.address_delta, session.port_delta, false, request);
+    set_translation(server, service, opposite_delta(session.address_delta),
+                    opposite_delta(session.port_delta), true, answer);
   }
-  worker.sessions_v4->speed_up(number, plan, note);
+  worker.sessions_v4->speed_up(number, making.plan, making.basis);
 }
 
 }  // namespace shunt::dataplane

@@ -25,6 +25,10 @@ SwiftLane choose_swift_lane();
 /// Makes the flow of a session swift that just had a packet, if it may be.
 void speed_up(Worker& worker, uint32_t number);
 
+/// Whether a way that is in doubt (flow_plans.h) is as good as ever; then it is of this revision,
+/// and its next hop is in use.
+bool is_still_good(Worker& worker, uint16_t plan, bool is_reply) noexcept;
+
 /// For --explain: what the stages would have noted of a packet.
 void note_swift(Worker& worker, rte_mbuf* packet, uint64_t word, bool is_reply,
                 uint8_t port_in) noexcept;

@@ -91,16 +91,21 @@ inline uint64_t bits_of(Words all_ones_or_none) {
   return bits;
 #endif
 }
-/// The word at a multiple of 8 bytes behind `base`, for each.
-inline Words gather(const void* base, Words index) {
+/// The word at a multiple of 8 bytes behind `base`, for each that is in the `mask` of all ones or
+/// none; 0 for the others, of which no memory is touched.
+inline Words gather(const void* base, Words index, Words mask) {
 #if SHUNT_LANES == 8
-  return reinterpret_cast<Words>(_mm512_i64gather_epi64(reinterpret_cast<__m512i>(index), base, 8));
+  return reinterpret_cast<Words>(_mm512_mask_i64gather_epi64(
+      _mm512_setzero_si512(), _mm512_movepi64_mask(reinterpret_cast<__m512i>(mask)),
+      reinterpret_cast<__m512i>(index), base, 8));
 #elif SHUNT_LANES == 4
-  return reinterpret_cast<Words>(_mm256_i64gather_epi64(static_cast<const long long*>(base),
-                                                        reinterpret_cast<__m256i>(index), 8));
+  return reinterpret_cast<Words>(_mm256_mask_i64gather_epi64(
+      _mm256_setzero_si256(), static_cast<const long long*>(base), reinterpret_cast<__m256i>(index),
+      reinterpret_cast<__m256i>(mask), 8));
 #else
-  Words words;
-  for (unsigned i = 0; i < kLanes; i++) words[i] = static_cast<const uint64_t*>(base)[index[i]];
+  Words words{};
+  for (unsigned i = 0; i < kLanes; i++)
+    if (mask[i]) words[i] = static_cast<const uint64_t*>(base)[index[i]];
   return words;
 #endif
 }
@@ -117,17 +122,22 @@ inline Words multiply_low(Words a, Words b) {
 #endif
 }
 
-/// What is found of a burst before its lines of the index are there.
+/// What is found of a burst before its lines of the index are there. Where there is a word for each
+/// packet, it means something of those that are `ready` alone.
 struct Scanned {
   uint64_t plain = 0;  ///< a bit a packet
-  uint64_t usual = 0;  ///< plain, an ACK without more or UDP with a checksum, hops left
+  /// Plain, an ACK without more or UDP with a checksum, hops left, an exact key.
+  uint64_t ready = 0;
   uint8_t* frames[kBurst];
   alignas(64) uint64_t destinations[kBurst];  ///< FlowClasses::key_of()
-  alignas(64) uint64_t keys[kBurst];     ///< first client endpoints, then keys, 0: no exact one
+  /// First their sources, as in keys; then twice the keys, as FlowLines compares them; 0: no exact
+  /// one.
+  alignas(64) uint64_t keys[kBurst];
   alignas(64) uint64_t homes[kBurst];    ///< the keys' lines, as numbers
+  alignas(64) uint64_t ways[kBurst];     ///< where FlowPlans::ways() begin in their direction
+  alignas(64) uint64_t lengths[kBurst];  ///< of the IP packets
   alignas(64) uint64_t lowered[kBurst];  ///< TTL, protocol and checksum with a hop less (byte 22)
 };
-constexpr uint64_t kReply = uint64_t{1} << 63;  ///< in a key: the packet comes from a server
 
 constexpr uint64_t kLow16 = 0xffff, kLow32 = 0xffff'ffff;
 
@@ -178,6 +188,7 @@ inline Seen look_at_headers(rte_mbuf* const packets[], unsigned first, const Our
   const Words checksum = at24 & kLow16;
   const Words lower = (checksum + 1 + ((checksum >= 0xfffe) ? Words{} + 1 : Words{})) & kLow16;
   put(to.lowered + first, ((at16 >> 48) - 1) | lower << 16);
+  put(to.lengths + first, length);
   // Addresses are at 26 to 33, the ports at 34 and 36.
   const Words ports = at32 >> 16;
   put(to.destinations + first,
@@ -186,84 +197,113 @@ inline Seen look_at_headers(rte_mbuf* const packets[], unsigned first, const Our
   return {bits_of(reinterpret_cast<Words>(plain)), bits_of(reinterpret_cast<Words>(usual))};
 }
 
-/// Keys instead of client endpoints.
-inline void look_for_classes(const TupleIndex<net::V4>& index, unsigned first, Scanned& to) {
+/// The rows of FlowClasses where endpoints are, or others.
+struct Rows {
+  Words endpoints, classes;
+};
+inline Rows look_for_rows(const FlowClasses& classes, Words endpoint, bool are_there) {
+  const Words row = endpoint * classes.multiplier() >> (64 - FlowClasses::kBits);
+  Words used = ~Words{};
+  if (!are_there) {
+    used = gather(classes.used_rows(), row >> 6, used);
+    used = reinterpret_cast<Words>((used >> (row & 63) & 1) != 0);
+  }
+  const Words place = row << 1;
+  return {gather(classes.rows(), place, used),
+          gather(&classes.rows()->as_destination, place, used)};
+}
+
+/// Their keys, and the directions of their flows.
+inline void look_for_classes(const TupleIndex<net::V4>& index, const FlowWay* ways, unsigned first,
+                             Scanned& to) {
   const FlowClasses& classes = index.classes();
   const Words destination = get(to.destinations + first), client = get(to.keys + first);
-  const Words row = destination * classes.multiplier() >> (64 - FlowClasses::kBits) << 1;
-  const Words known = gather(classes.rows(), row),
-              its = gather(&classes.rows()->as_destination, row) & kLow16;
-  const auto is_found = (known == destination) & (its != 0);
-  Words key = is_found ? client | its << 48 : Words{};
-  const uint64_t plain = to.plain >> first & ((uint64_t{1} << kLanes) - 1);
-  uint64_t others = plain & ~bits_of(reinterpret_cast<Words>(is_found));
-  if (others == 0) return put(to.keys + first, key);
-
-  // From servers, perhaps.
-  const Words source = (client & kLow32) | (destination & (kLow16 << 32)) | client >> 32 << 48;
-  const Words source_row = source * classes.multiplier() >> (64 - FlowClasses::kBits) << 1;
-  const Words source_known = gather(classes.rows(), source_row),
-              answers = gather(&classes.rows()->as_destination, source_row) >> 16 & kLow16;
-  const auto is_reply = ~is_found & (known == 0) & (source_known == source) & (answers != 0);
-  key = is_reply ? (destination & kLow32) | destination >> 48 << 32 | answers << 48 | kReply : key;
+  const bool has_sources = classes.has_sources();
+  const Rows service = look_for_rows(classes, destination, !has_sources);
+  const Words its = service.classes & kLow16;
+  const auto is_request = (service.endpoints == destination) & (its != 0);
+  Words key = is_request ? (client | its << 48) << 1 : Words{};
+  Words way = Words{} + reinterpret_cast<uintptr_t>(ways);
+  auto is_left = ~is_request;
+  if (has_sources) {
+    const Words source = (client & kLow32) | (destination & (kLow16 << 32)) | client >> 32 << 48;
+    const Rows server = look_for_rows(classes, source, false);
+    const Words answers = server.classes >> 16 & kLow16;
+    const auto is_reply =
+        is_left & (service.endpoints == 0) & (server.endpoints == source) & (answers != 0);
+    const Words reply = (destination & kLow32) | destination >> 48 << 32 | answers << 48;
+    key = is_reply ? reply << 1 : key;
+    way += is_reply ? Words{} + sizeof(FlowWay) : Words{};
+    is_left &= ~is_reply;
+  }
+  put(to.ways + first, way);
   put(to.keys + first, key);
   // Of no flow, or another endpoint is at its row.
-  others &= ~bits_of(reinterpret_cast<Words>(is_reply));
-  for (; others != 0; others &= others - 1) {
-    const unsigned i = first + static_cast<unsigned>(std::countr_zero(others));
+  uint64_t rest = bits_of(reinterpret_cast<Words>(is_left)) & to.plain >> first;
+  for (; rest != 0; rest &= rest - 1) {
+    const unsigned i = first + static_cast<unsigned>(std::countr_zero(rest));
     const uint8_t* frame = to.frames[i];
     const auto exact = index.exact_key(frame + Frame::kEnds, frame[Frame::kProtocol]);
-    to.keys[i] = exact.bits == 0 || !exact.is_reply ? exact.bits : exact.bits | kReply;
+    to.keys[i] = exact.bits << 1;
+    to.ways[i] += exact.is_reply * sizeof(FlowWay);
   }
 }
 
 /// FlowLines::hash() and home_of().
 inline void look_for_homes(const FlowLines::Hashing& hashing, unsigned first, Scanned& to) {
-  Words hash = (get(to.keys + first) & ~kReply) * hashing.first;
+  Words hash = (get(to.keys + first) >> 1) * hashing.first;
   hash = (hash ^ hash >> 32) * hashing.second;
   const Words home = multiply_low(hash >> 32, Words{} + hashing.count) >> 32;
   put(to.homes + first, home * sizeof(Line) + reinterpret_cast<uintptr_t>(hashing.lines));
+  for (unsigned i = 0; i < kLanes; i++)
+    __builtin_prefetch(reinterpret_cast<const void*>(to.homes[first + i]), 1);
 }
 
 inline void scan(const SessionTable<net::V4>& sessions, const OurMac& ours, const Burst& burst,
                  Scanned& to) {
   const unsigned n = burst.n;
-  uint64_t plain = 0, usual = 0;
-  auto look = [&](rte_mbuf* const packets[], unsigned first) {
-    const Seen seen = look_at_headers(packets, first, ours, to);
+  const FlowLines::Hashing hashing = sessions.index().lines().hashing();
+  const FlowWay* ways = sessions.plans().ways();
+  uint64_t plain = 0, usual = 0, ready = 0;
+  // The last ones with the very last as often as it takes; kBurst is a multiple of kLanes.
+  rte_mbuf* last[kLanes];
+  const unsigned whole = n - n % kLanes;
+  for (unsigned i = 0; whole != n && i < kLanes; i++)
+    last[i] = burst.packets[std::min(whole + i, n - 1)];
+  for (unsigned first = 0; first < n; first += kLanes) {
+    const Seen seen =
+        look_at_headers(first != whole ? burst.packets + first : last, first, ours, to);
     plain |= seen.plain << first;
     usual |= seen.usual << first;
-  };
-  unsigned seen = 0;
-  for (; seen + kLanes <= n; seen += kLanes) look(burst.packets + seen, seen);
-  if (seen != n) {
-    // The last ones, with the very last as often as it takes; kBurst is a multiple of kLanes.
-    rte_mbuf* last[kLanes];
-    for (unsigned i = 0; i < kLanes; i++) last[i] = burst.packets[std::min(seen + i, n - 1)];
-    look(last, seen);
   }
   to.plain = plain;
-  to.usual = usual;
-  for (unsigned i = 0; i < n; i += kLanes) look_for_classes(sessions.index(), i, to);
-  const FlowLines::Hashing hashing = sessions.index().lines().hashing();
-  for (unsigned i = 0; i < n; i += kLanes) look_for_homes(hashing, i, to);
-  for (unsigned i = 0; i < n; i++)
-    __builtin_prefetch(reinterpret_cast<const void*>(to.homes[i]), 1);
+  // Two passes, so that the gathers of many packets are under way at once.
+  for (unsigned first = 0; first < n; first += kLanes) {
+    look_for_classes(sessions.index(), ways, first, to);
+    look_for_homes(hashing, first, to);
+    ready |= bits_of(reinterpret_cast<Words>(get(to.keys + first) != 0)) << first;
+  }
+  ready &= usual;
+  if (n % 64 != 0) ready &= (uint64_t{1} << n) - 1;
+  to.ready = ready;
 }
 
-/// To the other end instead of the virtual one (requests), or from it (answers).
-inline void translate(uint8_t* frame, const FlowTranslation& to, unsigned is_reply) {
-  uint8_t* ends = frame + Frame::kEnds;
-  store(ends + 4 - 4 * is_reply, to.address);
-  store(ends + 10 - 2 * is_reply, to.port);
-  apply(frame + Frame::kL3 + offsetof(net::Ipv4Header, checksum), to.address_delta);
-  apply_to_transport<net::V4>(frame, to.transport_delta);
+/// Is the end of a frame that is not the client the one that the way begins with?
+inline bool comes_from(const uint8_t* frame, const FlowWay& way) {
+  return ((load<uint32_t>(frame + way.address_at) ^ load<uint32_t>(&way.from)) |
+          uint32_t(load<uint16_t>(frame + way.port_at) ^ way.from_port.raw())) == 0;
+}
+/// Puts there the one it ends with.
+inline void translate(uint8_t* frame, const FlowWay& way) {
+  store(frame + way.address_at, way.to);
+  store(frame + way.port_at, way.to_port);
+  apply_to_transport<net::V4>(frame, way.transport_delta);
 }
 
 /// Puts the outer header of IP in IP around the packet, without what Ethernet padded. Type of
 /// service, TTL and DF are the inner packet's; with DF the identification is 0. Where the frame
 /// begins now. (net/encapsulate.h)
-inline uint8_t* encapsulate(rte_mbuf* packet, uint8_t* frame, uint32_t length, const FlowPlan& plan,
+inline uint8_t* encapsulate(rte_mbuf* packet, uint8_t* frame, uint32_t length, const FlowWay& way,
                             uint16_t id) {
   constexpr uint32_t kHeader = sizeof(net::Ipv4Header);
   packet->data_off = static_cast<uint16_t>(packet->data_off - kHeader);
@@ -279,115 +319,117 @@ inline uint8_t* encapsulate(rte_mbuf* packet, uint8_t* frame, uint32_t length, c
                          uint64_t{df ? uint16_t{0} : __builtin_bswap16(id)} << 32 |
                          (df ? uint64_t{0x40} << 48 : 0);
   const uint32_t life = uint32_t{inner[8]} | uint32_t{net::kIpv4InIp} << 8;
-  uint64_t sum = (begin & kLow32) + (begin >> 32) + life + plan.to[0].address_delta;
+  uint64_t sum = (begin & kLow32) + (begin >> 32) + life + way.address_delta;
   sum = (sum & kLow16) + (sum >> 16 & kLow16) + (sum >> 32);
   sum = (sum & kLow16) + (sum >> 16);
   store(frame + 12, static_cast<uint16_t>(0x0008));  // the Ethertype of IPv4
   store(ip, begin);
   store(ip + 8, life | static_cast<uint32_t>(static_cast<uint16_t>(~sum)) << 16);
-  store(ip + 12, plan.to[0].address);
-  store(ip + 16, plan.to[1].address);
+  store(ip + 12, way.from);
+  store(ip + 16, way.to);
   return frame;
 }
 
-/// A bit for a line, as good as its own among those of a burst.
-inline uint64_t bit_of(uint64_t home) {
-  return uint64_t{1} << (home / sizeof(Line) & 63);
+/// A bit for each packet whose key has the same home as the one of packet `i`, among those behind
+/// it and some before.
+[[gnu::noinline]] inline uint64_t same_home(const Scanned& scanned, unsigned n, unsigned i) {
+  uint64_t same = 0;
+  for (unsigned k = i - i % kLanes; k < n; k += kLanes)
+    same |= bits_of(reinterpret_cast<Words>(get(scanned.homes + k) == scanned.homes[i])) << k;
+  return same;
 }
 
 [[gnu::always_inline]] inline bool run(Worker& worker, uint8_t port_in, const Burst& burst,
                                        Burst& rest) {
   const SessionTable<net::V4>& sessions = *worker.sessions_v4;
   const FlowLines& lines = sessions.index().lines();
-  const FlowPlan* const plans = &sessions.plans().at(0);
-  const auto tick = static_cast<uint32_t>(sessions.tick());
-  const uint32_t epoch = sessions.plans().epoch();
+  const auto tick = static_cast<uint32_t>(sessions.tick() & (FlowWord::kTicks - 1));
   const OurMac ours(worker.ports[port_in].mac, worker.ports[port_in].any_mac);
   Scanned scanned;
   scan(sessions, ours, burst, scanned);
-  const bool notes = worker.fates != nullptr;  // what became of packets
-  uint64_t left = 0;                           // lines that packets which were left may be of
+  // With notes to take of what became of packets, every way is in doubt.
+  const bool notes = worker.fates != nullptr;
+  const uint32_t revision = notes ? 0 : sessions.plans().revision();
+  uint64_t ready = scanned.ready;
   bool may_have_sessions = sessions.index().has_hashed();  // those that were left
 
-  // Packets that wait for the end of the turn at one port.
+  // Packets that go to one port.
+  rte_mbuf* going[kBurst];
+  unsigned going_count = 0;
   uint8_t out_port = 0;
-  Burst* out = &worker.ports[out_port].to_nic;
-  unsigned waiting = out->n;
 
-  for (unsigned i = 0; i < burst.n; i++) {
-    rte_mbuf* const packet = burst.packets[i];
+  const unsigned n = burst.n;
+  rte_mbuf* const* const packets = burst.packets;
+  for (unsigned i = 0; i < n; i++) {
+    rte_mbuf* const packet = packets[i];
     uint8_t* frame = scanned.frames[i];
-    const uint64_t home = scanned.homes[i], key = scanned.keys[i];
     bool has_word = false;
     auto go = [&] {
-      if (!(scanned.usual >> i & 1) || key == 0) [[unlikely]]
+      if (!(ready >> i & 1)) [[unlikely]]
         return false;
-      if (left != 0 && left & bit_of(home)) [[unlikely]]
-        return false;
-      uint64_t* const place = lines.first_word(reinterpret_cast<Line*>(home), key);
-      if (!place) [[unlikely]]
-        return false;
+      auto* home = reinterpret_cast<Line*>(scanned.homes[i]);
+      uint64_t* place = FlowLines::word_at_home(home, scanned.keys[i]);
+      if (!place) [[unlikely]] {
+        place = lines.first_word(home, scanned.keys[i] >> 1);
+        if (!place) return false;
+      }
       has_word = true;
       const uint64_t word = *place;
-      const FlowPlan& plan = plans[FlowWord::plan(word)];
-      const bool is_reply = key & kReply;
-      const FlowExit& exit = plan.exits[is_reply];
-      const uint32_t length = Frame::length(frame);
-      if (plan.epoch != epoch || FlowWord::age(word, tick) >= plan.lifetime || length > exit.mtu ||
-          !plan.configured->load(std::memory_order_relaxed) ||
-          exit.known->word.load(std::memory_order_relaxed) != exit.hop) [[unlikely]]
+      FlowWay& way =
+          *reinterpret_cast<FlowWay*>(scanned.ways[i] + FlowWord::plan(word) * sizeof(FlowPlan));
+      const auto length = static_cast<uint32_t>(scanned.lengths[i]);
+      if (FlowWord::age(word, tick) >= way.lifetime || length > way.mtu) [[unlikely]]
         return false;
-      // An answer has to come from the flow's own server. Who it is, no branch can foretell.
-      const uint64_t other =
-          (load<uint32_t>(frame + Frame::kEnds) ^ load<uint32_t>(&plan.to[0].address)) |
-          (load<uint16_t>(frame + Frame::kEnds + 8) ^ plan.to[0].port.raw());
-      if ((other & -uint64_t{is_reply}) != 0) [[unlikely]]
-        return false;
-      if (exit.edit == FlowEdit::kIpip) {
-        if (plan.tunnel->load(std::memory_order_relaxed) != FlowPlan::kIpipWord ||
-            rte_pktmbuf_headroom(packet) < sizeof(net::Ipv4Header)) [[unlikely]]
+      const FlowEdit edit = way.edit;
+      if (edit == FlowEdit::kNat) {
+        // An answer has to come from the flow's own server.
+        if (!comes_from(frame, way)) [[unlikely]]
+          return false;
+      } else if (edit == FlowEdit::kIpip) {
+        if (rte_pktmbuf_headroom(packet) < sizeof(net::Ipv4Header)) [[unlikely]]
           return false;
       }
-      if (notes) [[unlikely]]
-        note_swift(worker, packet, word, is_reply, port_in);
-      store(frame + Frame::kHopLimit, static_cast<uint32_t>(scanned.lowered[i]));
-      if (exit.edit == FlowEdit::kNat) translate(frame, plan.to[is_reply], is_reply);
+      if (way.revision != revision) [[unlikely]] {
+        const bool is_reply = (reinterpret_cast<uintptr_t>(&way) & sizeof(FlowWay)) != 0;
+        if (!is_still_good(worker, FlowWord::plan(word), is_reply)) return false;
+        if (notes) note_swift(worker, packet, word, is_reply, port_in);
+      }
+      auto lowered = static_cast<uint32_t>(scanned.lowered[i]);
+      if (edit == FlowEdit::kNat) {
+        translate(frame, way);
+        lowered = apply_to_upper_half(lowered, way.address_delta);
+      }
+      store(frame + Frame::kHopLimit, lowered);
       *place = FlowWord::at(word, tick);
-      exit.packets[0].add(1);
-      exit.packets[FlowExit::kBytes].add(length);
-      if (exit.edit == FlowEdit::kIpip)
-        frame = encapsulate(packet, frame, length, plan, worker.tunnel_id++);
-      store(frame, exit.head);
-      store(frame + 8, exit.tail);
-      exit.known->touch();
-      if (exit.port != out_port) [[unlikely]] {
-        out->n = waiting;
-        out_port = exit.port;
-        out = &worker.ports[out_port].to_nic;
-        waiting = out->n;
+      Counter* const count = way.packets;
+      count[0].add(1);
+      count[FlowWay::kBytes].add(length);
+      if (edit == FlowEdit::kIpip)
+        frame = encapsulate(packet, frame, length, way, worker.tunnel_id++);
+      store(frame, way.head);
+      store(frame + 8, way.tail);
+      if (way.port != out_port) [[unlikely]] {
+        worker.send_all(going, going_count, out_port);
+        going_count = 0;
+        out_port = way.port;
       }
-      out->packets[waiting++] = packet;
-      if (waiting == kBurst) [[unlikely]] {
-        out->n = waiting;
-        worker.flush(out_port);
-        waiting = out->n;
-      }
+      going[going_count++] = packet;
       return true;
     };
     if (go()) [[likely]]
       continue;
     if (!(scanned.plain >> i & 1)) {
       // A fragment, an ICMP error: who knows of which flow.
-      if (Frame::may_be_related(frame, packet->data_len) && ours.has(frame)) left = UINT64_MAX;
+      if (Frame::may_be_related(frame, packet->data_len) && ours.has(frame)) ready = 0;
       may_have_sessions = true;
-    } else if (key != 0) {
-      left |= bit_of(home);
+    } else if (scanned.keys[i] != 0) {
+      if (ready >> i > 1) ready &= ~same_home(scanned, n, i);
       // UDP without a checksum is not for here, but for the express lane.
       may_have_sessions |= has_word || frame[Frame::kProtocol] != net::kTcp;
     }
     rest.add(packet);
   }
-  out->n = waiting;
+  worker.send_all(going, going_count, out_port);
   return may_have_sessions;
 }
 

@@ -2,6 +2,9 @@
 
 #include <rte_ethdev.h>
 
+#include <algorithm>
+#include <cstring>
+
 #include "dataplane/help.h"
 #include "dataplane/persistence.h"
 #include "dataplane/stages.h"
@@ -88,7 +91,7 @@ bool Worker::turn(Nanoseconds time) {
                                                      board.timeouts.of(ipvs::State::kUdp),
                                                      defense.secures_tcp(),
                                                      board.knobs.of(ipvs::Knob::kPmtuDisc) != 0};
-  sessions_v4->begin_turn(now, conditions);
+  sessions_v4->begin_turn(now, conditions, board.changes());
 
   if (x_held_count) retry_held();
   if (!reassembly.empty()) reassembly.expire(*this);
@@ -114,6 +117,7 @@ unsigned Worker::receive_from_ports() {
     burst.n = rte_eth_rx_burst(ports[i].nic, ports[i].rx_queue, burst.packets, kReceive);
     if (burst.n == 0) continue;
     uint64_t bytes = 0;
+#pragma GCC unroll 4
     for (unsigned k = 0; k < burst.n; k++) {
       __builtin_prefetch(rte_pktmbuf_mtod(burst.packets[k], const void*));
       bytes += burst.packets[k]->pkt_len;
@@ -348,6 +352,18 @@ void Worker::to_own_server(rte_mbuf* packet) {
   if (in.to_twin.n == kBurst) flush(in, index);
 }
 
+void Worker::send_all(rte_mbuf* const packets[], unsigned n, uint8_t port) noexcept {
+  WorkerPort& out = ports[port];
+  Burst& waiting = out.to_nic;
+  for (unsigned sent = 0; sent < n;) {
+    const unsigned some = std::min(n - sent, kBurst - waiting.n);
+    std::memcpy(waiting.packets + waiting.n, packets + sent, some * sizeof packets[0]);
+    waiting.n += some;
+    sent += some;
+    if (waiting.n == kBurst) flush(out, port);
+  }
+}
+
 void Worker::drop(rte_mbuf* packet, ipvs::DropReason reason) {
   counters.dropped[static_cast<int>(reason)].add(1);
   if (fates) note(packet, Fate::kDropped, reason);
@@ -358,10 +374,11 @@ void Worker::flush(WorkerPort& port, uint8_t index) {
   share::PortCounters& count = counters.ports[index];
   if (port.to_nic.n) {
     uint64_t bytes = 0;  // packets that were sent may be gone
-    for (unsigned i = 0; i < port.to_nic.n; i++) {
-      bytes += port.to_nic.packets[i]->pkt_len;
-      if (fates) note(port.to_nic.packets[i], Fate::kForwarded, {});
-    }
+#pragma GCC unroll 4
+    for (unsigned i = 0; i < port.to_nic.n; i++) bytes += port.to_nic.packets[i]->pkt_len;
+    if (fates)
+      for (unsigned i = 0; i < port.to_nic.n; i++)
+        note(port.to_nic.packets[i], Fate::kForwarded, {});
     unsigned sent = rte_eth_tx_burst(port.nic, port.tx_queue, port.to_nic.packets,
                                      static_cast<uint16_t>(port.to_nic.n));
     for (unsigned i = sent; i < port.to_nic.n; i++) {

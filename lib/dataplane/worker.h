@@ -181,7 +181,7 @@ class alignas(64) Worker {
     out.to_nic.add(packet);
     if (out.to_nic.n == kBurst) flush(out, port);
   }
-  void flush(uint8_t port) noexcept { flush(ports[port], port); }
+  void send_all(rte_mbuf* const packets[], unsigned n, uint8_t port) noexcept;
   /// Waits for its next hop (meta: hop, hop_address, port_out), or is dropped.
   void hold(rte_mbuf* packet);
 

@@ -16,6 +16,7 @@
 #include "ipvs/mss_clamp.h"
 #include "ipvs/service_table.h"
 #include "ipvs/session_record.h"
+#include "share/changes.h"
 #include "share/counters.h"
 #include "share/far_ends.h"
 #include "share/mailbox.h"
@@ -54,12 +55,15 @@ class ConfiguredServers {
   ConfiguredServers();
   ~ConfiguredServers();
   void set(uint32_t id, bool configured) {
+    if (has(id) == configured) return;
     x_marks[id].store(configured, std::memory_order_relaxed);
+    x_changes.add();
   }
-  const std::atomic<uint8_t>& mark(uint32_t id) const { return x_marks[id]; }
   bool has(uint32_t id) const { return x_marks[id].load(std::memory_order_relaxed); }
+  const Changes& changes() const { return x_changes; }
 
  private:
+  Changes x_changes;
   std::atomic<uint8_t>* x_marks;  // kMaxServers, zero pages until touched
 };
 
@@ -159,6 +163,10 @@ class Board {
   FarEnds far_ends;                        // writer: control
   ServerMss server_mss;                    // writer: control
   std::unique_ptr<NextHops> next_hops;     // writer: control
+  /// Of servers that are configured, next hops and tunnels. Workers: once a turn.
+  uint64_t changes() const {
+    return configured.changes().count() + far_ends.changes().count() + next_hops->changes().count();
+  }
   std::vector<std::unique_ptr<WorkerDesk>> desks;
   AllLimits limits;
   ipvs::Loads loads{limits.rows()};  ///< of all desks

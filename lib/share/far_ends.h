@@ -11,6 +11,7 @@
 #include "base/address.h"
 #include "ipvs/service_table.h"
 #include "net/encapsulate.h"
+#include "share/changes.h"
 #include "share/zero_rows.h"
 
 namespace shunt::share {
@@ -26,14 +27,19 @@ class FarEnds {
     Row& row = x_rows[server_id];
     // Written anew only when the id has become another server's: then no worker has it.
     if (row.address != end.address) row.address = end.address;
-    row.tunnel.store(pack(end.tunnel), std::memory_order_relaxed);
+    const uint32_t word = pack(end.tunnel);
+    if (word == row.tunnel.load(std::memory_order_relaxed)) return;
+    row.tunnel.store(word, std::memory_order_relaxed);
+    x_changes.add();
   }
   const Address& address(uint32_t server_id) const { return x_rows[server_id].address; }
-  net::Tunnel tunnel(uint32_t server_id) const {
-    return unpack(x_rows[server_id].tunnel.load(std::memory_order_relaxed));
-  }
+  net::Tunnel tunnel(uint32_t server_id) const { return unpack(word(server_id)); }
   /// A server's tunnel as one word, pack() of it, which may change at any time.
-  const std::atomic<uint32_t>& word(uint32_t server_id) const { return x_rows[server_id].tunnel; }
+  uint32_t word(uint32_t server_id) const {
+    return x_rows[server_id].tunnel.load(std::memory_order_relaxed);
+  }
+  /// Of tunnels.
+  const Changes& changes() const { return x_changes; }
   static uint32_t pack(const net::Tunnel& tunnel) {
     return uint32_t{tunnel.port} | uint32_t{tunnel.has_checksum} << 16 |
            static_cast<uint32_t>(tunnel.type) << 24;
@@ -50,6 +56,7 @@ class FarEnds {
   }
 
   ZeroRows<Row> x_rows{ipvs::kMaxServers};
+  Changes x_changes;
 };
 
 }  // namespace shunt::share

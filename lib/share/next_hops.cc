@@ -72,7 +72,10 @@ void NextHops::set(uint32_t id, NextHop::State state, const MacAddress& mac) {
   NextHop hop = get(id);
   hop.state = state;
   hop.mac = mac;
-  x_rows[id].word.store(std::bit_cast<uint64_t>(hop), std::memory_order_release);
+  const auto word = std::bit_cast<uint64_t>(hop);
+  if (word == x_rows[id].word.load(std::memory_order_relaxed)) return;
+  x_rows[id].word.store(word, std::memory_order_release);
+  x_changes.add();
 }
 
 Address NextHops::address(uint32_t id) const {
@@ -91,12 +94,14 @@ uint32_t NextHops::find(uint8_t port, const Address& address) const {
   return static_cast<uint32_t>(reinterpret_cast<uintptr_t>(data));
 }
 
-void NextHops::Known::touch_first() {
-  used.store(1, std::memory_order_relaxed);
+void NextHops::touch_first(uint32_t id) {
+  x_rows[id].used.store(1, std::memory_order_relaxed);
 }
 
 bool NextHops::take_used(uint32_t id) {
-  return x_rows[id].used.exchange(0, std::memory_order_relaxed) != 0;
+  if (x_rows[id].used.exchange(0, std::memory_order_relaxed) == 0) return false;
+  x_changes.add();
+  return true;
 }
 
 }  // namespace shunt::share

@@ -13,6 +13,7 @@
 
 #include "base/address.h"
 #include "base/result.h"
+#include "share/changes.h"
 
 struct rte_hash;
 
@@ -31,19 +32,6 @@ static_assert(sizeof(NextHop) == sizeof(uint64_t));  // no padding: read and wri
 
 class NextHops {
  public:
-  /// What workers read of a row, and that they used it. It stays where it is.
-  struct Known {
-    std::atomic<uint64_t> word{0};  ///< a NextHop
-    std::atomic<uint8_t> used{0};
-    /// Remembers that the row was used (a relaxed store of a byte, only if not yet set).
-    void touch() {
-      if (used.load(std::memory_order_relaxed) == 0) touch_first();
-    }
-
-   private:
-    void touch_first();
-  };
-
   /// Room for `capacity` rows; `name` for messages.
   static Result<std::unique_ptr<NextHops>> create(const char* name, uint32_t capacity);
   ~NextHops();
@@ -62,20 +50,27 @@ class NextHops {
   NextHop get(uint32_t id) const {
     return std::bit_cast<NextHop>(x_rows[id].word.load(std::memory_order_acquire));
   }
-  Known& known(uint32_t id) { return x_rows[id]; }
-  /// Workers: remembers that the row was used.
-  void touch(uint32_t id) { x_rows[id].touch(); }
+  /// Workers: remembers that the row was used (a relaxed store of a byte, only if not yet set).
+  void touch(uint32_t id) {
+    if (x_rows[id].used.load(std::memory_order_relaxed) == 0) touch_first(id);
+  }
   /// Control: was it used since the last call? Clears the mark.
   bool take_used(uint32_t id);
+  /// Of what is known, and of marks that were cleared.
+  const Changes& changes() const { return x_changes; }
 
  private:
   NextHops() = default;
-  struct Row : Known {
+  void touch_first(uint32_t id);
+  struct Row {
+    std::atomic<uint64_t> word{0};  ///< a NextHop
+    std::atomic<uint8_t> used{0};
     Address address;  ///< set before the row is in the index, constant from then on
   };
   std::unique_ptr<Row[]> x_rows;
   uint32_t x_capacity = 0;
   std::atomic<uint32_t> x_size{0};
+  Changes x_changes;
   struct rte_hash* x_index = nullptr;  ///< RTE_HASH_EXTRA_FLAGS_RW_CONCURRENCY_LF
 };
 

@@ -5,6 +5,8 @@
 #include <cstdlib>
 #include <map>
 #include <random>
+#include <set>
+#include <string>
 #include <vector>
 
 #include "../unit/eal_environment.h"
@@ -111,12 +113,14 @@ std::vector<std::string> sessions_of(Rig& rig) {
 /// What the mutator's services lack: tunnels, and servers of several services.
 constexpr char kMoreRules[] =
     "-A -t 198.51.100.3:80 -s rr\n-a -t 198.51.100.3:80 -r 10.3.0.1:80 -i\n"
-    "-a -t 198.51.100.3:80 -r 10.3.0.2:80 -i --tun-type gre\n"
+    "-a -t 198.51.100.3:80 -r 10.3.0.2:80 -i\n"
     "-A -t 198.51.100.4:80 -s rr\n-a -t 198.51.100.4:80 -r 10.1.0.1:8080 -m\n"
     "-A -t 198.51.100.5:80 -s rr\n-a -t 198.51.100.5:80 -r 10.5.0.1:80 -m\n";
 constexpr const char* kMoreEdits[] = {
     "-e -t 198.51.100.3:80 -r 10.3.0.1:80 -i --tun-type gre\n",
     "-e -t 198.51.100.3:80 -r 10.3.0.1:80 -i --tun-type ipip\n",
+    "-e -t 198.51.100.3:80 -r 10.3.0.2:80 -i --tun-type gre\n",
+    "-e -t 198.51.100.3:80 -r 10.3.0.2:80 -i --tun-type ipip\n",
     "-d -t 198.51.100.3:80 -r 10.3.0.1:80\n",
     "-a -t 198.51.100.3:80 -r 10.3.0.1:80 -i\n",
     "-D -t 198.51.100.5:80\n",
@@ -242,6 +246,15 @@ TEST(Express, TakesWhatChangesNothing) {
   EXPECT_EQ(left_over(rig, {ack}), 1u) << "its time is over";
 }
 
+/// Of all next hops those that were used since the last call.
+std::set<std::string> used_hops(Rig& rig) {
+  std::set<std::string> used;
+  for (uint32_t id = 0; id < rig.board->next_hops->size(); id++)
+    if (rig.board->next_hops->take_used(id))
+      used.insert(to_string(rig.board->next_hops->address(id)));
+  return used;
+}
+
 void expect_what_the_stages_do(dataplane::SwiftLane lane) {
   std::printf("SHUNT_TEST_SEED=%llu\n", static_cast<unsigned long long>(seed()));
   Rig::Settings settings;
@@ -285,6 +298,7 @@ void expect_what_the_stages_do(dataplane::SwiftLane lane) {
     if (batch % 16 == 0) {
       ASSERT_EQ(sessions_of<net::V4>(fast), sessions_of<net::V4>(slow)) << "batch " << batch;
       ASSERT_EQ(sessions_of<net::V6>(fast), sessions_of<net::V6>(slow)) << "batch " << batch;
+      ASSERT_EQ(used_hops(fast), used_hops(slow)) << "batch " << batch;
     }
     const uint64_t step = uint64_t{mutator.below(500)} * 1'000'000;
     const bool leap = mutator.below(400) == 0, edit = mutator.below(20) == 0,
@@ -299,6 +313,15 @@ void expect_what_the_stages_do(dataplane::SwiftLane lane) {
     if (mutator.below(60) == 0)
       timeouts.seconds[static_cast<size_t>(ipvs::State::kEstablished)] =
           lives[mutator.below(std::size(lives))];
+    // A next hop has another MAC address, or does not answer any more.
+    const share::NextHops& hops = *fast.board->next_hops;
+    if (mutator.below(30) == 0 && hops.size() != 0) {
+      const uint32_t id = mutator.below(hops.size());
+      const auto state = mutator.below(3) ? share::NextHop::kReachable : share::NextHop::kFailed;
+      const MacAddress mac{{2, 0, 0, 0, 9, static_cast<uint8_t>(mutator.below(4))}};
+      for (Rig* rig : rigs)
+        rig->board->next_hops->set(*rig->board->next_hops->intern(0, hops.address(id)), state, mac);
+    }
     for (Rig* rig : rigs) {
       rig->now += leap ? leaps[batch % std::size(leaps)] : step;
       if (edit) (void)ipvs::apply_rules(rig->configuration, line, "edits", ipvs::numeric_names());

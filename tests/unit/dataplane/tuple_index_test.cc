@@ -215,39 +215,60 @@ TEST(FlowClasses, RunOut) {
   EXPECT_NE(classes.take_destination(endpoint(1u << 20)), 0);
 }
 
+FlowBasis basis_of(uint32_t server, uint32_t hop) {
+  return {0, server, {hop, 0}, {}};
+}
+
 TEST(FlowPlans, AreSharedForOneEpoch) {
   auto plans = std::make_unique<FlowPlans>();
   FlowPlan plan{};
-  plan.lifetime = 100;
-  const FlowPlanNote note{1, 2, 3}, other{1, 2, 4};
-  const uint16_t one = plans->take(plan, note);
+  plan.ways[0].lifetime = 100;
+  const FlowBasis basis = basis_of(1, 3), other = basis_of(1, 4);
+  const uint16_t one = plans->take(plan, basis);
   ASSERT_NE(one, 0);
-  EXPECT_EQ(plans->take(plan, note), one);
+  EXPECT_EQ(plans->take(plan, basis), one);
   const uint16_t two = plans->take(plan, other);
   EXPECT_NE(two, one);
-  EXPECT_EQ(plans->at(one).epoch, plans->epoch());
+  EXPECT_EQ(plans->basis(one).epoch, plans->epoch());
   plans->begin_epoch(77);
-  EXPECT_NE(plans->at(one).epoch, plans->epoch());
+  EXPECT_NE(plans->basis(one).epoch, plans->epoch());
   EXPECT_EQ(plans->ended_at(one), 77u);
-  const uint16_t next = plans->take(plan, note);
+  const uint16_t next = plans->take(plan, basis);
   EXPECT_NE(next, one);
   plans->begin_epoch(99);
   EXPECT_EQ(plans->ended_at(one), 77u);
   EXPECT_EQ(plans->ended_at(next), 99u);
   plans->give(one);
-  EXPECT_EQ(plans->at(one).lifetime, 100u) << "another flow has it";
+  EXPECT_EQ(plans->at(one).ways[0].lifetime, 100u) << "another flow has it";
   plans->give(one);
-  EXPECT_EQ(plans->at(one).epoch, 0u);
+  EXPECT_EQ(plans->basis(one).epoch, 0u);
   EXPECT_EQ(plans->take(plan, other), one) << "used again";
+}
+
+TEST(FlowPlans, AreInDoubtUntilTheyWereLookedAt) {
+  auto plans = std::make_unique<FlowPlans>();
+  const uint16_t one = plans->take({}, basis_of(1, 3));
+  auto is_good = [&] { return plans->at(one).ways[0].revision == plans->revision(); };
+  EXPECT_FALSE(is_good()) << "new";
+  auto look = [&] { plans->ways()[2 * one].revision = plans->revision(); };
+  look();
+  EXPECT_TRUE(is_good());
+  EXPECT_EQ(plans->take({}, basis_of(1, 3)), one) << "whatever its revision";
+  EXPECT_TRUE(is_good());
+  plans->doubt();
+  EXPECT_FALSE(is_good());
+  look();
+  plans->begin_epoch(5);
+  EXPECT_FALSE(is_good());
 }
 
 TEST(FlowPlans, RunOut) {
   auto plans = std::make_unique<FlowPlans>();
-  FlowPlan plan{};
-  for (uint32_t i = 1; i < FlowPlans::kPlans; i++) ASSERT_NE(plans->take(plan, {i, 0, 0}), 0) << i;
-  EXPECT_EQ(plans->take(plan, {0, 0, 1}), 0);
+  for (uint32_t i = 1; i < FlowPlans::kPlans; i++)
+    ASSERT_NE(plans->take({}, basis_of(i, 0)), 0) << i;
+  EXPECT_EQ(plans->take({}, basis_of(0, 1)), 0);
   plans->give(4711);
-  EXPECT_EQ(plans->take(plan, {0, 0, 1}), 4711);
+  EXPECT_EQ(plans->take({}, basis_of(0, 1)), 4711);
 }
 
 TEST(FlowWord, TellsAgesAcrossTheWrap) {

@@ -76,6 +76,24 @@ TEST(NextHops, RemembersUseOnce) {
   EXPECT_FALSE(hops->take_used(id));
 }
 
+TEST(NextHops, CountsWhatChanged) {
+  auto hops = hops_of(2);
+  uint32_t id = *hops->intern(0, numbered(1));
+  const uint64_t before = hops->changes().count();
+  const MacAddress mac{{2, 0, 0, 0, 0, 1}};
+  hops->set(id, NextHop::kReachable, mac);
+  EXPECT_EQ(hops->changes().count(), before + 1);
+  hops->set(id, NextHop::kReachable, mac);
+  EXPECT_EQ(hops->changes().count(), before + 1) << "as it was";
+  hops->set(id, NextHop::kFailed, mac);
+  EXPECT_EQ(hops->changes().count(), before + 2);
+  hops->take_used(id);
+  EXPECT_EQ(hops->changes().count(), before + 2) << "was not used";
+  hops->touch(id);
+  hops->take_used(id);
+  EXPECT_EQ(hops->changes().count(), before + 3) << "whoever uses it has to say so again";
+}
+
 TEST(NextHops, ReadersSeeWholeRowsWhileTheWriterWorks) {
   constexpr uint32_t kRows = 3000;
   auto hops = hops_of(kRows);
