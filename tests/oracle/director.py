@@ -24,6 +24,7 @@ TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 2, 0x1000
 SO_ATTACH_FILTER, DROP_ALL = 26, struct.pack("HBBI", 6, 0, 0, 0)  # BPF: return 0
 LISTENED = 16
 RTF_LOCAL = 0x80000000
+IP_MTU_DISCOVER, IPV6_MTU_DISCOVER, PMTUDISC_INTERFACE = 10, 23, 4
 PATIENCE = 20  # seconds
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -121,6 +122,7 @@ def _deaf_socket(protocol, port):
     kind = socket.SOCK_DGRAM if protocol == socket.IPPROTO_UDP else socket.SOCK_STREAM
     deaf = socket.socket(socket.AF_INET6, kind, protocol)
     deaf.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    _learn_no_mtu(deaf)
     code = ctypes.create_string_buffer(DROP_ALL)
     program = struct.pack("HL", 1, ctypes.addressof(code))
     deaf.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
@@ -128,6 +130,15 @@ def _deaf_socket(protocol, port):
     if kind == socket.SOCK_STREAM:
         deaf.listen(LISTENED)
     return deaf
+
+
+def _learn_no_mtu(own):
+    """An ICMP error that is left to the local stack is about no packet of this socket's, whose path's
+    MTU Linux would remember for all that goes there, IPVS's packets too."""
+    if own.family == socket.AF_INET6:
+        own.setsockopt(socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER, PMTUDISC_INTERFACE)
+    if own.family == socket.AF_INET or own.type != socket.SOCK_RAW:
+        own.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, PMTUDISC_INTERFACE)
 
 
 def _is_noise(frame):
@@ -154,6 +165,7 @@ class Director:
             for protocol in 1, 6, 17, 47, 50, 51, 58, 132:
                 raw = socket.socket(family, socket.SOCK_RAW, protocol)
                 raw.setblocking(False)
+                _learn_no_mtu(raw)
                 # Of an ICMP error about a tunnel's packet they must not learn the path's MTU in the
                 # kernel's stead (raw_err): those come from the servers' side.
                 if protocol not in (1, 58):
