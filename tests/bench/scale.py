@@ -239,7 +239,7 @@ def main():
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     if impossible := lab.why_impossible():
-        print(f"scale: {impossible}", file=sys.stderr)
+        print(f"scale: {impossible}")
         return 77
     if missing := [program for program in (SHUNTD, SHUNTADM, PEER) if not os.path.exists(program)]:
         print(f"scale: {missing[0]} is not built", file=sys.stderr)
