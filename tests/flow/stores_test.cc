@@ -47,8 +47,7 @@ constexpr Common kNamedSet[] = {
     {"MP_rig", nullptr, "packets: whoever holds one writes it; the pool they come from"},
     {"RG_MP_rig", nullptr, "the pool's ring of free packets"},
     {"RG_rig", nullptr, "mailboxes between workers, and ports that are rings"},
-    {nullptr, "NextHops::touch_first",
-     "that a next hop is in use: only once after control looked"},
+    {nullptr, "NextHops::touch_first", "that a next hop is in use: only once after control looked"},
     {nullptr, "librte_net_ring.so", "the rings' driver counts all queues of a port in one array"},
 };
 
