@@ -214,7 +214,7 @@ void Lane<F>::fetch_session(unsigned i) {
   if (!(x_plain >> i & 1)) return;
   const Hit hit = x_index.guess(x_keys[i], x_hashes[i]);
   x_values[i] = hit ? hit.session * 2 + hit.is_reply : kNoSession;
-  if (hit) x_sessions.prefetch(hit.session);
+  if (hit) x_sessions.prefetch_found(hit.session);
 }
 
 template <class F>

@@ -91,6 +91,9 @@ class TupleIndex<net::V6> : SharedReplies<net::V6, TupleIndex<net::V6>> {
     return {value >> 1, (value & 1) != 0};
   }
 
+  /// Is any session found by its reply tuple, too?
+  bool has_replies() const { return x_replies != 0; }
+
   void lookup(const net::Tuple<F>* const keys[], unsigned n, Hit hits[]) const;
   Hit find(const net::Tuple<F>& key) const { return find(key, x_hash(key)); }
   /// By its request tuple and, if it `has_reply`, its reply tuple, which find() says is of `older`.
@@ -102,17 +105,21 @@ class TupleIndex<net::V6> : SharedReplies<net::V6, TupleIndex<net::V6>> {
  private:
   Hit find(const net::Tuple<F>& key, uint64_t hash) const;
   bool insert(const net::Tuple<F>& tuple, uint32_t number, bool is_reply) {
-    return x_index.insert(x_hash(tuple), number * 2 + is_reply);
+    if (!x_index.insert(x_hash(tuple), number * 2 + is_reply)) return false;
+    x_replies += is_reply;
+    return true;
   }
   void erase(const net::Tuple<F>& tuple, uint32_t number, bool is_reply) {
     x_index.erase(x_hash(tuple), number * 2 + is_reply);
+    x_replies -= is_reply;
   }
   void replace(const net::Tuple<F>& reply, uint32_t former, uint32_t number) {
     x_index.replace(x_hash(reply), former * 2 + 1, number * 2 + 1);
   }
 
   FlowHash x_hash;
-  FlowIndex x_index;  ///< tuple → number * 2 + is_reply
+  FlowIndex x_index;       ///< tuple → number * 2 + is_reply
+  uint32_t x_replies = 0;  ///< reply tuples in it
   Session<F>* x_sessions = nullptr;
 };
 
