@@ -13,7 +13,6 @@
 // Owner: the session table, one worker; allocates nothing after construction.
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -102,15 +101,16 @@ class FlowPlans {
   /// The way of a plan's requests, and behind it that of its answers.
   FlowWay* ways() const { return x_plans[0].ways; }
   uint32_t epoch() const { return x_epoch; }
-  /// Another one whenever plans may not be good any more. Never 0.
+  /// Another one whenever plans may not be good any more; neither 0 nor kNoRevision.
   uint32_t revision() const { return x_revision; }
+  static constexpr uint32_t kNoRevision = UINT32_MAX;
   /// The tick at which a plan's epoch ended, if it is another by now.
   uint64_t ended_at(uint16_t number) const { return x_uses[number].ended_at; }
 
   /// All plans are over, at this tick.
   void begin_epoch(uint64_t tick);
   /// All plans are in doubt.
-  void doubt() { x_revision = std::max(x_revision + 1, uint32_t{1}); }
+  void doubt() { x_revision = x_revision % (kNoRevision - 1) + 1; }
   /// A plan of this epoch that is `wanted`, on this basis; 0: there are too many. To be given back.
   uint16_t take(FlowPlan wanted, FlowBasis basis);
   void give(uint16_t number);

@@ -349,7 +349,7 @@ inline uint8_t* encapsulate(rte_mbuf* packet, uint8_t* frame, uint32_t length, c
   scan(sessions, ours, burst, scanned);
   // With notes to take of what became of packets, every way is in doubt.
   const bool notes = worker.fates != nullptr;
-  const uint32_t revision = notes ? 0 : sessions.plans().revision();
+  const uint32_t revision = notes ? FlowPlans::kNoRevision : sessions.plans().revision();
   uint64_t ready = scanned.ready;
   bool may_have_sessions = sessions.index().has_hashed();  // those that were left
 

@@ -7,6 +7,7 @@
 #include <random>
 #include <set>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "../unit/eal_environment.h"
@@ -255,6 +256,30 @@ std::set<std::string> used_hops(Rig& rig) {
   return used;
 }
 
+/// Every second batch: what became of packets, and why.
+class Notes {
+ public:
+  void take(dataplane::Worker& worker, bool on) {
+    worker.fates = on ? x_fates.data() : nullptr;
+    worker.fates_room = static_cast<unsigned>(x_fates.size());
+    worker.fates_count = 0;
+  }
+  using Note = std::tuple<int, int, int, bool, uint32_t, int>;
+  std::vector<Note> of(const dataplane::Worker& worker) const {
+    std::vector<Note> notes;
+    for (unsigned i = 0; worker.fates && i < worker.fates_count; i++) {
+      const dataplane::Meta& m = x_fates[i].meta;
+      notes.emplace_back(x_fates[i].lane, static_cast<int>(x_fates[i].reason),
+                         static_cast<int>(m.why), m.is_reply, m.server_id, m.port_out);
+    }
+    std::sort(notes.begin(), notes.end());
+    return notes;
+  }
+
+ private:
+  std::vector<dataplane::Fate> x_fates{1024};
+};
+
 void expect_what_the_stages_do(dataplane::SwiftLane lane) {
   std::printf("SHUNT_TEST_SEED=%llu\n", static_cast<unsigned long long>(seed()));
   Rig::Settings settings;
@@ -268,6 +293,7 @@ void expect_what_the_stages_do(dataplane::SwiftLane lane) {
   for (Rig* rig : rigs) rig->rules(std::string(kMutatorRules) + kMoreRules);
   Mutator mutator(seed());
   Traffic traffic(mutator);
+  Notes notes[2];
   // The last one is as long as the ticks in a flow's word last, and a little longer.
   const uint64_t leaps[] = {400'000'000'000, 999'000'000'000, 4'200'000'000'000};
   // Of established connections; the last ones are more ticks than a plan, or 32 bits, hold.
@@ -283,6 +309,7 @@ void expect_what_the_stages_do(dataplane::SwiftLane lane) {
     bool answers = mutator.below(10) != 0;
     std::vector<Frame> out[2], kernel[2];
     for (unsigned i = 0; i < 2; i++) {
+      notes[i].take(*rigs[i]->workers[0], batch % 2 == 1);
       rigs[i]->answer_hops = answers;
       rigs[i]->run();
       out[i] = rigs[i]->out();
@@ -294,6 +321,7 @@ void expect_what_the_stages_do(dataplane::SwiftLane lane) {
     forwarded += out[0].size();
     ASSERT_EQ(out[0], out[1]) << "batch " << batch;
     ASSERT_EQ(kernel[0], kernel[1]) << "batch " << batch;
+    ASSERT_EQ(notes[0].of(*fast.workers[0]), notes[1].of(*slow.workers[0])) << "batch " << batch;
     ASSERT_EQ(counters_of(fast), counters_of(slow)) << "batch " << batch;
     if (batch % 16 == 0) {
       ASSERT_EQ(sessions_of<net::V4>(fast), sessions_of<net::V4>(slow)) << "batch " << batch;
