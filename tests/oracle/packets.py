@@ -4,6 +4,8 @@ What may happen to a flow is a row of ODD; a new kind of traffic is another row 
 generator.py's Writer is a Packets with services and edits.
 """
 
+import random
+
 import world
 
 POLITE = {"c": ("A", "PA", "FA", "A"), "s": ("SA", "A", "PA", "FA")}
@@ -33,6 +35,9 @@ class Packets:
         self.flows, self.steps, self.flows_of = [], [], {}
         self._port = rng.randint(1024, 20000)
         self._fragmented = 0
+        # Flows that live long have dice of their own: they change nothing about the others.
+        self._calm, self._calm_port, self._steady = random.Random(), 40000, []
+        self._calm.setstate(rng.getstate())
 
     def packets(self):
         return sum("flow" in s for s in self.steps)
@@ -44,6 +49,33 @@ class Packets:
     def traffic(self, service, packets=None):
         for _ in range(packets or self.rng.randint(2, 6)):
             self._packet(service)
+        if self._calm.random() < 0.12:
+            self._begin_steady(service)
+        for _ in range(self._calm.randint(0, 2) if self._steady else 0):
+            self._go_on(self._calm.choice(self._steady[-6:]), self._calm.choice("ccs"))
+
+    def _begin_steady(self, service):
+        """A flow with so many packets that its session need not be looked at any more, and which goes
+        on whatever is edited."""
+        protocols = [p for p in self.protocols_of(service) if p != "sctp"]
+        if service.family != 4 or not protocols:
+            return
+        self._calm_port += 1
+        client = self._calm.choice(self.addresses(4, "client"))
+        port = service.port or self._calm.choice(world.SERVICE_PORTS)
+        self.flows.append([self._calm.choice(protocols), client, self._calm_port, service.vip, port])
+        flow = len(self.flows) - 1
+        self._steady.append(flow)
+        self._go_on(flow, "c", "S")
+        self._go_on(flow, "s", "SA")
+        for place in range(12):
+            self._go_on(flow, "ccs"[place % 3])
+
+    def _go_on(self, flow, side, flags="A"):
+        step = {"kind": self.flows[flow][0], "flow": flow, "side": side}
+        if step["kind"] == "tcp":
+            step |= {"flags": flags, "seq": self._calm.randrange(1 << 32)}
+        self.steps.append(step)
 
     def _new_flow(self, service):
         self._port += self.rng.randint(1, 3)
