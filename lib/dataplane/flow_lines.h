@@ -55,24 +55,24 @@ class FlowLines {
   Hashing hashing() const { return {x_lines, x_count, x_first, x_second}; }
   Line* home_of(uint64_t hash) const { return &x_lines[home(hash)]; }
 
-  /// The first entry in its home of the key of which this is twice; null: there is none.
-  static uint64_t* word_at_home(Line* home, uint64_t twice) {
-    const uint32_t places = matches_twice(*home, twice);
+  /// The first entry in a line of the key of which this is twice; null: there is none.
+  static uint64_t* word_at(Line* line, uint64_t twice) {
+    const uint32_t places = matches_twice(*line, twice);
     if (places == 0) [[unlikely]]
       return nullptr;
-    return &home->words[static_cast<size_t>(std::countr_zero(uint64_t{places}))];
+    return &line->words[static_cast<size_t>(std::countr_zero(uint64_t{places}))];
+  }
+  /// The same of a key that is not in its home.
+  uint64_t* word_elsewhere(Line* home, uint64_t key) const {
+    if (displaced(*home) == 0) return nullptr;
+    const auto line = static_cast<uint32_t>(home - x_lines);
+    return word_at(&x_lines[other(line, hash(key))], key << 1);
   }
   /// The first entry of a key, whose home this is; null: there is none, apart from those that found
   /// no room.
   uint64_t* first_word(Line* home, uint64_t key) const {
-    uint32_t places = matches(*home, key);
-    if (places == 0) [[unlikely]] {
-      if (displaced(*home) == 0) return nullptr;
-      home = &x_lines[other(static_cast<uint32_t>(home - x_lines), hash(key))];
-      places = matches(*home, key);
-      if (places == 0) return nullptr;
-    }
-    return &home->words[std::countr_zero(places)];
+    uint64_t* word = word_at(home, key << 1);
+    return word ? word : word_elsewhere(home, key);
   }
 
   /// Of the words under this key the first one of which `same` is true; null: none. Good until

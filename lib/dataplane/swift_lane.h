@@ -368,9 +368,9 @@ inline uint8_t* encapsulate(rte_mbuf* packet, uint8_t* frame, uint32_t length, c
       if (!(ready >> i & 1)) [[unlikely]]
         return false;
       auto* home = reinterpret_cast<Line*>(scanned.homes[i]);
-      uint64_t* place = FlowLines::word_at_home(home, scanned.keys[i]);
+      uint64_t* place = FlowLines::word_at(home, scanned.keys[i]);
       if (!place) [[unlikely]] {
-        place = lines.first_word(home, scanned.keys[i] >> 1);
+        place = lines.word_elsewhere(home, scanned.keys[i] >> 1);
         if (!place) return false;
       }
       has_word = true;
