@@ -15,6 +15,12 @@ const Endpoint kVip = endpoint("198.51.100.1", 80);
 constexpr char kNatRules[] =
     "-A -t 198.51.100.1:80 -s rr\n-a -t 198.51.100.1:80 -r 10.1.0.1:80 -m\n";
 
+/// SYNs to an endpoint from `count` ports, from `first` on.
+void send_syns(Rig& rig, uint16_t first, unsigned count, const Endpoint& to) {
+  for (unsigned i = 0; i < count; i++)
+    rig.send(tcp_frame({kClient.address, static_cast<uint16_t>(first + i)}, to, kSyn));
+}
+
 TEST(Drops, WhatWaitedTooLongForItsNextHop) {
   Rig rig({});
   rig.answer_hops = false;
@@ -78,14 +84,12 @@ TEST(Drops, WhatExceedsTheKernelsRate) {
   settings.kernel_rate = 100;
   Rig rig(settings);
   rig.rules(kNatRules);
-  for (uint16_t port = 1000; port < 1100; port++)
-    rig.send(tcp_frame({kClient.address, port}, endpoint("198.51.100.1", 22), kSyn));
+  send_syns(rig, 1000, 100, endpoint("198.51.100.1", 22));
   rig.run();
   EXPECT_EQ(rig.to_kernel().size(), 64u) << "the bucket's least depth";
   EXPECT_EQ(rig.dropped(DropReason::kKernelRateLimit), 36u);
   rig.now += 100'000'000;  // ten more
-  for (uint16_t port = 1000; port < 1020; port++)
-    rig.send(tcp_frame({kClient.address, port}, endpoint("198.51.100.1", 22), kSyn));
+  send_syns(rig, 1000, 20, endpoint("198.51.100.1", 22));
   rig.run();
   EXPECT_EQ(rig.to_kernel().size(), 10u);
   EXPECT_EQ(rig.dropped(DropReason::kKernelRateLimit), 46u);
@@ -98,8 +102,7 @@ TEST(Drops, WhatAFullTwinDoesNotTake) {
   Rig rig(settings);
   rig.rules(kNatRules);
   for (int i = 0; i < 3; i++) {
-    for (uint16_t port = 1000; port < 1010; port++)
-      rig.send(tcp_frame({kClient.address, port}, endpoint("198.51.100.1", 22), kSyn));
+    send_syns(rig, 1000, 10, endpoint("198.51.100.1", 22));
     rig.run();
   }
   EXPECT_EQ(rig.to_kernel().size(), 15u);
@@ -115,8 +118,7 @@ TEST(Drops, WhatAnOwnersFullMailboxDoesNotTake) {
   settings.buffers = 32767;
   Rig rig(settings);
   rig.rules(kNatRules);
-  for (uint16_t port = 10000; port < 22000; port++)
-    rig.send(tcp_frame({kClient.address, port}, kVip, kSyn));
+  send_syns(rig, 10000, 12000, kVip);
   while (rig.workers[0]->turn(rig.now)) {
   }  // the other one sleeps
   const uint64_t strays = rig.board->desks[0]->counters.strays_out.get();

@@ -72,14 +72,35 @@ std::string answer_227(const Endpoint& at) {
          std::to_string(at.port & 255) + ").\r\n";
 }
 
-class Ftp : public testing::TestWithParam<unsigned> {
+/// Packets that any worker may receive.
+class AnyWorker {
  protected:
-  static Rig::Settings settings() {
+  explicit AnyWorker(unsigned workers) : rig(settings(workers)), x_workers(workers) {}
+
+  /// What leaves, if anything.
+  std::optional<Seen> pass(const Frame& frame) {
+    rig.send(frame, x_next++ % x_workers);
+    rig.run();
+    auto out = rig.out();
+    EXPECT_LE(out.size(), 1u);
+    if (out.empty()) return {};
+    return see(out[0]);
+  }
+
+  Rig rig;
+
+ private:
+  static Rig::Settings settings(unsigned workers) {
     Rig::Settings settings;
-    settings.workers = GetParam();
+    settings.workers = workers;
     return settings;
   }
-  Ftp() : rig(settings()) {
+  unsigned x_workers, x_next = 0;
+};
+
+class Ftp : public testing::TestWithParam<unsigned>, protected AnyWorker {
+ protected:
+  Ftp() : AnyWorker(GetParam()) {
     rig.rules(
         "-A -t 198.51.100.1:21 -s rr\n"
         "-a -t 198.51.100.1:21 -r 10.1.0.1:21 -m\n"
@@ -89,19 +110,6 @@ class Ftp : public testing::TestWithParam<unsigned> {
         "-a -t [2001:db8:f::1]:21 -r [2001:db8:1::1]:21 -m\n"
         "-a -t [2001:db8:f::1]:21 -r [2001:db8:1::2]:21 -m\n");
   }
-
-  /// Received by any worker; what leaves, if anything.
-  std::optional<Seen> pass(const Frame& frame) {
-    rig.send(frame, queue++ % GetParam());
-    rig.run();
-    auto out = rig.out();
-    EXPECT_LE(out.size(), 1u);
-    if (out.empty()) return {};
-    return see(out[0]);
-  }
-
-  Rig rig;
-  unsigned queue = 0;
 };
 
 /// A control connection through the rig: numbers as each side counts them.
@@ -322,30 +330,15 @@ struct MarkedFtp {
   uint16_t port;  ///< of the server
 };
 
-class FtpMarks : public testing::TestWithParam<std::tuple<MarkedFtp, unsigned>> {
+class FtpMarks : public testing::TestWithParam<std::tuple<MarkedFtp, unsigned>>,
+                 protected AnyWorker {
  protected:
-  static Rig::Settings settings() {
-    Rig::Settings settings;
-    settings.workers = std::get<1>(GetParam());
-    return settings;
-  }
-  FtpMarks() : rig(settings()) {
+  FtpMarks() : AnyWorker(workers()) {
     rig.board->marks.add(*ipvs::parse_mark_rule(ftp().mark), ipvs::MarkTable::kAnyPort);
     rig.rules(ftp().rules);
   }
   static const MarkedFtp& ftp() { return std::get<0>(GetParam()); }
   static unsigned workers() { return std::get<1>(GetParam()); }
-  std::optional<Seen> pass(const Frame& frame) {
-    rig.send(frame, queue++ % workers());
-    rig.run();
-    auto out = rig.out();
-    EXPECT_LE(out.size(), 1u);
-    if (out.empty()) return {};
-    return see(out[0]);
-  }
-
-  Rig rig;
-  unsigned queue = 0;
 };
 
 TEST_P(FtpMarks, DataConnectionsOfBothModesArrive) {
