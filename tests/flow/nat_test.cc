@@ -374,6 +374,29 @@ TEST(Frames, ForeignMacAndAboveMtuAreNamedDrops) {
   rig.expect_balanced_accounts();
 }
 
+// As Linux (net.ipv4.icmp_msgs_per_sec, icmp_msgs_burst): 1000 a second, 50 at once.
+TEST(Frames, SendersHearOfTooMuchAtALimitedRate) {
+  Rig::Settings settings;
+  settings.mtu = 100;
+  Rig rig(settings);
+  rig.rules(kNatRules);
+  rig.pass(tcp_frame(kClient, kVip, kSyn));
+  auto errors_of = [&](unsigned packets) {
+    for (unsigned i = 0; i < packets; i++)
+      rig.send(tcp_frame(kClient, kVip, kAck, std::string(200, 'x')));
+    rig.run();
+    return rig.out().size();
+  };
+  EXPECT_EQ(errors_of(200), 50u);
+  EXPECT_EQ(errors_of(10), 0u);
+  rig.now += 20'000'000;
+  EXPECT_EQ(errors_of(200), 20u);
+  rig.now += 60'000'000'000;
+  EXPECT_EQ(errors_of(200), 50u) << "no more at once, however long nothing was said";
+  EXPECT_EQ(rig.dropped(DropReason::kTooBig), 610u);
+  rig.expect_balanced_accounts();
+}
+
 class Fragments : public testing::TestWithParam<unsigned> {};
 
 TEST_P(Fragments, OfADatagramReachOneServerInAnyOrder) {
