@@ -37,8 +37,6 @@ struct Scanned {
   alignas(64) uint64_t lowered[kBurst];  ///< TTL, protocol and checksum with a hop less (byte 22)
 };
 
-constexpr uint64_t kLow16 = 0xffff, kLow32 = 0xffff'ffff;
-
 struct Seen {
   uint64_t plain, usual;  ///< a bit a packet
 };

@@ -20,6 +20,7 @@ namespace shunt::dataplane {
 namespace {
 
 constexpr unsigned kLanes = SHUNT_LANES;
+constexpr uint64_t kLow16 = 0xffff, kLow32 = 0xffff'ffff;
 typedef uint64_t Words __attribute__((vector_size(SHUNT_LANES * 8)));
 
 struct TwoWords {

@@ -5,18 +5,12 @@
 #include <bit>
 #include <cstring>
 
+#include "dataplane/make_way.h"
 #include "dataplane/plain_edit.h"
-#include "dataplane/stages.h"
-#include "net/checksum.h"
 
 namespace shunt::dataplane {
 
 using V4 = net::V4;
-
-namespace {
-/// IP in IP as FarEnds has it.
-constexpr uint32_t kIpipWord = 0;
-}  // namespace
 
 SwiftLane choose_swift_lane() {
 #ifdef __x86_64__
@@ -41,7 +35,7 @@ bool is_still_good(Worker& worker, uint16_t number, bool is_reply) noexcept {
   const uint32_t hop = basis.hop_ids[is_reply];
   if (!board.configured.has(basis.server_id) ||
       std::bit_cast<uint64_t>(board.next_hops->get(hop)) != basis.hops[is_reply] ||
-      (way.edit == FlowEdit::kIpip && board.far_ends.word(basis.server_id) != kIpipWord))
+      (way.edit == FlowEdit::kIpip && board.far_ends.word(basis.server_id) != kIpipFarEnd))
     return false;
   board.next_hops->touch(hop);
   way.revision = plans.revision();
@@ -73,62 +67,8 @@ struct Making {
 
 /// False: nobody answers there.
 bool set_hop(const Worker& worker, uint32_t hop_id, bool is_reply, Making& to) {
-  if (hop_id == kNoHop) return false;
-  const share::NextHop hop = worker.board.next_hops->get(hop_id);
-  if (hop.state != share::NextHop::kReachable) return false;
-  const WorkerPort& port = worker.ports[hop.port];
-  FlowWay& way = to.plan.ways[is_reply];
-  uint8_t macs[sizeof way.head + sizeof way.tail];
-  std::memcpy(macs, &hop.mac, sizeof hop.mac);
-  std::memcpy(macs + sizeof hop.mac, &port.mac, sizeof port.mac);
-  way.head = load<uint64_t>(macs);
-  way.tail = load<uint32_t>(macs + sizeof way.head);
-  way.mtu = static_cast<uint16_t>(std::min<uint32_t>(port.mtu, UINT16_MAX));
-  way.port = hop.port;
   to.basis.hop_ids[is_reply] = hop_id;
-  to.basis.hops[is_reply] = std::bit_cast<uint64_t>(hop);
-  return true;
-}
-
-/// False: no IPv4 in IPv4 without more, or nobody answers on the way.
-bool set_tunnel(Worker& worker, uint32_t server_id, Making& to) {
-  const share::FarEnds& far_ends = worker.board.far_ends;
-  const Address& far_end = far_ends.address(server_id);
-  const TunnelWay* tunnel = tunnel_way(worker, server_id);
-  constexpr uint32_t kOverhead = sizeof(net::Ipv4Header);
-  constexpr uint32_t kLeastMtu = 576;  // what every host takes (RFC 791); less is for the stages
-  if (far_ends.word(server_id) != kIpipWord || !far_end.is_v4() || !tunnel || tunnel->is_own ||
-      tunnel->until != 0 || tunnel->mtu < kLeastMtu ||
-      !worker.sessions_v4->conditions().finds_path_mtus || !set_hop(worker, tunnel->hop, false, to))
-    return false;
-  FlowWay& way = to.plan.ways[0];
-  way.edit = FlowEdit::kIpip;
-  way.mtu = static_cast<uint16_t>(std::min(tunnel->mtu, uint32_t{UINT16_MAX}) - kOverhead);
-  way.from = tunnel->source.v4();
-  way.to = far_end.v4();
-  uint64_t sum = uint64_t{load<uint32_t>(&way.from)} + load<uint32_t>(&way.to);
-  sum = (sum & UINT32_MAX) + (sum >> 32);
-  way.address_delta = net::checksum_fold(static_cast<uint32_t>((sum & UINT32_MAX) + (sum >> 32)));
-  return true;
-}
-
-struct End {
-  Ipv4 address;
-  be16 port;
-};
-void set_translation(const End& from, const End& to, uint16_t address_delta, uint16_t port_delta,
-                     bool is_reply, FlowWay& way) {
-  constexpr size_t kEnds = PlainFrame<V4>::kEnds;
-  const uint32_t sum = uint32_t{address_delta} + port_delta;
-  way.address_at = static_cast<uint8_t>(is_reply ? kEnds : kEnds + 4);
-  way.port_at = static_cast<uint8_t>(is_reply ? kEnds + 8 : kEnds + 10);
-  way.edit = FlowEdit::kNat;
-  way.from = from.address;
-  way.from_port = from.port;
-  way.to = to.address;
-  way.to_port = to.port;
-  way.address_delta = address_delta;
-  way.transport_delta = static_cast<uint16_t>((sum & 0xffff) + (sum >> 16));
+  return lead_to(worker, hop_id, to.plan.ways[is_reply], to.basis.hops[is_reply]);
 }
 
 }  // namespace
@@ -150,7 +90,8 @@ void speed_up(Worker& worker, uint32_t number) {
   making.basis.hop_ids[0] = making.basis.hop_ids[1] = kNoHop;
   FlowWay &request = making.plan.ways[0], &answer = making.plan.ways[1];
   if (session.method == ipvs::ForwardMethod::kTunnel
-          ? !set_tunnel(worker, session.server_id, making)
+          ? !lead_into_tunnel(worker, session.server_id, request, making.basis.hop_ids[0],
+                              making.basis.hops[0])
           : !set_hop(worker, session.hop_in, false, making))
     return;
   share::ServerCounters& counters = worker.counters.servers[session.server_id];
@@ -168,7 +109,7 @@ void speed_up(Worker& worker, uint32_t number) {
       return;
     answer.lifetime = request.lifetime;
     answer.packets = &counters.out_packets;
-    const End service{session.request.destination, session.request.destination_port},
+    const WayEnd service{session.request.destination, session.request.destination_port},
         server{session.reply.source, session.reply.source_port};
     set_translation(service, server, session.address_delta, session.port_delta, false, request);
     set_translation(server, service, opposite_delta(session.address_delta),
