@@ -34,11 +34,12 @@ struct Scanned {
   alignas(64) uint64_t homes[kBurst];    ///< the keys' lines, as numbers
   alignas(64) uint64_t ways[kBurst];     ///< where FlowPlans::ways() begin in their direction
   alignas(64) uint64_t lengths[kBurst];  ///< of the IP packets
-  alignas(64) uint64_t lowered[kBurst];  ///< TTL, protocol and checksum with a hop less (byte 22)
+  /// In their lower halves TTL, protocol and checksum with a hop less (byte 22).
+  alignas(64) uint64_t lowered[kBurst];
 };
 
 struct Seen {
-  uint64_t plain, usual;  ///< a bit a packet
+  Which plain, usual;
 };
 /// The headers of kLanes packets, those from `first` on.
 inline Seen look_at_headers(rte_mbuf* const packets[], unsigned first, const OurMac& ours,
@@ -48,49 +49,57 @@ inline Seen look_at_headers(rte_mbuf* const packets[], unsigned first, const Our
     mbufs[i] = reinterpret_cast<const uint8_t*>(packets[i]);
     frames[i] = to.frames[first + i] = rte_pktmbuf_mtod(packets[i], uint8_t*);
   }
-  static_assert(offsetof(rte_mbuf, data_off) == 16 && offsetof(rte_mbuf, nb_segs) == 20 &&
-                offsetof(rte_mbuf, data_len) == 40);
-  const Words pieces = take(mbufs, 16).low;
-  const Words size = take(mbufs, 32).high & kLow16;
+  // The whole packet's bytes, and those of its first piece, in 32 and 16 bits. No packet has so
+  // many more than 65,535 that its lowest 16 bits could make sense.
+  static_assert(offsetof(rte_mbuf, pkt_len) == 36 && offsetof(rte_mbuf, data_len) == 40);
+  const Words sizes = take(mbufs, 36).low;
   // Ethertype at 12, IP's version and length of header 14, ToS, length 16, identification, fragment
   // 20, TTL 22, protocol, checksum 24, source 26, destination 30; ports 34, UDP's checksum 40,
-  // TCP's flags 47 (RFC 791, 768, 9293). Nothing behind `size` counts.
+  // TCP's flags 47 (RFC 791, 768, 9293). Nothing behind the packet's size counts.
   const auto [at0, at8] = take(frames, 0);
   const auto [at16, at24] = take(frames, 16);
   const auto [at32, at40] = take(frames, 32);
 
-  const Words protocol = at16 >> 56;
-  const Words length = (at16 >> 8 & 0xff) | (at16 << 8 & 0xff00);
-  const auto is_tcp = protocol == uint64_t{net::kTcp}, is_udp = protocol == uint64_t{net::kUdp};
-  const Words least = is_tcp ? Words{} + 40 : Words{} + 28;
+  const Words length = swapped16(at16);
   // 16-bit words add up to a multiple of 0xffff (RFC 1071 section 1); not to 0, with a version.
   Words sum = (at8 >> 48) + (at16 & kLow32) + (at16 >> 32) + (at24 & kLow32) + (at24 >> 32) +
               (at32 & kLow16);
   sum = (sum & kLow16) + (sum >> 16);
   sum = (sum & kLow16) + (sum >> 16);
   // What must be: one piece, our MAC address, Ethertype and version, no fragment.
-  const Words wrong =
-      ((pieces ^ uint64_t{1} << 32) & (kLow16 << 32)) | ((at0 ^ ours.value) & ours.mask) |
-      ((at8 ^ 0x0045'0008'0000'0000) & 0x00ff'ffff'0000'0000) | (at16 & 0x0000'ff3f'0000'0000);
-  const auto plain = (wrong == 0) & (is_tcp | is_udp) & (length >= least) &
-                     (length + Frame::kL3 <= size) & (sum == kLow16);
+  const Words wrong = ((sizes ^ sizes >> 32) & kLow16) | ((at0 ^ ours.value) & ours.mask) |
+                      ((at8 ^ 0x0045'0008'0000'0000) & 0x00ff'ffff'0000'0000) |
+                      (at16 & 0x0000'ff3f'0000'0000);
+  constexpr uint64_t kProtocol = uint64_t{0xff} << 48;
+  const Words protocol = at16 >> 8 & kProtocol;
+  const Which tcp = are_equal(protocol, Words{} + (uint64_t{net::kTcp} << 48)),
+              udp = are_equal(protocol, Words{} + (uint64_t{net::kUdp} << 48));
+  Which plain = have_none(wrong, ~Words{}, either(tcp, udp));
+  plain = are_equal(sum, Words{} + kLow16, plain);
+  plain = are_at_least(length, choose(tcp, Words{} + 40, Words{} + 28), plain);
+  plain = are_at_least(sizes & kLow16, length + Frame::kL3, plain);
   using Tcp = net::TcpHeader;
   constexpr uint64_t kFlags = Tcp::kSyn | Tcp::kFin | Tcp::kRst | Tcp::kAck;
-  const auto usual = plain & ((at16 >> 48 & 0xff) > 1) &
-                     ((is_tcp & ((at40 >> 56 & kFlags) == uint64_t{Tcp::kAck})) |
-                      (is_udp & ((at40 & kLow16) != 0)));
+  Which usual = either(
+      are_equal(at40 & kFlags << 56, Words{} + (uint64_t{Tcp::kAck} << 56), both(plain, tcp)),
+      have_any(at40, Words{} + kLow16, both(plain, udp)));
+  usual = have_any(at16, Words{} + (uint64_t{0xfe} << 48), usual);  // hops
 
-  // TTL is the high byte of its word, so that the checksum grows by what it loses.
-  const Words checksum = at24 & kLow16;
-  const Words lower = (checksum + 1 + ((checksum >= 0xfffe) ? Words{} + 1 : Words{})) & kLow16;
-  put(to.lowered + first, ((at16 >> 48) - 1) | lower << 16);
+  // TTL is the low byte, and the checksum, the upper half, grows by what it loses (RFC 1141).
+  Halves lowered = reinterpret_cast<Halves>(at16 >> 48 | at24 << 16);
+  lowered += reinterpret_cast<Halves>(lowered >= 0xfffe'0000) & 0x0001'0000;
+  put(to.lowered + first, reinterpret_cast<Words>(lowered + 0xffff));
   put(to.lengths + first, length);
   // Addresses are at 26 to 33, the ports at 34 and 36.
-  const Words ports = at32 >> 16;
   put(to.destinations + first,
-      at24 >> 48 | (at32 & kLow16) << 16 | protocol << 32 | (ports & (kLow16 << 16)) << 32);
-  put(to.keys + first, (at24 >> 16 & kLow32) | (ports & kLow16) << 32);
-  return {bits_of(reinterpret_cast<Words>(plain)), bits_of(reinterpret_cast<Words>(usual))};
+      (at32 & 0x0000'ffff'0000'ffff) | (at24 >> 32 & 0xffff'0000) | protocol);
+  put(to.keys + first, (at24 & 0x0000'ffff'ffff'0000) | (at32 >> 16 & kLow16));
+  return {plain, usual};
+}
+
+/// A client as a key has it, from an endpoint, and an endpoint without its protocol, from a client.
+inline Words other_form(Words end) {
+  return turned(end & 0x0000'ffff'0000'ffff) | (end & 0xffff'0000);
 }
 
 /// The rows of FlowClasses where endpoints are, or others.
@@ -99,10 +108,10 @@ struct Rows {
 };
 inline Rows look_for_rows(const FlowClasses& classes, Words endpoint, bool are_there) {
   const Words row = endpoint * classes.multiplier() >> (64 - FlowClasses::kBits);
-  Words used = ~Words{};
+  Which used = all();
   if (!are_there) {
-    used = gather(classes.used_rows(), row >> 6, used);
-    used = reinterpret_cast<Words>((used >> (row & 63) & 1) != 0);
+    const Words bits = gather(classes.used_rows(), row >> 6, used);
+    used = have_any(bits >> (row & 63), Words{} + 1);
   }
   const Words place = row << 1;
   return {gather(classes.rows(), place, used),
@@ -116,26 +125,25 @@ inline void look_for_classes(const TupleIndex<net::V4>& index, const FlowWay* wa
   const Words destination = get(to.destinations + first), client = get(to.keys + first);
   const bool has_sources = classes.has_sources();
   const Rows service = look_for_rows(classes, destination, !has_sources);
-  const Words its = service.classes & kLow16;
-  const auto is_request = (service.endpoints == destination) & (its != 0);
-  Words key = is_request ? (client | its << 48) << 1 : Words{};
+  const Which request =
+      have_any(service.classes, Words{} + kLow16, are_equal(service.endpoints, destination));
+  Words key = choose(request, (client | service.classes << 48) << 1, Words{});
   Words way = Words{} + reinterpret_cast<uintptr_t>(ways);
-  auto is_left = ~is_request;
+  Which known = request;
   if (has_sources) {
-    const Words source = (client & kLow32) | (destination & (kLow16 << 32)) | client >> 32 << 48;
+    const Words source = other_form(client) | (destination & uint64_t{0xff} << 48);
     const Rows server = look_for_rows(classes, source, false);
-    const Words answers = server.classes >> 16 & kLow16;
-    const auto is_reply =
-        is_left & (service.endpoints == 0) & (server.endpoints == source) & (answers != 0);
-    const Words reply = (destination & kLow32) | destination >> 48 << 32 | answers << 48;
-    key = is_reply ? reply << 1 : key;
-    way += is_reply ? Words{} + sizeof(FlowWay) : Words{};
-    is_left &= ~is_reply;
+    Which reply = have_none(service.endpoints, ~Words{}, but_not(all(), request));
+    reply = are_equal(server.endpoints, source, reply);
+    reply = have_any(server.classes, Words{} + (kLow16 << 16), reply);
+    key = choose(reply, (other_form(destination) | (server.classes >> 16) << 48) << 1, key);
+    way += choose(reply, Words{} + sizeof(FlowWay), Words{});
+    known = either(known, reply);
   }
   put(to.ways + first, way);
   put(to.keys + first, key);
   // Of no flow, or another endpoint is at its row.
-  uint64_t rest = bits_of(reinterpret_cast<Words>(is_left)) & to.plain >> first;
+  uint64_t rest = bits_of(but_not(all(), known)) & to.plain >> first;
   for (; rest != 0; rest &= rest - 1) {
     const unsigned i = first + static_cast<unsigned>(std::countr_zero(rest));
     const uint8_t* frame = to.frames[i];
@@ -169,15 +177,15 @@ inline void scan(const SessionTable<net::V4>& sessions, const OurMac& ours, cons
   for (unsigned first = 0; first < n; first += kLanes) {
     const Seen seen =
         look_at_headers(first != whole ? burst.packets + first : last, first, ours, to);
-    plain |= seen.plain << first;
-    usual |= seen.usual << first;
+    plain |= bits_of(seen.plain) << first;
+    usual |= bits_of(seen.usual) << first;
   }
   to.plain = plain;
   // Two passes, so that the gathers of many packets are under way at once.
   for (unsigned first = 0; first < n; first += kLanes) {
     look_for_classes(sessions.index(), ways, first, to);
     look_for_homes(hashing, first, to);
-    ready |= bits_of(reinterpret_cast<Words>(get(to.keys + first) != 0)) << first;
+    ready |= bits_of(have_any(get(to.keys + first), ~Words{})) << first;
   }
   ready &= usual;
   if (n % 64 != 0) ready &= (uint64_t{1} << n) - 1;

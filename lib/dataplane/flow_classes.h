@@ -10,6 +10,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstdint>
 #include <cstring>
 
@@ -26,24 +27,19 @@ class FlowClasses {
 
   explicit FlowClasses(uint64_t seed);
 
-  /// What tells endpoints apart: the address, the protocol in bits 32 to 47, and the port.
+  /// What tells endpoints apart: the address with its halves exchanged, the port from bit 32 on,
+  /// and the protocol from bit 48 on, which is how vectors have them at hand (burst_scan.h).
   static uint64_t key_of(const Ipv4& address, be16 port, uint8_t protocol) {
     uint32_t low;
     std::memcpy(&low, &address, sizeof low);
-    return low | uint64_t{protocol} << 32 | uint64_t{port.raw()} << 48;
+    return std::rotl(low, 16) | uint64_t{port.raw()} << 32 | uint64_t{protocol} << 48;
   }
   /// The same of a packet's destination and source, where addresses and ports lie in it (`ends`).
   static uint64_t destination(const uint8_t* ends, uint8_t protocol) {
-    uint64_t its;  // the address, the source port, the port
-    std::memcpy(&its, ends + 4, sizeof its);
-    return (its & 0xffff'0000'ffff'ffff) | uint64_t{protocol} << 32;
+    return key_of(ends + 4, ends + 10, protocol);
   }
   static uint64_t source(const uint8_t* ends, uint8_t protocol) {
-    uint32_t low;
-    uint16_t port;
-    std::memcpy(&low, ends, sizeof low);
-    std::memcpy(&port, ends + 8, sizeof port);
-    return low | uint64_t{protocol} << 32 | uint64_t{port} << 48;
+    return key_of(ends, ends + 8, protocol);
   }
 
   /// 0: no session is of such a class.
@@ -77,6 +73,13 @@ class FlowClasses {
 
  private:
   static constexpr uint32_t kRows = 1u << kBits;
+  static uint64_t key_of(const uint8_t* address, const uint8_t* port, uint8_t protocol) {
+    Ipv4 its;
+    be16 its_port;
+    std::memcpy(&its, address, sizeof its);
+    std::memcpy(&its_port, port, sizeof its_port);
+    return key_of(its, its_port, protocol);
+  }
   struct Taken {
     uint32_t destinations, sources;
   };

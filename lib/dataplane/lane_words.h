@@ -1,5 +1,7 @@
 // SHUNT_LANES words of 64 bits at once, in whatever the CPU has for that. Included by the files
 // that are compiled for one kind of CPU each (swift.h); all is in a namespace of each file's own.
+//
+// 256 bits at the most: wider ones halve the ports that do the work, and are no faster.
 #pragma once
 
 #ifndef SHUNT_LANES
@@ -16,12 +18,20 @@
 
 #include "dataplane/plain_frame.h"
 
+#if SHUNT_LANES == 4 && defined(__AVX512VL__)
+#define SHUNT_LANES_HAVE_MASKS 1
+#else
+#define SHUNT_LANES_HAVE_MASKS 0
+#endif
+
 namespace shunt::dataplane {
 namespace {
 
 constexpr unsigned kLanes = SHUNT_LANES;
 constexpr uint64_t kLow16 = 0xffff, kLow32 = 0xffff'ffff;
 typedef uint64_t Words __attribute__((vector_size(SHUNT_LANES * 8)));
+typedef uint32_t Halves
+    __attribute__((vector_size(SHUNT_LANES * 8)));  ///< each word's low one first
 
 struct TwoWords {
   Words low, high;
@@ -39,22 +49,10 @@ inline TwoWords take(const uint8_t* const at[], size_t offset) {
   auto pair = [&](unsigned i) {
     return _mm_loadu_si128(reinterpret_cast<const __m128i*>(at[i] + offset));
   };
-#if SHUNT_LANES == 4
   const __m256i even = _mm256_inserti128_si256(_mm256_castsi128_si256(pair(0)), pair(2), 1),
                 odd = _mm256_inserti128_si256(_mm256_castsi128_si256(pair(1)), pair(3), 1);
   return {reinterpret_cast<Words>(_mm256_unpacklo_epi64(even, odd)),
           reinterpret_cast<Words>(_mm256_unpackhi_epi64(even, odd))};
-#else
-  auto four = [&](unsigned i) {
-    __m512i all = _mm512_castsi128_si512(pair(i));
-    all = _mm512_inserti64x2(all, pair(i + 2), 1);
-    all = _mm512_inserti64x2(all, pair(i + 4), 2);
-    return _mm512_inserti64x2(all, pair(i + 6), 3);
-  };
-  const __m512i even = four(0), odd = four(1);
-  return {reinterpret_cast<Words>(_mm512_unpacklo_epi64(even, odd)),
-          reinterpret_cast<Words>(_mm512_unpackhi_epi64(even, odd))};
-#endif
 #endif
 }
 inline void put(uint64_t* to, Words words) {
@@ -65,42 +63,127 @@ inline Words get(const uint64_t* from) {
   std::memcpy(&words, from, sizeof words);
   return words;
 }
-/// A bit for each that is all ones.
-inline uint64_t bits_of(Words all_ones_or_none) {
-#if SHUNT_LANES == 8
-  return _mm512_movepi64_mask(reinterpret_cast<__m512i>(all_ones_or_none));
-#elif SHUNT_LANES == 4
-  return static_cast<uint64_t>(_mm256_movemask_pd(reinterpret_cast<__m256d>(all_ones_or_none)));
+
+/// Some of them.
+#if SHUNT_LANES_HAVE_MASKS
+typedef __mmask8 Which;
+inline uint64_t bits_of(Which which) {
+  return which;
+}
+inline Which all() {
+  return 0xf;
+}
+inline __m256i raw(Words words) {
+  return reinterpret_cast<__m256i>(words);
+}
+inline Which are_equal(Words a, Words b, Which of = all()) {
+  return _mm256_mask_cmpeq_epi64_mask(of, raw(a), raw(b));
+}
+inline Which are_at_least(Words a, Words b, Which of = all()) {
+  return _mm256_mask_cmpge_epu64_mask(of, raw(a), raw(b));
+}
+/// Is any bit of these set?
+inline Which have_any(Words words, Words bits, Which of = all()) {
+  return _mm256_mask_test_epi64_mask(of, raw(words), raw(bits));
+}
+inline Which have_none(Words words, Words bits, Which of = all()) {
+  return _mm256_mask_testn_epi64_mask(of, raw(words), raw(bits));
+}
+inline Words choose(Which which, Words these, Words others) {
+  return reinterpret_cast<Words>(_mm256_mask_blend_epi64(which, raw(others), raw(these)));
+}
+inline Which both(Which a, Which b) {
+  return a & b;
+}
+inline Which either(Which a, Which b) {
+  return a | b;
+}
+inline Which but_not(Which a, Which b) {
+  return a & static_cast<Which>(~b);
+}
+#else
+typedef Words Which;  ///< all ones or none
+inline uint64_t bits_of(Which which) {
+#if SHUNT_LANES == 4
+  return static_cast<uint64_t>(_mm256_movemask_pd(reinterpret_cast<__m256d>(which)));
 #else
   uint64_t bits = 0;
-  for (unsigned i = 0; i < kLanes; i++) bits |= all_ones_or_none[i] >> 63 << i;
+  for (unsigned i = 0; i < kLanes; i++) bits |= which[i] >> 63 << i;
   return bits;
 #endif
 }
-/// The word at a multiple of 8 bytes behind `base`, for each that is in the `mask` of all ones or
-/// none; 0 for the others, of which no memory is touched.
-inline Words gather(const void* base, Words index, Words mask) {
-#if SHUNT_LANES == 8
-  return reinterpret_cast<Words>(_mm512_mask_i64gather_epi64(
-      _mm512_setzero_si512(), _mm512_movepi64_mask(reinterpret_cast<__m512i>(mask)),
-      reinterpret_cast<__m512i>(index), base, 8));
+inline Which all() {
+  return ~Words{};
+}
+inline Which are_equal(Words a, Words b, Which of = all()) {
+  return reinterpret_cast<Words>(a == b) & of;
+}
+inline Which are_at_least(Words a, Words b, Which of = all()) {
+  // Of numbers below 2^63, as the CPU compares signed ones.
+  typedef int64_t Signed __attribute__((vector_size(SHUNT_LANES * 8)));
+  return reinterpret_cast<Words>(reinterpret_cast<Signed>(a) >= reinterpret_cast<Signed>(b)) & of;
+}
+inline Which have_any(Words words, Words bits, Which of = all()) {
+  return reinterpret_cast<Words>((words & bits) != 0) & of;
+}
+inline Which have_none(Words words, Words bits, Which of = all()) {
+  return reinterpret_cast<Words>((words & bits) == 0) & of;
+}
+inline Words choose(Which which, Words these, Words others) {
+  return (these & which) | (others & ~which);
+}
+inline Which both(Which a, Which b) {
+  return a & b;
+}
+inline Which either(Which a, Which b) {
+  return a | b;
+}
+inline Which but_not(Which a, Which b) {
+  return a & ~b;
+}
+#endif
+
+/// Their lowest 16 bits with bytes exchanged.
+inline Words swapped16(Words words) {
+#if SHUNT_LANES == 4
+  const __m256i order = _mm256_set_epi64x(
+      static_cast<long long>(0x8080'8080'8080'0809), static_cast<long long>(0x8080'8080'8080'0001),
+      static_cast<long long>(0x8080'8080'8080'0809), static_cast<long long>(0x8080'8080'8080'0001));
+  return reinterpret_cast<Words>(_mm256_shuffle_epi8(reinterpret_cast<__m256i>(words), order));
+#else
+  return (words >> 8 & 0xff) | (words << 8 & 0xff00);
+#endif
+}
+/// Each word's halves exchanged.
+inline Words turned(Words words) {
+#if SHUNT_LANES == 4
+  return reinterpret_cast<Words>(
+      _mm256_shuffle_epi32(reinterpret_cast<__m256i>(words), 0b10'11'00'01));
+#else
+  return words << 32 | words >> 32;
+#endif
+}
+
+/// The word at a multiple of 8 bytes behind `base`, of these; 0 for the others, of which no memory
+/// is touched.
+inline Words gather(const void* base, Words index, Which which) {
+#if SHUNT_LANES_HAVE_MASKS
+  return reinterpret_cast<Words>(
+      _mm256_mmask_i64gather_epi64(_mm256_setzero_si256(), which, raw(index), base, 8));
 #elif SHUNT_LANES == 4
   return reinterpret_cast<Words>(_mm256_mask_i64gather_epi64(
       _mm256_setzero_si256(), static_cast<const long long*>(base), reinterpret_cast<__m256i>(index),
-      reinterpret_cast<__m256i>(mask), 8));
+      reinterpret_cast<__m256i>(which), 8));
 #else
   Words words{};
   for (unsigned i = 0; i < kLanes; i++)
-    if (mask[i]) words[i] = static_cast<const uint64_t*>(base)[index[i]];
+    if (which[i]) words[i] = static_cast<const uint64_t*>(base)[index[i]];
   return words;
 #endif
 }
 /// Their lower halves, multiplied.
 inline Words multiply_low(Words a, Words b) {
-#if SHUNT_LANES == 8
-  return reinterpret_cast<Words>(
-      _mm512_mul_epu32(reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b)));
-#elif SHUNT_LANES == 4
+#if SHUNT_LANES == 4
   return reinterpret_cast<Words>(
       _mm256_mul_epu32(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
 #else

@@ -26,7 +26,7 @@ namespace {
 [[gnu::noinline]] inline uint64_t same_home(const Scanned& scanned, unsigned n, unsigned i) {
   uint64_t same = 0;
   for (unsigned k = i - i % kLanes; k < n; k += kLanes)
-    same |= bits_of(reinterpret_cast<Words>(get(scanned.homes + k) == scanned.homes[i])) << k;
+    same |= bits_of(are_equal(get(scanned.homes + k), Words{} + scanned.homes[i])) << k;
   return same;
 }
 

@@ -1,5 +1,5 @@
 // The swift lane for CPUs of the level x86-64-v4: AVX-512.
-#define SHUNT_LANES 8
+#define SHUNT_LANES 4
 #include "dataplane/swift_lane.h"
 
 namespace shunt::dataplane {

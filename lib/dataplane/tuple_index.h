@@ -189,7 +189,7 @@ class TupleIndex<net::V4> : SharedReplies<net::V4, TupleIndex<net::V4>> {
     uint16_t middle;
     std::memcpy(&low, address, sizeof low);
     std::memcpy(&middle, port, sizeof middle);
-    return low | uint64_t{middle} << 32 | uint64_t{of} << 48;
+    return middle | uint64_t{low} << 16 | uint64_t{of} << 48;
   }
   static const uint8_t* bytes_of(const net::Tuple<F>& tuple) {
     return reinterpret_cast<const uint8_t*>(&tuple);
