@@ -188,14 +188,15 @@ void admit_one(Worker& worker, rte_mbuf* packet, Burst& found) {
   bool begins = may_begin<F>(worker.board.knobs, m);
   m.why = begins ? Why::kScheduled : Why::kNotFirst;
   if (!begins && !is_stateless<F>(worker, *service, m)) return worker.to_kernel(packet);
+  const bool is_ftps = is_kept_for_ftp(*service, tuple.destination_port);
+  if (!one_packet && !is_ftps && is_refused<F>(worker, *service, m.replaces))
+    return worker.drop(packet, ipvs::DropReason::kTableFull);
   if (begins && worker.defense.drops_packet())
     return worker.drop(packet, ipvs::DropReason::kDropRate);
   uint16_t port = tuple.destination_port.host();
   bool persistent = service->is_persistent();
-  // What may be FTP's data connection is other services', unless the client's control connection
-  // says where it belongs.
-  bool maybe_ftp = service->key.endpoint.port == ipvs::kFtpPort && port != ipvs::kFtpPort;
-  if (maybe_ftp && !persistent) {
+  bool maybe_ftp = may_be_ftp_data(*service, tuple.destination_port);
+  if (is_ftps) {
     m.why = Why::kNoService;
     return worker.to_kernel(packet);
   }

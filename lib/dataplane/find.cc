@@ -129,6 +129,7 @@ unsigned find(Worker& worker, const Burst& burst, unsigned from, Burst& found, B
       if (contains_session(found, hit.session) || retired.n == kBurst) return i;
       if (session.flags & Session<F>::kMasqueraded && !hit.is_reply)
         m.local_port = session.reply.destination_port.host();
+      m.replaces = true;
       retired.sessions[retired.n++] = hit.session;
       over ? retire<F>(worker, hit.session) : leave<F>(worker, hit.session);
       hit = hit.is_reply ? sessions.lookup(m.template tuple<F>()) : Hit{};

@@ -62,6 +62,11 @@ class FlowClasses {
   /// looked for has no row at all, as the clients that answers go to.
   const uint64_t* used_rows() const { return x_used_rows.data(); }
   bool has_sources() const { return x_sources != 0; }
+  /// False: the endpoint has no class, neither way. Looks no further than at that bit.
+  bool may_have(uint64_t endpoint) const {
+    const uint32_t row = home(endpoint);
+    return x_used_rows[row / 64] >> row % 64 & 1;
+  }
   uint64_t multiplier() const { return x_odd; }
 
   /// The class as a destination, made if new; 0: there are too many. To be given back.

@@ -62,7 +62,29 @@ uint32_t least_worth(Worker& worker, const Burst& kept) {
   return least;
 }
 
+/// A table that was full when the turn began is so until its end, but for one who `replaces` a
+/// session: so it does not matter which packets of the turn are looked at first.
+template <class F>
+bool has_room(const Worker& worker, bool replaces) {
+  const auto& table = worker.sessions<F>();
+  return table.size() != table.capacity() && (replaces || !worker.was_full<F>());
+}
+
 }  // namespace
+
+template <class F>
+bool is_refused(const Worker& worker, const ipvs::Service& service, bool replaces) {
+  if (has_room<F>(worker, replaces)) return false;
+  switch (worker.settings.full) {
+    case ipvs::FullPolicy::kRefuse:
+      return true;
+    case ipvs::FullPolicy::kStateless:
+      return !service.scheduler->is_hash || service.is_persistent();
+    case ipvs::FullPolicy::kEvict:
+      break;
+  }
+  return false;
+}
 
 template <class F>
 void make_room(Worker& worker, const Burst& kept, unsigned wanted) {
@@ -86,8 +108,7 @@ template <class F>
 bool is_stateless(Worker& worker, const ipvs::Service& service, const Meta& m) {
   if (worker.settings.full != ipvs::FullPolicy::kStateless) return false;
   if (!service.scheduler->is_hash || service.is_persistent()) return false;
-  const auto& table = worker.sessions<F>();
-  if (table.size() == table.capacity()) return true;
+  if (!has_room<F>(worker, m.replaces)) return true;
   return m.why == Why::kNotFirst && worker.now < worker.stateless_until;
 }
 
@@ -111,6 +132,8 @@ const ipvs::Service* stateless_reply(Worker& worker, Meta& m) {
   return service;
 }
 
+template bool is_refused<net::V4>(const Worker&, const ipvs::Service&, bool);
+template bool is_refused<net::V6>(const Worker&, const ipvs::Service&, bool);
 template void make_room<net::V4>(Worker&, const Burst&, unsigned);
 template void make_room<net::V6>(Worker&, const Burst&, unsigned);
 template bool is_stateless<net::V4>(Worker&, const ipvs::Service&, const Meta&);

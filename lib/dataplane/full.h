@@ -6,6 +6,11 @@
 
 namespace shunt::dataplane {
 
+/// Is a packet that would begin a session of this service refused, since there is no room, before
+/// anybody is asked for a server? `replaces`: Meta's.
+template <class F>
+bool is_refused(const Worker& worker, const ipvs::Service& service, bool replaces);
+
 /// `full = evict`: ends up to `wanted` sessions that are worth least, if the table has less room
 /// than that. It looks at a bounded number of them, and passes over those that `kept`, packets on
 /// their way in this burst, belong to.

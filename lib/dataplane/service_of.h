@@ -15,6 +15,16 @@ const ipvs::Service* service_of(const Worker& worker, uint32_t mark, const net::
                                            tuple.destination_port);
 }
 
+/// Is what goes to this port of another service only because it may be FTP's data connection?
+inline bool may_be_ftp_data(const ipvs::Service& service, be16 port) {
+  return service.key.endpoint.port == ipvs::kFtpPort && port != be16(ipvs::kFtpPort);
+}
+/// Then it is other services', unless the client's control connection, of a persistent service,
+/// says where it belongs.
+inline bool is_kept_for_ftp(const ipvs::Service& service, be16 port) {
+  return may_be_ftp_data(service, port) && !service.is_persistent();
+}
+
 /// By its mark. Of an ICMP error, that of the flow it is about, which says who owns it.
 template <class F>
 const ipvs::Service* service_of(const Worker& worker, const Meta& m) {

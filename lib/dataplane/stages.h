@@ -25,6 +25,8 @@ void identify(Worker& worker, const Burst& fragments, Burst& v4, Burst& v6);
 void send_to_owner(Worker& worker, rte_mbuf* packet, unsigned owner);
 template <class F>
 void steer(Worker& worker, const Burst& burst, Burst& mine);
+/// Is this request's owner, wherever its session may have begun, this worker and no other?
+bool is_surely_ours(const Worker& worker, const net::Tuple<net::V4>& request) noexcept;
 /// Those of `missed` whose session may be with another owner go there; those that end here stay.
 template <class F>
 void steer_again(Worker& worker, const Burst& missed, Burst& mine);

@@ -15,6 +15,7 @@
 #include <cstring>
 
 #include "dataplane/burst_scan.h"
+#include "dataplane/refusals.h"
 #include "dataplane/swift.h"
 #include "dataplane/way_edit.h"
 
@@ -44,6 +45,7 @@ namespace {
   uint64_t ready = scanned.ready;
   bool may_have_sessions = sessions.index().has_hashed();  // those that were left
 
+  Refusals refusals(worker, port_in, scanned);
   // Packets that go to one port.
   rte_mbuf* going[kBurst];
   unsigned going_count = 0;
@@ -109,6 +111,7 @@ namespace {
     };
     if (go()) [[likely]]
       continue;
+    if (refusals.take(packet, i)) continue;
     if (!(scanned.plain >> i & 1)) {
       // A fragment, an ICMP error: who knows of which flow.
       if (Frame::may_be_related(frame, packet->data_len) && ours.has(frame)) ready = 0;
@@ -121,6 +124,7 @@ namespace {
     rest.add(packet);
   }
   worker.send_all(going, going_count, out_port);
+  refusals.end();
   return may_have_sessions;
 }
 

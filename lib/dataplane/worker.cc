@@ -92,6 +92,8 @@ bool Worker::turn(Nanoseconds time) {
                                                      defense.secures_tcp(),
                                                      board.knobs.of(ipvs::Knob::kPmtuDisc) != 0};
   sessions_v4->begin_turn(now, conditions, board.changes());
+  were_full[0] = sessions_v4->size() == sessions_v4->capacity();
+  were_full[1] = sessions_v6->size() == sessions_v6->capacity();
 
   if (x_held_count) retry_held();
   if (!reassembly.empty()) reassembly.expire(*this);
@@ -368,6 +370,12 @@ void Worker::drop(rte_mbuf* packet, ipvs::DropReason reason) {
   counters.dropped[static_cast<int>(reason)].add(1);
   if (fates) note(packet, Fate::kDropped, reason);
   rte_pktmbuf_free(packet);
+}
+
+// They have no meta.
+void Worker::drop_all(rte_mbuf* packets[], unsigned n, ipvs::DropReason reason) noexcept {
+  counters.dropped[static_cast<int>(reason)].add(n);
+  rte_pktmbuf_free_bulk(packets, n);
 }
 
 void Worker::flush(WorkerPort& port, uint8_t index) {

@@ -125,7 +125,8 @@ class alignas(64) Worker {
   uint32_t fragment_id = 0;
   uint32_t least_mtu = UINT32_MAX;  ///< of all ports
   Nanoseconds now = 0;
-  Nanoseconds tick_began = 0;                    ///< the last whole FlowWord::kTick
+  Nanoseconds tick_began = 0;          ///< the last whole FlowWord::kTick
+  bool were_full[2] = {false, false};  ///< the session tables when this turn began, v4 and v6
   const ipvs::ServiceTable* services = nullptr;  ///< this turn's
   const share::Routes* routes = nullptr;         ///< this turn's
   Fate* fates = nullptr;  ///< where to note each packet's fate, or null; room for `fates_room`
@@ -137,6 +138,14 @@ class alignas(64) Worker {
       return *sessions_v4;
     else
       return *sessions_v6;
+  }
+  template <class F>
+  const SessionTable<F>& sessions() const {
+    return const_cast<Worker*>(this)->sessions<F>();
+  }
+  template <class F>
+  bool was_full() const {
+    return were_full[F::family == Family::kV6];
   }
   template <class F>
   CallIds& call_ids() {
@@ -172,6 +181,7 @@ class alignas(64) Worker {
 
   // The lanes' ends -------------------------------------------------------------------------------
   void drop(rte_mbuf* packet, ipvs::DropReason reason);
+  void drop_all(rte_mbuf* packets[], unsigned n, ipvs::DropReason reason) noexcept;
   /// To Linux, within its rate; what came from there goes on to where Linux sends it.
   void to_kernel(rte_mbuf* packet);
   /// To Linux as the server it was balanced to.

@@ -287,7 +287,8 @@ void Traffic::fill(const std::vector<T>& templates, rte_mbuf* const packets[], u
       if (x_plain) return fill_at_random<true>(templates, packets, n, 1);
       return fill_at_random<false>(templates, packets, n, 1);
     case What::kFlood:
-      fill_at_random<false>(templates, packets, n, 2);
+      x_plain ? fill_at_random<true>(templates, packets, n, 2)
+              : fill_at_random<false>(templates, packets, n, 2);
       return fill_with_strangers(packets, n);
     default:
       return fill_in_turn(templates, packets, n);

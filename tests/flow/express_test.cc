@@ -129,6 +129,25 @@ constexpr const char* kMoreEdits[] = {
     "-a -t 198.51.100.5:80 -r 10.5.0.1:80 -m\n",
 };
 
+/// And what a full table refuses otherwise: persistent services, FTP's, one of every port, one
+/// whose servers tell whose turn it is.
+constexpr char kFloodedRules[] =
+    "-A -t 198.51.100.6:21 -s rr\n-a -t 198.51.100.6:21 -r 10.6.0.1:21 -m\n"
+    "-A -t 198.51.100.7:80 -s rr -p 60\n-a -t 198.51.100.7:80 -r 10.7.0.1:80 -g\n"
+    "-a -t 198.51.100.7:80 -r 10.7.0.2:80 -g\n"
+    "-A -t 198.51.100.8:0 -s rr -p 60\n-a -t 198.51.100.8:0 -r 10.7.0.1:0 -g\n";
+constexpr char kTurnsRules[] =
+    "-A -t 198.51.100.9:80 -s rr\n-a -t 198.51.100.9:80 -r 10.7.0.1:80 -g\n"
+    "-a -t 198.51.100.9:80 -r 10.7.0.2:80 -g\n-a -t 198.51.100.9:80 -r 10.7.0.3:80 -g\n";
+
+/// Who compares: with a table of how many sessions, and are there many strangers?
+struct Scenario {
+  uint32_t sessions = 4096;
+  ipvs::FullPolicy full = ipvs::FullPolicy::kRefuse;
+  bool flooded = false;
+  std::string more_rules;
+};
+
 /// Lanes number the outer packets of tunnels in the order in which they make them, which is not
 /// that of arrival: what must be right about them is their checksum.
 void forget_numbers(std::vector<Frame>& frames) {
@@ -142,10 +161,11 @@ void forget_numbers(std::vector<Frame>& frames) {
 /// Nearly all of it the traffic of a few living connections.
 class Traffic {
  public:
-  explicit Traffic(Mutator& mutator) : x_mutator(mutator) {}
+  Traffic(Mutator& mutator, bool flooded) : x_mutator(mutator), x_flooded(flooded) {}
 
   Frame next() {
     using Tcp = net::TcpHeader;
+    if (x_flooded && below(3) == 0) return stranger();
     if (below(8) == 0) return x_mutator.next();
     bool six = below(2), tcp = below(3) != 0, direct = !six && below(2);
     Endpoint client =
@@ -187,7 +207,26 @@ class Traffic {
 
  private:
   uint32_t below(uint32_t bound) { return x_mutator.below(bound); }
+
+  /// A first packet, or what looks like one, from one of many clients to whatever is there.
+  Frame stranger() {
+    using Tcp = net::TcpHeader;
+    static constexpr uint16_t kPorts[] = {80, 80, 80, 80, 21, 5000};
+    const std::string vip = "198.51.100." + std::to_string(1 + below(10));
+    const Endpoint to = endpoint(vip.c_str(), kPorts[below(std::size(kPorts))]);
+    Endpoint from = endpoint(below(20) ? "203.0.113.77" : "10.1.0.1",
+                             static_cast<uint16_t>(below(20) ? 7000 + below(2000) : 20));
+    if (below(40) == 0) from = endpoint("10.1.0.1", 8080);
+    const uint8_t flags = below(20)  ? Tcp::kSyn
+                          : below(2) ? static_cast<uint8_t>(Tcp::kSyn | Tcp::kRst)
+                                     : static_cast<uint8_t>(Tcp::kAck);
+    Frame frame = tcp_frame(from, to, flags, "", static_cast<uint8_t>(below(50) ? 64 : 1));
+    if (below(50) == 0) frame[24] ^= 1;
+    return frame;
+  }
+
   Mutator& x_mutator;
+  const bool x_flooded;
 };
 
 unsigned swift_sessions(Rig& rig) {
@@ -280,19 +319,20 @@ class Notes {
   std::vector<dataplane::Fate> x_fates{1024};
 };
 
-void expect_what_the_stages_do(dataplane::SwiftLane lane) {
+void expect_what_the_stages_do(dataplane::SwiftLane lane, const Scenario& scenario = {}) {
   std::printf("SHUNT_TEST_SEED=%llu\n", static_cast<unsigned long long>(seed()));
   Rig::Settings settings;
-  settings.sessions = 4096;
+  settings.sessions = scenario.sessions;
+  settings.full = scenario.full;
   settings.mtu = 1400;
   Rig::Settings without = settings;
   without.express = false;
   Rig fast(settings), slow(without);
   Rig* const rigs[] = {&fast, &slow};
   fast.workers[0]->swift_lane = lane;
-  for (Rig* rig : rigs) rig->rules(std::string(kMutatorRules) + kMoreRules);
+  for (Rig* rig : rigs) rig->rules(kMutatorRules + (kMoreRules + scenario.more_rules));
   Mutator mutator(seed());
-  Traffic traffic(mutator);
+  Traffic traffic(mutator, scenario.flooded);
   Notes notes[2];
   // The last one is as long as the ticks in a flow's word last, and a little longer.
   const uint64_t leaps[] = {400'000'000'000, 999'000'000'000, 4'200'000'000'000};
@@ -337,6 +377,11 @@ void expect_what_the_stages_do(dataplane::SwiftLane lane) {
     if (turn_knob) {
       knobs.set(ipvs::Knob::kSecureTcp, mutator.below(2) ? 3 : 0);
       knobs.set(ipvs::Knob::kExpireNodestConn, mutator.below(4) == 0);
+      if (scenario.flooded) {
+        knobs.set(ipvs::Knob::kSloppyTcp, mutator.below(4) == 0);
+        knobs.set(ipvs::Knob::kNatIcmpSend, mutator.below(4) == 0);
+        knobs.set(ipvs::Knob::kDropPacket, mutator.below(4) == 0 ? 3 : 0);
+      }
     }
     if (mutator.below(60) == 0)
       timeouts.seconds[static_cast<size_t>(ipvs::State::kEstablished)] =
@@ -361,9 +406,30 @@ void expect_what_the_stages_do(dataplane::SwiftLane lane) {
       rig->board->quiescence.collect();
     }
   }
-  EXPECT_GT(forwarded, kBatches * 4) << "hardly anything was balanced";
-  EXPECT_GT(swift, kBatches) << "hardly any flow became swift";
+  EXPECT_GT(forwarded, kBatches * (scenario.flooded ? 2 : 4)) << "hardly anything was balanced";
+  EXPECT_GT(swift, kBatches / (scenario.flooded ? 8 : 1)) << "hardly any flow became swift";
+  if (scenario.flooded) {
+    EXPECT_GT(fast.dropped(ipvs::DropReason::kTableFull), kBatches) << "hardly any was refused";
+  }
   for (Rig* rig : rigs) rig->expect_balanced_accounts();
+}
+
+dataplane::SwiftLane best_lane() {
+#ifdef __x86_64__
+  if (__builtin_cpu_supports("avx512vl")) return dataplane::swift_v4;
+#endif
+  return dataplane::swift_any;
+}
+
+TEST(Express, RefusesWhatTheStagesRefuse) {
+  expect_what_the_stages_do(best_lane(), {48, ipvs::FullPolicy::kRefuse, true, kTurnsRules});
+}
+TEST(Express, RefusesWhatTheStagesRefuseOfAllServices) {
+  expect_what_the_stages_do(
+      best_lane(), {64, ipvs::FullPolicy::kRefuse, true, std::string(kTurnsRules) + kFloodedRules});
+}
+TEST(Express, RefusesWhatTheStagesRefuseWithStatelessFlows) {
+  expect_what_the_stages_do(best_lane(), {48, ipvs::FullPolicy::kStateless, true, kTurnsRules});
 }
 
 TEST(Express, DoesWhatTheStagesDo) {

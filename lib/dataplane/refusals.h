@@ -1,0 +1,77 @@
+// The packets of a burst that are refused at once (refuse.h), in the swift lane's own compilation.
+#pragma once
+
+#include "dataplane/burst_scan.h"
+#include "dataplane/refuse.h"
+
+namespace shunt::dataplane {
+namespace {
+
+class Refusals {
+ public:
+  Refusals(Worker& worker, uint8_t port_in, const Scanned& scanned)
+      : x_worker(worker),
+        x_index(worker.sessions_v4->index()),
+        x_scanned(scanned),
+        x_port_in(port_in),
+        x_may(worker.was_full<net::V4>() && may_refuse(worker)) {
+    if (x_may) std::memset(x_refuse_all, 0, sizeof x_refuse_all);
+  }
+
+  /// Is packet `i` of the burst refused? Then it is taken.
+  [[gnu::always_inline]] bool take(rte_mbuf* packet, unsigned i) {
+    if (!x_may) [[likely]]
+      return false;
+    const uint8_t* frame = x_scanned.frames[i];
+    using Tcp = net::TcpHeader;
+    constexpr size_t kFlags = Frame::kL4 + offsetof(Tcp, flags);
+    if (!(x_scanned.plain >> i & 1) || frame[Frame::kProtocol] != net::kTcp ||
+        (frame[kFlags] & (Tcp::kSyn | Tcp::kRst)) != Tcp::kSyn ||
+        (x_scanned.keys[i] != 0 && has_word(i)))
+      return false;
+    const uint64_t destination = x_scanned.destinations[i];
+    uint64_t& remembered = x_refuse_all[(destination >> 24 ^ destination >> 56) % kRemembered];
+    if (remembered != destination || may_be_special(frame)) [[unlikely]] {
+      bool for_all = false;
+      if (!is_refused(x_worker, frame, x_port_in, for_all)) return false;
+      if (for_all) remembered = destination;
+    }
+    x_packets[x_count++] = packet;
+    return true;
+  }
+
+  void end() {
+    if (x_count != 0) x_worker.drop_all(x_packets, x_count, ipvs::DropReason::kTableFull);
+  }
+
+ private:
+  [[gnu::always_inline]] bool has_word(unsigned i) const {
+    auto* home = reinterpret_cast<Line*>(x_scanned.homes[i]);
+    return x_index.lines().first_word(home, x_scanned.keys[i] >> 1) != nullptr;
+  }
+  /// From FTP's data port, or perhaps from a server's endpoint or in the stash.
+  [[gnu::always_inline]] bool may_be_special(const uint8_t* frame) const {
+    const uint16_t ftp_data = be16(ipvs::kFtpDataPort).raw();
+    if (load<uint16_t>(frame + Frame::kL4) == ftp_data || x_index.lines().stashed() != 0)
+      return true;
+    const FlowClasses& classes = x_index.classes();
+    if (!classes.has_sources()) return false;
+    const uint64_t source = FlowClasses::source(frame + Frame::kEnds, net::kTcp);
+    return classes.may_have(source);
+  }
+
+  static constexpr unsigned kRemembered = 8;
+  Worker& x_worker;
+  const TupleIndex<net::V4>& x_index;
+  const Scanned& x_scanned;
+  const uint8_t x_port_in;
+  const bool x_may;
+  unsigned x_count = 0;
+  rte_mbuf* x_packets[kBurst];
+  /// Destinations, as FlowClasses tells them, to which all are refused whose source is nothing
+  /// special.
+  uint64_t x_refuse_all[kRemembered];
+};
+
+}  // namespace
+}  // namespace shunt::dataplane
