@@ -223,8 +223,9 @@ void admit_one(Worker& worker, rte_mbuf* packet, Burst& found) {
     answer<F>(worker, packet, net::IcmpError::kPortUnreachable, tuple.destination);
     return worker.drop(packet, ipvs::DropReason::kNoServer);
   }
-  if (worker.settings.full == ipvs::FullPolicy::kEvict)
-    make_room<F>(worker, found, begins_template ? 2 : 1);
+  if (const unsigned sessions = !one_packet + begins_template;
+      sessions != 0 && worker.settings.full == ipvs::FullPolicy::kEvict)
+    make_room<F>(worker, found, sessions);
   if (begins_template &&
       !begin_template<F>(worker, *service, name, *server, tuple.destination_port, control))
     return worker.drop(packet, ipvs::DropReason::kTableFull);
@@ -238,6 +239,8 @@ void admit_one(Worker& worker, rte_mbuf* packet, Burst& found) {
     return worker.drop(packet, reason);
   if (persistent) take_control<F>(worker, m.session, control);
   if (one_packet) end_lent<F>(worker, m.session);
+  if constexpr (F::family == Family::kV4)
+    if (one_packet) worker.picks.meet(worker, *service, tuple);
   found.add(packet);
 }
 

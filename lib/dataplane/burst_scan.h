@@ -26,11 +26,14 @@ struct Scanned {
   uint64_t plain = 0;  ///< a bit a packet
   /// Plain, an ACK without more or UDP with a checksum, hops left, an exact key.
   uint64_t ready = 0;
+  uint64_t picked = 0;  ///< of those that are plain, those with a pick
   uint8_t* frames[kBurst];
   alignas(64) uint64_t destinations[kBurst];  ///< FlowClasses::key_of()
   /// First their sources, as in keys; then twice the keys, as FlowLines compares them; 0: no exact
   /// one.
   alignas(64) uint64_t keys[kBurst];
+  alignas(64) uint64_t clients[kBurst];  ///< their sources, as in keys, if `picked` is not 0
+  alignas(64) uint64_t picks[kBurst];    ///< Picks::word_of(), or 0; likewise
   alignas(64) uint64_t homes[kBurst];    ///< the keys' lines, as numbers
   alignas(64) uint64_t ways[kBurst];     ///< where FlowPlans::ways() begin in their direction
   alignas(64) uint64_t lengths[kBurst];  ///< of the IP packets
@@ -130,6 +133,17 @@ inline void look_for_classes(const TupleIndex<net::V4>& index, const FlowWay* wa
   Words key = choose(request, (client | service.classes << 48) << 1, Words{});
   Words way = Words{} + reinterpret_cast<uintptr_t>(ways);
   Which known = request;
+  Which picked{};
+  if (classes.has_picks()) {
+    const Words pick =
+        choose(are_equal(service.endpoints, destination), service.classes >> 32, Words{});
+    picked = have_any(pick, ~Words{});
+    put(to.picks + first, pick);
+    put(to.clients + first, client);
+    to.picked |= bits_of(picked) << first;
+    // Without sessions it has no key, unless it is an answer of some.
+    if (!has_sources) known = either(known, picked);
+  }
   if (has_sources) {
     const Words source = other_form(client) | (destination & uint64_t{0xff} << 48);
     const Rows server = look_for_rows(classes, source, false);
@@ -139,6 +153,11 @@ inline void look_for_classes(const TupleIndex<net::V4>& index, const FlowWay* wa
     key = choose(reply, (other_form(destination) | (server.classes >> 16) << 48) << 1, key);
     way += choose(reply, Words{} + sizeof(FlowWay), Words{});
     known = either(known, reply);
+    const Which answers = both(are_equal(server.endpoints, source),
+                               have_any(server.classes, Words{} + (kLow16 << 16)));
+    known =
+        either(known, both(picked, either(have_none(server.endpoints, ~Words{}),
+                                          but_not(are_equal(server.endpoints, source), answers))));
   }
   put(to.ways + first, way);
   put(to.keys + first, key);
@@ -150,6 +169,9 @@ inline void look_for_classes(const TupleIndex<net::V4>& index, const FlowWay* wa
     const auto exact = index.exact_key(frame + Frame::kEnds, frame[Frame::kProtocol]);
     to.keys[i] = exact.bits << 1;
     to.ways[i] += exact.is_reply * sizeof(FlowWay);
+    if (!classes.has_picks()) continue;
+    to.picks[i] = classes.pick_of(to.destinations[i]);
+    to.picked |= uint64_t{to.picks[i] != 0} << i;
   }
 }
 

@@ -67,6 +67,8 @@ class Defense {
     x_counter = x_rate;
     return true;
   }
+  /// Does it drop any now?
+  bool drops_packets() const { return x_rate > 0; }
   bool secures_tcp() const { return x_secure; }
 
   /// How many sessions of that family are to be looked at now, `most` at the most; they count as

@@ -21,7 +21,7 @@ uint32_t FlowClasses::make(uint64_t endpoint) {
 /// Frees the row and closes the gap: whatever of the run behind it could be found only past it
 /// moves up (Knuth, The Art of Computer Programming, vol. 3, section 6.4, algorithm R).
 void FlowClasses::drop_if_unused(uint32_t row) {
-  if (x_taken[row].destinations != 0 || x_taken[row].sources != 0) return;
+  if (x_taken[row].destinations != 0 || x_taken[row].sources != 0 || x_rows[row].pick != 0) return;
   x_used--;
   uint32_t gap = row;
   for (uint32_t i = (gap + 1) % kRows; x_rows[i].endpoint != 0; i = (i + 1) % kRows) {
@@ -77,6 +77,15 @@ void FlowClasses::give_source(uint64_t endpoint) {
   x_rows[row].as_source = 0;
   x_sources--;
   drop_if_unused(row);
+}
+
+bool FlowClasses::set_pick(uint64_t endpoint, uint32_t pick) {
+  const uint32_t row = make(endpoint);
+  if (row == kNoRow) return false;
+  x_picks += (pick != 0) - (x_rows[row].pick != 0);
+  x_rows[row].pick = pick;
+  drop_if_unused(row);
+  return true;
 }
 
 }  // namespace shunt::dataplane

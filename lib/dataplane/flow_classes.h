@@ -53,7 +53,7 @@ class FlowClasses {
   struct Row {
     uint64_t endpoint;  ///< 0: free
     Class as_destination, as_source;
-    uint32_t zero;
+    uint32_t pick;  ///< 0: none
   };
   static_assert(sizeof(Row) == 16);
   static constexpr unsigned kBits = 16;
@@ -67,6 +67,7 @@ class FlowClasses {
     const uint32_t row = home(endpoint);
     return x_used_rows[row / 64] >> row % 64 & 1;
   }
+  bool has_picks() const { return x_picks != 0; }
   uint64_t multiplier() const { return x_odd; }
 
   /// The class as a destination, made if new; 0: there are too many. To be given back.
@@ -75,6 +76,9 @@ class FlowClasses {
   /// False if the endpoint answers another class already, or there are too many. To be given back.
   bool take_source(uint64_t endpoint, Class answers);
   void give_source(uint64_t endpoint);
+  uint32_t pick_of(uint64_t endpoint) const { return x_picks == 0 ? 0 : find(endpoint).pick; }
+  /// False if there are too many endpoints. 0 takes it away.
+  bool set_pick(uint64_t endpoint, uint32_t pick);
 
  private:
   static constexpr uint32_t kRows = 1u << kBits;
@@ -114,6 +118,7 @@ class FlowClasses {
   Untouched<Class> x_freed{kClasses};  ///< numbers that were used before, a stack
   uint32_t x_freed_count = 0, x_used = 0;
   uint32_t x_sources = 0;  ///< endpoints that have a class as a source
+  uint32_t x_picks = 0;    ///< that have a pick
   Class x_never_used = 1;
   alignas(64) std::array<uint64_t, kRows / 64> x_used_rows{};
   uint64_t x_odd;

@@ -69,10 +69,13 @@ struct alignas(64) FlowWay {
   be16 from_port, to_port;
   uint16_t address_delta, transport_delta;  ///< of the checksums of IPv4 and of what it carries
   uint8_t address_at, port_at;              ///< where that end is in a frame
-  static constexpr size_t kBytes = 2;
+  static constexpr ptrdiff_t kBytes = 2, kConnections = -1;
   friend bool operator==(const FlowWay&, const FlowWay&) = default;
 };
 static_assert(sizeof(FlowWay) == 64 &&
+              offsetof(share::ServerCounters, connections) ==
+                  offsetof(share::ServerCounters, in_packets) +
+                      FlowWay::kConnections * sizeof(Counter) &&
               offsetof(share::ServerCounters, in_bytes) ==
                   offsetof(share::ServerCounters, in_packets) + FlowWay::kBytes * sizeof(Counter) &&
               offsetof(share::ServerCounters, out_bytes) ==

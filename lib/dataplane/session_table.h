@@ -50,6 +50,7 @@ class alignas(64) SessionTable {
 
   /// For those who look up by themselves, a step at a time.
   const TupleIndex<F>& index() const { return x_index; }
+  TupleIndex<F>& index() { return x_index; }
 
   /// What all swift flows depend on. When it changes, or time leaps, they slow down.
   struct Conditions {

@@ -31,6 +31,11 @@ bool is_surely_ours(const Worker& worker, const net::Tuple<net::V4>& request) no
 template <class F>
 void steer_again(Worker& worker, const Burst& missed, Burst& mine);
 
+/// Does this worker own a packet of a service whose flows are their clients' alone, and always
+/// were, if no session has it? False: perhaps not. Caller: the lane of one-packet scheduling.
+template <class F>
+bool surely_owns(const Worker& worker, const net::Tuple<F>& tuple);
+
 /// Finds the sessions of flows from burst[from] on. Expired ones, and those a SYN may replace, are
 /// retired. Stops at a packet whose session must be retired while an earlier packet of `found`
 /// still needs it, and returns the index to go on from (burst.n: done).

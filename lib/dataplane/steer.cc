@@ -262,15 +262,19 @@ void steer_again(Worker& worker, const Burst& missed, Burst& mine) {
   }
 }
 
-bool is_surely_ours(const Worker& worker, const net::Tuple<net::V4>& request) noexcept {
-  using F = net::V4;
-  const ipvs::ServiceTable& services = *worker.services;
-  return !services.has_networks() && !worker.board.marks.marks_ftp() &&
-         !services.is_masqueraded_server<F>(request.protocol, request.source,
-                                            request.source_port) &&
-         owner_of_client<F>(worker, request.source, request.source_port) == worker.settings.number;
+template <class F>
+bool surely_owns(const Worker& worker, const net::Tuple<F>& tuple) {
+  return !worker.services->is_masqueraded_server<F>(tuple.protocol, tuple.source,
+                                                    tuple.source_port) &&
+         owner_of_client<F>(worker, tuple.source, tuple.source_port) == worker.settings.number;
 }
 
+bool is_surely_ours(const Worker& worker, const net::Tuple<net::V4>& request) noexcept {
+  return !worker.services->has_networks() && !worker.board.marks.marks_ftp() &&
+         surely_owns<net::V4>(worker, request);
+}
+
+template bool surely_owns<net::V4>(const Worker&, const net::Tuple<net::V4>&);
 template void steer<net::V4>(Worker&, const Burst&, Burst&);
 template void steer<net::V6>(Worker&, const Burst&, Burst&);
 template void steer_again<net::V4>(Worker&, const Burst&, Burst&);

@@ -15,6 +15,7 @@
 #include <cstring>
 
 #include "dataplane/burst_scan.h"
+#include "dataplane/pick_lane.h"
 #include "dataplane/refusals.h"
 #include "dataplane/swift.h"
 #include "dataplane/way_edit.h"
@@ -44,6 +45,11 @@ namespace {
   const uint32_t revision = notes ? FlowPlans::kNoRevision : sessions.plans().revision();
   uint64_t ready = scanned.ready;
   bool may_have_sessions = sessions.index().has_hashed();  // those that were left
+  uint64_t picked = 0;                                     // and have gone
+  if (scanned.picked != 0) [[unlikely]] {
+    picked = pick(worker, port_in, burst, ours, scanned);
+    ready &= ~picked;
+  }
 
   Refusals refusals(worker, port_in, scanned);
   // Packets that go to one port.
@@ -111,6 +117,7 @@ namespace {
     };
     if (go()) [[likely]]
       continue;
+    if (picked >> i & 1) continue;
     if (refusals.take(packet, i)) continue;
     if (!(scanned.plain >> i & 1)) {
       // A fragment, an ICMP error: who knows of which flow.

@@ -158,6 +158,7 @@ class TupleIndex<net::V4> : SharedReplies<net::V4, TupleIndex<net::V4>> {
   }
   const FlowLines& lines() const { return x_lines; }
   const FlowClasses& classes() const { return x_classes; }
+  FlowClasses& classes() { return x_classes; }
   /// Are there sessions that are told by the hash of their tuples?
   bool has_hashed() const { return x_hashed != 0; }
 

@@ -79,6 +79,8 @@ Result<std::unique_ptr<Worker>> Worker::create(const std::string& name,
 
 bool Worker::turn(Nanoseconds time) {
   now = time;
+  // What counts changes is read before what changes.
+  const uint64_t changes = board.changes(), publications = board.services.changes().count();
   services = board.services.read();
   routes = board.routes.read();
   defense.follow(board.knobs, {sessions_v4->size(), sessions_v4->capacity()},
@@ -91,9 +93,12 @@ bool Worker::turn(Nanoseconds time) {
                                                      board.timeouts.of(ipvs::State::kUdp),
                                                      defense.secures_tcp(),
                                                      board.knobs.of(ipvs::Knob::kPmtuDisc) != 0};
-  sessions_v4->begin_turn(now, conditions, board.changes());
+  sessions_v4->begin_turn(now, conditions, changes);
   were_full[0] = sessions_v4->size() == sessions_v4->capacity();
   were_full[1] = sessions_v6->size() == sessions_v6->capacity();
+  picks.begin_turn({publications, changes, conditions.routes_generation, conditions.path_mtus,
+                    conditions.finds_path_mtus});
+  picks.tend(*this);
 
   if (x_held_count) retry_held();
   if (!reassembly.empty()) reassembly.expire(*this);

@@ -17,6 +17,7 @@
 #include "dataplane/helped.h"
 #include "dataplane/local_ports.h"
 #include "dataplane/packet.h"
+#include "dataplane/picks.h"
 #include "dataplane/reassembly.h"
 #include "dataplane/session_table.h"
 #include "dataplane/token_bucket.h"
@@ -112,6 +113,7 @@ class alignas(64) Worker {
   /// [secure_tcp][ipvs::Direction]: the states, a bit each, that a packet with ACK alone keeps.
   std::array<std::array<uint32_t, 3>, 2> ack_keeps{};
   TunnelWays tunnel_ways;
+  Picks picks;
   SwiftLane swift_lane;                 ///< the form for this CPU
   uint16_t icmp_id = 0, tunnel_id = 0;  ///< of the next IPv4 packet made here
   /// Sessions that a packet of their own has just ended, to begin anew: they are gone, and count at

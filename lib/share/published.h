@@ -18,6 +18,8 @@
 #include <new>
 #include <utility>
 
+#include "share/changes.h"
+
 namespace shunt::share {
 
 /// Who reads, and what waits to be freed until all of them have moved on.
@@ -79,17 +81,23 @@ class Published {
  public:
   /// Readers: valid until the reader's next quiescent state.
   const T* read() const { return x_current.load(std::memory_order_acquire); }
+  /// Of what is read. Whoever keeps conclusions about a value looks here first and reads then: as
+  /// long as the number stays the same, the value is not freed. (Its address alone does not tell:
+  /// another value may have come to it.)
+  const Changes& changes() const { return x_changes; }
 
   /// The writer. Only when Quiescence::can_publish().
   void publish(std::shared_ptr<const T> next, Quiescence& quiescence) {
     x_current.store(next.get(), std::memory_order_release);
+    x_changes.add();
     std::swap(x_owner, next);
     if (next) quiescence.retire(std::move(next));
   }
 
  private:
   std::atomic<const T*> x_current{nullptr};  // writer: control
-  std::shared_ptr<const T> x_owner;          // writer: control
+  Changes x_changes;
+  std::shared_ptr<const T> x_owner;  // writer: control
 };
 
 }  // namespace shunt::share

@@ -1,0 +1,175 @@
+// One-packet scheduling from the port to the port: plain UDP packets of services that keep no
+// sessions (-o) and choose a server by a hash of the packet alone (picks.h). What the stages would
+// do with such a packet is done here; they stay the specification (tests/flow/pick_test.cc). Called
+// by the swift lane, whose scan has found their endpoints' numbers.
+//
+// Packets of one client's endpoint stay in order: once one is left, all later ones of the burst are
+// left, too.
+#pragma once
+
+#include <rte_mbuf.h>
+
+#include <bit>
+#include <cstdint>
+
+#include "dataplane/burst_scan.h"
+#include "dataplane/pick_hash.h"
+#include "dataplane/picks.h"
+#include "dataplane/way_edit.h"
+#include "dataplane/worker.h"
+
+namespace shunt::dataplane {
+namespace {
+
+constexpr size_t kUdpChecksum = Frame::kL4 + offsetof(net::UdpHeader, checksum);
+
+/// The packets that have to be left behind packet `i`, a bit each.
+[[gnu::noinline]] inline uint64_t behind(const Scanned& scanned, unsigned n, unsigned i) {
+  uint64_t same = 0;
+  for (unsigned k = i - i % kLanes; k < n; k += kLanes)
+    same |= bits_of(are_equal(get(scanned.clients + k), Words{} + scanned.clients[i])) << k;
+  return same & (~uint64_t{1} << i);
+}
+
+/// Those that may be scheduled here, if nothing else is wrong with them.
+[[gnu::noinline]] inline uint64_t candidates_of(Worker& worker, const Burst& burst,
+                                                const OurMac& ours, const Scanned& scanned) {
+  const PickRules rules = pick_rules(worker);
+  if (!rules.may_pick) return 0;
+  const unsigned n = burst.n;
+  const uint64_t all = n == 64 ? UINT64_MAX : (uint64_t{1} << n) - 1;
+  // Not those without a hop left, whose TTL is 0 or has taken from the protocol. FTP's data
+  // connections come from their port alone: what comes from it begins nothing.
+  const Words ftp_data = Words{} + uint64_t{be16(ipvs::kFtpDataPort).raw()};
+  uint64_t candidates = 0;
+  for (unsigned k = 0; k < n; k += kLanes) {
+    const Words lowered = get(scanned.lowered + k), client = get(scanned.clients + k);
+    const Which lives =
+        have_any(lowered, Words{} + 0xff, are_equal(lowered & 0xff00, Words{} + (net::kUdp << 8)));
+    candidates |= bits_of(but_not(lives, are_equal(client & kLow16, ftp_data))) << k;
+  }
+  const uint64_t plain = scanned.plain & scanned.picked & all;
+  uint64_t odd = plain & ~candidates;
+  candidates &= plain;
+  // A fragment, an ICMP error: who knows of which flow.
+  for (uint64_t left = all & ~scanned.plain; left != 0; left &= left - 1) {
+    const auto i = static_cast<unsigned>(std::countr_zero(left));
+    if (!Frame::may_be_related(scanned.frames[i], burst.packets[i]->data_len) ||
+        !ours.has(scanned.frames[i]))
+      continue;
+    candidates &= (uint64_t{1} << i) - 1;
+    break;
+  }
+  for (; odd != 0; odd &= odd - 1) {
+    const auto i = static_cast<unsigned>(std::countr_zero(odd));
+    candidates &= ~(behind(scanned, n, i) | uint64_t{1} << i);
+  }
+  // Nearly always nobody has a session there, and there is no other worker.
+  uint64_t doubtful = candidates;
+  if (!rules.asks_each) {
+    uint64_t keyed = 0;
+    for (unsigned k = 0; k < n; k += kLanes)
+      keyed |= bits_of(have_any(get(scanned.keys + k), ~Words{})) << k;
+    doubtful &= keyed;
+  }
+  if (doubtful != 0) candidates &= ~not_to_pick(worker, scanned.frames, doubtful);
+  return candidates;
+}
+
+/// The slots of the candidates.
+inline void choose_slots(const Picks& picks, const Scanned& scanned, unsigned n,
+                         uint64_t candidates, uint64_t* slots) {
+  for (unsigned first = 0; first < n; first += kLanes) {
+    uint64_t left = candidates >> first & ((uint64_t{1} << kLanes) - 1);
+    if (left == 0) continue;
+    const Words hashes = get(scanned.picks + first) >> Picks::kNumberBits;
+    const Words client = get(scanned.clients + first),
+                destination = get(scanned.destinations + first);
+    Words chosen{};
+    do {
+      const uint64_t hash = scanned.picks[first + static_cast<unsigned>(std::countr_zero(left))] >>
+                            Picks::kNumberBits;
+      const Which its = are_equal(hashes, Words{} + hash);
+      const Words slot = slots_of(picks.hash(static_cast<uint32_t>(hash)), client, destination);
+      chosen = choose(its, slot, chosen);
+      left &= ~bits_of(its);
+    } while (left != 0);
+    put(slots + first, chosen);
+  }
+}
+
+/// Sends what it may, and says which packets those were, a bit each.
+[[gnu::always_inline]] inline uint64_t pick(Worker& worker, uint8_t port_in, const Burst& burst,
+                                            const OurMac& ours, const Scanned& scanned) {
+  uint64_t candidates = candidates_of(worker, burst, ours, scanned);
+  if (candidates == 0) return 0;
+  Picks& picks = worker.picks;
+  const uint32_t revision = picks.revision();
+  const unsigned n = burst.n;
+  alignas(64) uint64_t slots[kBurst];
+  choose_slots(picks, scanned, n, candidates, slots);
+
+  // Packets that go to one port.
+  rte_mbuf* going[kBurst];
+  unsigned going_count = 0;
+  uint8_t out_port = 0;
+  uint64_t gone = 0;
+  while (candidates != 0) {
+    const auto i = static_cast<unsigned>(std::countr_zero(candidates));
+    candidates &= candidates - 1;
+    rte_mbuf* const packet = burst.packets[i];
+    auto go = [&] {
+      const auto word = static_cast<uint32_t>(scanned.picks[i]);
+      const Pick& its = picks.at(word);
+      if (its.revision != revision && !picks.renew(worker, word)) [[unlikely]]
+        return false;
+      const uint16_t server = its.table[slots[i]];
+      FlowWay& way = its.ways[server];
+      if (way.revision != revision) [[unlikely]]
+        picks.make_way(worker, its, server, way);
+      const auto length = static_cast<uint32_t>(scanned.lengths[i]);
+      if (length > way.mtu) [[unlikely]]
+        return false;
+      const FlowEdit edit = way.edit;
+      uint8_t* frame = scanned.frames[i];
+      if (edit == FlowEdit::kNat) {
+        // One without a checksum gets one.
+        if (load<uint16_t>(frame + kUdpChecksum) == 0) [[unlikely]]
+          return false;
+      } else if (edit == FlowEdit::kIpip) {
+        if (rte_pktmbuf_headroom(packet) < sizeof(net::Ipv4Header)) [[unlikely]]
+          return false;
+      }
+      if (worker.fates) [[unlikely]]
+        note_pick(worker, packet, its, static_cast<uint32_t>(slots[i]), port_in);
+      auto lowered = static_cast<uint32_t>(scanned.lowered[i]);
+      if (edit == FlowEdit::kNat) {
+        translate(frame, way);
+        lowered = apply_to_upper_half(lowered, way.address_delta);
+      }
+      store(frame + Frame::kHopLimit, lowered);
+      way.packets[FlowWay::kConnections].add(1);
+      way.packets[0].add(1);
+      way.packets[FlowWay::kBytes].add(length);
+      if (edit == FlowEdit::kIpip)
+        frame = encapsulate(packet, frame, length, way, worker.tunnel_id++);
+      store(frame, way.head);
+      store(frame + 8, way.tail);
+      if (way.port != out_port) [[unlikely]] {
+        worker.send_all(going, going_count, out_port);
+        going_count = 0;
+        out_port = way.port;
+      }
+      going[going_count++] = packet;
+      gone |= uint64_t{1} << i;
+      return true;
+    };
+    if (!go()) [[unlikely]]
+      candidates &= ~behind(scanned, n, i);
+  }
+  worker.send_all(going, going_count, out_port);
+  return gone;
+}
+
+}  // namespace
+}  // namespace shunt::dataplane

@@ -1,0 +1,392 @@
+// One-packet scheduling without the stages against the stages: the same packets through workers
+// that may take this way and workers that may not, while services, servers, routes, next hops and
+// knobs change. Every frame that leaves, in its flow's order, every counter, session and mark must
+// be the same.
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <set>
+#include <tuple>
+
+#include "../unit/eal_environment.h"
+#include "dataplane/swift.h"
+#include "mutator.h"
+#include "rig.h"
+
+namespace shunt::test {
+namespace {
+
+constexpr unsigned kBatches = 2000, kMostFrames = 48, kServerIds = 24;
+
+uint64_t seed() {
+  const char* given = std::getenv("SHUNT_TEST_SEED");
+  return given ? std::strtoull(given, nullptr, 10) : 20261125;
+}
+
+/// Each service has servers of its own, so that frames that leave tell which they were for. The
+/// last ones are no one-packet services: their sessions, and persistent ones' templates, are there.
+constexpr char kRules[] =
+    "-A -u 198.51.100.1:53 -s maglev -o\n"
+    "-a -u 198.51.100.1:53 -r 10.1.0.1:53 -g\n-a -u 198.51.100.1:53 -r 10.1.0.2:53 -g -w 3\n"
+    "-A -u 198.51.100.2:53 -s mh -b mh-port -o\n"
+    "-a -u 198.51.100.2:53 -r 10.2.0.1:5353 -m\n-a -u 198.51.100.2:53 -r 10.2.0.2:5353 -m\n"
+    "-A -u 198.51.100.3:53 -s mh -b mh-fallback -o\n"
+    "-a -u 198.51.100.3:53 -r 10.3.0.1:53 -i\n-a -u 198.51.100.3:53 -r 10.3.0.2:53 -i\n"
+    "-A -u 198.51.100.4:53 -s sh -b sh-port -o\n"
+    "-a -u 198.51.100.4:53 -r 10.4.0.1:53 -g\n-a -u 198.51.100.4:53 -r 10.4.0.2:53 -m\n"
+    "-A -u 198.51.100.5:53 -s sh -o\n"
+    "-a -u 198.51.100.5:53 -r 10.5.0.1:0 -m\n-a -u 198.51.100.5:53 -r 10.5.0.2:53 -g\n"
+    "-A -u 198.51.100.6:53 -s maglev\n"
+    "-a -u 198.51.100.6:53 -r 10.6.0.1:5353 -m\n-a -u 198.51.100.6:53 -r 10.6.0.2:5353 -m\n"
+    "-A -u 198.51.100.7:0 -s maglev -o -p 20\n-a -u 198.51.100.7:0 -r 10.7.0.1:0 -m\n";
+constexpr unsigned kServices = 7;
+
+/// A line that does not fit what is configured is refused, which is fine.
+constexpr const char* kEdits[] = {
+    "-E -u 198.51.100.1:53 -s maglev\n",
+    "-E -u 198.51.100.1:53 -s maglev -o\n",
+    "-E -u 198.51.100.3:53 -s maglev -o\n",
+    "-E -u 198.51.100.3:53 -s mh -b mh-fallback -o\n",
+    "-E -u 198.51.100.1:53 -s mh -o\n",
+    "-E -u 198.51.100.1:53 -s rr -o\n",
+    "-E -u 198.51.100.2:53 -s mh -b mh-port\n",
+    "-E -u 198.51.100.2:53 -s mh -b mh-port -o\n",
+    "-E -u 198.51.100.2:53 -s mh -o\n",
+    "-E -u 198.51.100.2:53 -s maglev -o -p 30\n",
+    "-E -u 198.51.100.4:53 -s sh -o\n",
+    "-E -u 198.51.100.6:53 -s maglev -o\n",
+    "-E -u 198.51.100.6:53 -s maglev\n",
+    "-D -u 198.51.100.5:53\n",
+    "-A -u 198.51.100.5:53 -s sh -o\n-a -u 198.51.100.5:53 -r 10.5.0.2:53 -g\n",
+    "-a -u 198.51.100.5:53 -r 10.5.0.1:0 -m\n",
+    "-e -u 198.51.100.1:53 -r 10.1.0.1:53 -g -w 0\n",
+    "-e -u 198.51.100.1:53 -r 10.1.0.1:53 -g -w 2\n",
+    "-e -u 198.51.100.1:53 -r 10.1.0.2:53 -i\n",
+    "-e -u 198.51.100.1:53 -r 10.1.0.2:53 -m\n",
+    "-e -u 198.51.100.2:53 -r 10.2.0.1:5353 -m -x 1\n",
+    "-e -u 198.51.100.2:53 -r 10.2.0.1:5353 -m -x 2 -y 1\n",
+    "-e -u 198.51.100.2:53 -r 10.2.0.1:5353 -m\n",
+    "-e -u 198.51.100.3:53 -r 10.3.0.1:53 -i -w 0\n",
+    "-e -u 198.51.100.3:53 -r 10.3.0.1:53 -i --tun-type gre\n",
+    "-e -u 198.51.100.3:53 -r 10.3.0.1:53 -i\n",
+    "-d -u 198.51.100.4:53 -r 10.4.0.1:53\n",
+    "-a -u 198.51.100.4:53 -r 10.4.0.1:53 -g\n",
+    "-d -u 198.51.100.6:53 -r 10.6.0.1:5353\n",
+    "-a -u 198.51.100.6:53 -r 10.6.0.1:5353 -m\n",
+};
+
+class Datagrams {
+ public:
+  explicit Datagrams(Mutator& mutator) : x_mutator(mutator) {}
+
+  /// The client says by which queue: a flow's packets come by one.
+  Frame next(unsigned& client) {
+    client = below(24);
+    const Endpoint from = endpoint("203.0.113." + std::to_string(1 + client % 5),
+                                   static_cast<uint16_t>(below(40) ? 5000 + client : 20));
+    const unsigned which = 1 + below(kServices);
+    const Endpoint to =
+        endpoint("198.51.100." + std::to_string(which), static_cast<uint16_t>(below(30) ? 53 : 54));
+    const std::string data(below(12) ? below(60) : below(1500), static_cast<char>('a' + below(26)));
+    if (below(12) == 0) {  // an answer, or whatever comes from there
+      const Endpoint server =
+          endpoint("10." + std::to_string(which) + ".0." + std::to_string(1 + below(2)),
+                   below(2) ? 53 : 5353);
+      const bool hairpin = below(3) == 0;
+      client = which;
+      return udp_frame(server, hairpin ? to : from, data);
+    }
+    Frame frame = udp_frame(from, to, data);
+    switch (below(72)) {
+      case 0:
+        frame[22] = static_cast<uint8_t>(below(3));
+        break;
+      case 1:
+        return icmp_error_frame(from.address, to.address, 3, 3, frame);
+      case 2: {
+        const auto parts = udp_fragments(from, to, data, 24, static_cast<uint16_t>(below(8)));
+        return parts[below(static_cast<uint32_t>(parts.size()))];
+      }
+      case 3:  // a byte of options
+        frame[14] = 0x46;
+        break;
+      case 4:
+        frame[below(42)] ^= static_cast<uint8_t>(1u << below(8));
+        break;
+      case 5:
+      case 6:  // no checksum
+        frame[40] = frame[41] = 0;
+        break;
+      default:
+        break;
+    }
+    if (below(2)) frame[20] ^= 0x40;                            // DF
+    if (below(4) == 0) frame.resize(frame.size() + below(20));  // padding
+    frame[24] = frame[25] = 0;
+    const size_t header = (frame[14] & 15u) * size_t{4};
+    const uint16_t sum = net::checksum_finish(
+        net::checksum_add(frame.data() + 14, std::min(header, frame.size() - 14)));
+    std::memcpy(frame.data() + 24, &sum, 2);
+    return frame;
+  }
+
+ private:
+  uint32_t below(uint32_t bound) { return x_mutator.below(bound); }
+  Mutator& x_mutator;
+};
+
+/// How many bytes a tunnel put before the packet.
+size_t overhead_of(const Frame& frame) {
+  if (frame.size() < 34 || frame[12] != 8 || frame[13] != 0) return 0;
+  return frame[23] == net::kIpv4InIp ? 20 : frame[23] == net::kGre ? 24 : 0;
+}
+
+/// Frames by what tells their flows apart: protocol, addresses, ports; in one flow as they came.
+/// Outer packets of tunnels are numbered in another order than they came: their numbers go.
+void sort_by_flow(std::vector<Frame>& frames) {
+  for (Frame& frame : frames) {
+    if (overhead_of(frame) == 0) continue;
+    EXPECT_EQ(net::checksum_finish(net::checksum_add(frame.data() + 14, 20)), 0);
+    frame[18] = frame[19] = frame[24] = frame[25] = 0;
+  }
+  auto flow = [](const Frame& frame) {
+    const size_t at = overhead_of(frame) + 26;
+    Frame key = {frame.size() > at ? frame[at - 3] : uint8_t{0}};
+    for (size_t i = at; i < at + 12; i++) key.push_back(i < frame.size() ? frame[i] : 0);
+    return key;
+  };
+  std::stable_sort(frames.begin(), frames.end(),
+                   [&](const Frame& a, const Frame& b) { return flow(a) < flow(b); });
+}
+
+/// All counters of all workers by name, and marks of overload; not those of turns and strays: who
+/// finds a session of a service that was edited does not ask around first.
+std::map<std::string, uint64_t> counters_of(const Rig& rig) {
+  std::map<std::string, uint64_t> all;
+  auto sum = [&](const std::string& name, auto read) { all[name] = rig.sum(read); };
+  for (int i = 0; i < ipvs::kDropReasons; i++)
+    sum("dropped " + std::string(ipvs::name(static_cast<ipvs::DropReason>(i))),
+        [i](const auto& c) { return c.dropped[static_cast<size_t>(i)].get(); });
+  sum("received", [](const auto& c) { return c.received.get(); });
+  sum("forwarded", [](const auto& c) { return c.forwarded.get(); });
+  sum("kernel", [](const auto& c) { return c.kernel.get(); });
+  sum("generated", [](const auto& c) { return c.generated.get(); });
+  sum("held", [](const auto& c) { return c.held.get(); });
+  sum("sessions", [](const auto& c) { return c.sessions_v4.get(); });
+  sum("stateless", [](const auto& c) { return c.stateless.get(); });
+  sum("evicted", [](const auto& c) { return c.evicted.get(); });
+  sum("sent bytes", [](const auto& c) { return c.ports[0].tx_bytes.get(); });
+  for (uint32_t id = 0; id < kServerIds; id++) {
+    const std::string server = "server " + std::to_string(id) + " ";
+    sum(server + "connections", [id](const auto& c) { return c.servers[id].connections.get(); });
+    sum(server + "in packets", [id](const auto& c) { return c.servers[id].in_packets.get(); });
+    sum(server + "in bytes", [id](const auto& c) { return c.servers[id].in_bytes.get(); });
+    sum(server + "out packets", [id](const auto& c) { return c.servers[id].out_packets.get(); });
+    sum(server + "out bytes", [id](const auto& c) { return c.servers[id].out_bytes.get(); });
+    sum(server + "active", [id](const auto& c) { return c.loads[id].active.get(); });
+    sum(server + "inactive", [id](const auto& c) { return c.loads[id].inactive.get(); });
+    sum(server + "all", [id](const auto& c) { return c.loads[id].sessions.get(); });
+    all[server + "overloaded"] = rig.board->limits.rows()[id].overloaded.load();
+  }
+  return all;
+}
+
+/// What differs.
+std::string difference(const std::map<std::string, uint64_t>& fast,
+                       const std::map<std::string, uint64_t>& slow) {
+  std::string text;
+  for (const auto& [name, value] : fast)
+    if (slow.at(name) != value)
+      text += name + ": " + std::to_string(value) + " for " + std::to_string(slow.at(name)) + "; ";
+  return text;
+}
+
+std::vector<std::string> sessions_of(Rig& rig) {
+  std::vector<std::string> all;
+  for (auto& worker : rig.workers) {
+    auto& table = *worker->sessions_v4;
+    uint32_t cursor = 0, numbers[64];
+    while (unsigned n = table.dump(cursor, numbers, 64)) {
+      for (unsigned i = 0; i < n; i++) {
+        table.look(numbers[i]);
+        const auto& s = table.at(numbers[i]);
+        all.push_back(
+            to_string(Endpoint{s.request.source, s.request.source_port.host()}) + " " +
+            to_string(Endpoint{s.request.destination, s.request.destination_port.host()}) + " " +
+            to_string(Address(s.reply.source)) + " " + std::to_string(s.deadline) + " " +
+            std::to_string(s.packets) + " " + std::to_string(s.flags));
+      }
+    }
+  }
+  std::sort(all.begin(), all.end());
+  return all;
+}
+
+std::set<std::string> used_hops(Rig& rig) {
+  std::set<std::string> used;
+  for (uint32_t id = 0; id < rig.board->next_hops->size(); id++)
+    if (rig.board->next_hops->take_used(id))
+      used.insert(to_string(rig.board->next_hops->address(id)));
+  return used;
+}
+
+/// What became of packets, and why, of every third batch.
+class Notes {
+ public:
+  void take(dataplane::Worker& worker, bool on) {
+    worker.fates = on ? x_fates.data() : nullptr;
+    worker.fates_room = static_cast<unsigned>(x_fates.size());
+    worker.fates_count = 0;
+  }
+  using Note = std::tuple<int, int, int, bool, uint32_t, uint32_t, int32_t, int>;
+  std::vector<Note> of(const dataplane::Worker& worker) const {
+    std::vector<Note> notes;
+    for (unsigned i = 0; worker.fates && i < worker.fates_count; i++) {
+      const dataplane::Meta& m = x_fates[i].meta;
+      notes.emplace_back(x_fates[i].lane, static_cast<int>(x_fates[i].reason),
+                         static_cast<int>(m.why), m.is_reply, m.server_id, m.service_id, m.slot,
+                         m.port_out);
+    }
+    std::sort(notes.begin(), notes.end());
+    return notes;
+  }
+
+ private:
+  std::vector<dataplane::Fate> x_fates{2048};
+};
+
+// The lane under test, and what it took of one-packet services.
+dataplane::SwiftLane tested_lane;
+uint64_t taken;
+bool counting_lane(dataplane::Worker& worker, uint8_t port_in, const dataplane::Burst& burst,
+                   dataplane::Burst& rest) {
+  const unsigned before = rest.n;
+  auto connections = [&] {
+    uint64_t n = 0;
+    for (uint32_t id = 0; id < kServerIds; id++) n += worker.counters.servers[id].connections.get();
+    return n;
+  };
+  const uint64_t begun = connections();
+  const bool goes_on = tested_lane(worker, port_in, burst, rest);
+  taken += connections() - begun;
+  EXPECT_LE(connections() - begun, burst.n - (rest.n - before));
+  return goes_on;
+}
+
+struct Case {
+  const char* name;
+  dataplane::SwiftLane lane;
+  unsigned workers;
+  ipvs::FullPolicy full;
+  uint32_t sessions;
+};
+
+class Picks : public testing::TestWithParam<Case> {};
+
+TEST_P(Picks, DoWhatTheStagesDo) {
+  const Case& that = GetParam();
+#ifdef __x86_64__
+  if (that.lane == dataplane::swift_v3 && !__builtin_cpu_supports("avx2"))
+    GTEST_SKIP() << "this CPU has no AVX2";
+  if (that.lane == dataplane::swift_v4 && !__builtin_cpu_supports("avx512vl"))
+    GTEST_SKIP() << "this CPU has no AVX-512";
+#endif
+  std::printf("SHUNT_TEST_SEED=%llu\n", static_cast<unsigned long long>(seed()));
+  Rig::Settings settings;
+  settings.sessions = that.sessions;
+  settings.full = that.full;
+  settings.workers = that.workers;
+  settings.mtu = 1400;
+  Rig::Settings without = settings;
+  without.express = false;
+  Rig fast(settings), slow(without);
+  Rig* const rigs[] = {&fast, &slow};
+  tested_lane = that.lane;
+  taken = 0;
+  for (auto& worker : fast.workers) worker->swift_lane = counting_lane;
+  for (Rig* rig : rigs) rig->rules(kRules);
+  Mutator mutator(seed() + that.workers);
+  Datagrams datagrams(mutator);
+  Notes notes[2];
+  ipvs::Knobs knobs;
+  uint64_t forwarded = 0;
+  for (unsigned batch = 0; batch < kBatches && !testing::Test::HasFailure(); batch++) {
+    for (unsigned n = 1 + mutator.below(kMostFrames); n > 0; n--) {
+      unsigned client;
+      const Frame frame = datagrams.next(client);
+      for (Rig* rig : rigs) rig->send(frame, client % that.workers);
+    }
+    const bool answers = mutator.below(10) != 0;
+    std::vector<Frame> out[2], kernel[2];
+    for (unsigned i = 0; i < 2; i++) {
+      if (that.workers == 1) notes[i].take(*rigs[i]->workers[0], batch % 3 == 1);
+      rigs[i]->answer_hops = answers;
+      rigs[i]->run();
+      out[i] = rigs[i]->out();
+      kernel[i] = rigs[i]->to_kernel();
+      sort_by_flow(out[i]);
+      sort_by_flow(kernel[i]);
+    }
+    forwarded += out[0].size();
+    ASSERT_EQ(out[0], out[1]) << "batch " << batch;
+    ASSERT_EQ(kernel[0], kernel[1]) << "batch " << batch;
+    ASSERT_EQ(notes[0].of(*fast.workers[0]), notes[1].of(*slow.workers[0])) << "batch " << batch;
+    if (batch % 4 == 0) {
+      ASSERT_EQ(difference(counters_of(fast), counters_of(slow)), "") << "batch " << batch;
+      ASSERT_EQ(sessions_of(fast), sessions_of(slow)) << "batch " << batch;
+    }
+    if (batch % 16 == 0) {
+      ASSERT_EQ(used_hops(fast), used_hops(slow)) << "batch " << batch;
+    }
+
+    const uint64_t step = uint64_t{mutator.below(mutator.below(20) ? 200 : 200'000)} * 1'000'000;
+    const bool reroute = mutator.below(40) == 0;
+    const char* line = mutator.below(10) ? "" : kEdits[mutator.below(std::size(kEdits))];
+    if (mutator.below(30) == 0) {
+      knobs.set(ipvs::Knob::kPmtuDisc, mutator.below(2));
+      knobs.set(ipvs::Knob::kNatIcmpSend, mutator.below(4) == 0);
+      knobs.set(ipvs::Knob::kDropPacket, mutator.below(8) ? 0 : 3);
+      knobs.set(ipvs::Knob::kExpireNodestConn, mutator.below(2));
+    }
+    // A next hop has another MAC address, or does not answer any more.
+    const share::NextHops& hops = *fast.board->next_hops;
+    const bool moves = mutator.below(30) == 0 && hops.size() != 0;
+    const Address moved = moves ? hops.address(mutator.below(hops.size())) : Address();
+    const auto state = mutator.below(6) ? share::NextHop::kReachable : share::NextHop::kFailed;
+    const MacAddress mac{{2, 0, 0, 0, 9, static_cast<uint8_t>(mutator.below(4))}};
+    for (Rig* rig : rigs) {
+      if (moves) rig->board->next_hops->set(*rig->board->next_hops->intern(0, moved), state, mac);
+      rig->now += step;
+      (void)ipvs::apply_rules(rig->configuration, line, "edits", ipvs::numeric_names());
+      if (reroute) rig->set_routes();
+      ASSERT_TRUE(rig->publish());
+      rig->board->knobs.set(knobs);
+      for (unsigned w = 0; w < that.workers; w++) rig->board->quiescence.quiescent(w);
+      rig->board->quiescence.collect();
+    }
+  }
+  EXPECT_GT(forwarded, kBatches * 4) << "hardly anything was balanced";
+  EXPECT_GT(taken, kBatches) << "hardly anything went this way";
+  std::printf("%llu frames left, %llu went without the stages\n",
+              static_cast<unsigned long long>(forwarded), static_cast<unsigned long long>(taken));
+  for (Rig* rig : rigs) rig->expect_balanced_accounts();
+}
+
+constexpr ipvs::FullPolicy kRefuse = ipvs::FullPolicy::kRefuse;
+const Case kCases[] = {
+    {"Any", dataplane::swift_any, 1, kRefuse, 4096},
+#ifdef __x86_64__
+    {"Avx2", dataplane::swift_v3, 1, kRefuse, 4096},
+    {"Avx512", dataplane::swift_v4, 1, kRefuse, 4096},
+    {"Avx512OfTwo", dataplane::swift_v4, 2, kRefuse, 4096},
+#endif
+    {"OfThree", dataplane::swift_any, 3, kRefuse, 4096},
+    {"Evicting", dataplane::swift_any, 1, ipvs::FullPolicy::kEvict, 16},
+    {"Stateless", dataplane::swift_any, 1, ipvs::FullPolicy::kStateless, 16},
+};
+INSTANTIATE_TEST_SUITE_P(Lanes, Picks, testing::ValuesIn(kCases),
+                         [](const auto& info) { return std::string(info.param.name); });
+
+}  // namespace
+}  // namespace shunt::test
