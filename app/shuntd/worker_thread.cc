@@ -6,20 +6,15 @@
 
 #include <algorithm>
 
+#include "dataplane/turn_clock.h"
+
 namespace shunt::daemon {
 
 namespace {
 
-constexpr uint64_t kSecond = 1'000'000'000;
 /// Idle turns before a sleeping worker begins to sleep, and how long it sleeps at the most.
 constexpr unsigned kIdleTurns = 64;
 constexpr long kShortestSleep = 10'000, kLongestSleep = 500'000;  // nanoseconds
-
-dataplane::Nanoseconds clock_now() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<uint64_t>(now.tv_sec) * kSecond + static_cast<uint64_t>(now.tv_nsec);
-}
 
 }  // namespace
 
@@ -28,12 +23,14 @@ int run_worker(void* argument) {
   dataplane::Worker& worker = *thread.worker;
   share::Quiescence& quiescence = worker.board.quiescence;
   unsigned number = worker.settings.number;
+  dataplane::TurnClock clock;
+  bool busy = false;
   unsigned idle = 0;
   long pause = kShortestSleep;
 
   quiescence.enter(number);
   while (!thread.stop->load(std::memory_order_relaxed)) {
-    bool busy = worker.turn(clock_now());
+    busy = worker.turn(clock(busy));
     quiescence.quiescent(number);
     if (busy) {
       idle = 0;

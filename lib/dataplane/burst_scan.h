@@ -23,6 +23,7 @@ using Line = FlowLines::Line;
 /// What is found of a burst before its lines of the index are there. Where there is a word for each
 /// packet, it means something of those that are `ready` alone.
 struct Scanned {
+  uint64_t bytes = 0;  ///< of all packets
   uint64_t plain = 0;  ///< a bit a packet
   /// Plain, an ACK without more or UDP with a checksum, hops left, an exact key.
   uint64_t ready = 0;
@@ -34,23 +35,51 @@ struct Scanned {
   alignas(64) uint64_t keys[kBurst];
   alignas(64) uint64_t clients[kBurst];  ///< their sources, as in keys, if `picked` is not 0
   alignas(64) uint64_t picks[kBurst];    ///< Picks::word_of(), or 0; likewise
-  alignas(64) uint64_t homes[kBurst];    ///< the keys' lines, as numbers
+  alignas(64) uint64_t lines[kBurst];    ///< the keys' homes, as numbers
+  alignas(64) uint64_t homes[kBurst];    ///< the same of those that are ready; of others kNowhere
   alignas(64) uint64_t ways[kBurst];     ///< where FlowPlans::ways() begin in their direction
   alignas(64) uint64_t lengths[kBurst];  ///< of the IP packets
   /// In their lower halves TTL, protocol and checksum with a hop less (byte 22).
   alignas(64) uint64_t lowered[kBurst];
 };
 
+/// A line that no key is in.
+constexpr uint64_t kNoKey = UINT64_MAX >> 1;
+constexpr Line kNowhere{{kNoKey, kNoKey, kNoKey, kNoKey}, {}};
+
+/// What headers are compared with.
+struct HeaderWords {
+  Words low16 = fixed(kLow16), low32 = fixed(kLow32), all = fixed(UINT64_MAX);
+  Words our_mask, our_value;
+  Words version_mask = fixed(0x00ff'ffff'0000'0000), version = fixed(0x0045'0008'0000'0000);
+  Words fragment = fixed(0x0000'ff3f'0000'0000);
+  Words protocol_mask = fixed(kProtocol), tcp = fixed(uint64_t{net::kTcp} << kProtocolAt),
+        udp = fixed(uint64_t{net::kUdp} << kProtocolAt);
+  Words flags = fixed(uint64_t{Tcp::kSyn | Tcp::kFin | Tcp::kRst | Tcp::kAck} << 56),
+        ack = fixed(uint64_t{Tcp::kAck} << 56), hops = fixed(uint64_t{0xfe} << 48);
+  Words least_tcp = fixed(40), least_udp = fixed(28), l3 = fixed(Frame::kL3);
+  Words address_and_port = fixed(0x0000'ffff'0000'ffff), middle = fixed(0xffff'0000),
+        client = fixed(0x0000'ffff'ffff'0000);
+
+  explicit HeaderWords(const OurMac& ours)
+      : our_mask(fixed(ours.mask)), our_value(fixed(ours.value)) {}
+
+  using Tcp = net::TcpHeader;
+  static constexpr unsigned kProtocolAt = 48;  ///< as FlowClasses have it
+  static constexpr uint64_t kProtocol = uint64_t{0xff} << kProtocolAt;
+};
+
 struct Seen {
   Which plain, usual;
+  Words bytes;  ///< of each packet
 };
 /// The headers of kLanes packets, those from `first` on.
-inline Seen look_at_headers(rte_mbuf* const packets[], unsigned first, const OurMac& ours,
+inline Seen look_at_headers(rte_mbuf* const packets[], size_t first, const HeaderWords& words,
                             Scanned& to) {
   const uint8_t *mbufs[kLanes], *frames[kLanes];
   for (unsigned i = 0; i < kLanes; i++) {
     mbufs[i] = reinterpret_cast<const uint8_t*>(packets[i]);
-    frames[i] = to.frames[first + i] = rte_pktmbuf_mtod(packets[i], uint8_t*);
+    frames[i] = to.frames[first + i];
   }
   // The whole packet's bytes, and those of its first piece, in 32 and 16 bits. No packet has so
   // many more than 65,535 that its lowest 16 bits could make sense.
@@ -65,28 +94,23 @@ inline Seen look_at_headers(rte_mbuf* const packets[], unsigned first, const Our
 
   const Words length = swapped16(at16);
   // 16-bit words add up to a multiple of 0xffff (RFC 1071 section 1); not to 0, with a version.
-  Words sum = (at8 >> 48) + (at16 & kLow32) + (at16 >> 32) + (at24 & kLow32) + (at24 >> 32) +
-              (at32 & kLow16);
-  sum = (sum & kLow16) + (sum >> 16);
-  sum = (sum & kLow16) + (sum >> 16);
+  Words sum = (at8 >> 48) + (at16 & words.low32) + (at16 >> 32) + (at24 & words.low32) +
+              (at24 >> 32) + (at32 & words.low16);
+  sum = (sum & words.low16) + (sum >> 16);
+  sum = (sum & words.low16) + (sum >> 16);
   // What must be: one piece, our MAC address, Ethertype and version, no fragment.
-  const Words wrong = ((sizes ^ sizes >> 32) & kLow16) | ((at0 ^ ours.value) & ours.mask) |
-                      ((at8 ^ 0x0045'0008'0000'0000) & 0x00ff'ffff'0000'0000) |
-                      (at16 & 0x0000'ff3f'0000'0000);
-  constexpr uint64_t kProtocol = uint64_t{0xff} << 48;
-  const Words protocol = at16 >> 8 & kProtocol;
-  const Which tcp = are_equal(protocol, Words{} + (uint64_t{net::kTcp} << 48)),
-              udp = are_equal(protocol, Words{} + (uint64_t{net::kUdp} << 48));
-  Which plain = have_none(wrong, ~Words{}, either(tcp, udp));
-  plain = are_equal(sum, Words{} + kLow16, plain);
-  plain = are_at_least(length, choose(tcp, Words{} + 40, Words{} + 28), plain);
-  plain = are_at_least(sizes & kLow16, length + Frame::kL3, plain);
-  using Tcp = net::TcpHeader;
-  constexpr uint64_t kFlags = Tcp::kSyn | Tcp::kFin | Tcp::kRst | Tcp::kAck;
-  Which usual = either(
-      are_equal(at40 & kFlags << 56, Words{} + (uint64_t{Tcp::kAck} << 56), both(plain, tcp)),
-      have_any(at40, Words{} + kLow16, both(plain, udp)));
-  usual = have_any(at16, Words{} + (uint64_t{0xfe} << 48), usual);  // hops
+  const Words wrong = ((sizes ^ sizes >> 32) & words.low16) |
+                      ((at0 ^ words.our_value) & words.our_mask) |
+                      ((at8 ^ words.version) & words.version_mask) | (at16 & words.fragment);
+  const Words protocol = at16 >> 8 & words.protocol_mask;
+  const Which tcp = are_equal(protocol, words.tcp), udp = are_equal(protocol, words.udp);
+  Which plain = have_none(wrong, words.all, either(tcp, udp));
+  plain = are_equal(sum, words.low16, plain);
+  plain = are_at_least(length, choose(tcp, words.least_tcp, words.least_udp), plain);
+  plain = are_at_least(sizes & words.low16, length + words.l3, plain);
+  Which usual = either(are_equal(at40 & words.flags, words.ack, both(plain, tcp)),
+                       have_any(at40, words.low16, both(plain, udp)));
+  usual = have_any(at16, words.hops, usual);
 
   // TTL is the low byte, and the checksum, the upper half, grows by what it loses (RFC 1141).
   Halves lowered = reinterpret_cast<Halves>(at16 >> 48 | at24 << 16);
@@ -95,9 +119,9 @@ inline Seen look_at_headers(rte_mbuf* const packets[], unsigned first, const Our
   put(to.lengths + first, length);
   // Addresses are at 26 to 33, the ports at 34 and 36.
   put(to.destinations + first,
-      (at32 & 0x0000'ffff'0000'ffff) | (at24 >> 32 & 0xffff'0000) | protocol);
-  put(to.keys + first, (at24 & 0x0000'ffff'ffff'0000) | (at32 >> 16 & kLow16));
-  return {plain, usual};
+      (at32 & words.address_and_port) | (at24 >> 32 & words.middle) | protocol);
+  put(to.keys + first, (at24 & words.client) | (at32 >> 16 & words.low16));
+  return {plain, usual, sizes & words.low32};
 }
 
 /// A client as a key has it, from an endpoint, and an endpoint without its protocol, from a client.
@@ -122,7 +146,7 @@ inline Rows look_for_rows(const FlowClasses& classes, Words endpoint, bool are_t
 }
 
 /// Their keys, and the directions of their flows.
-inline void look_for_classes(const TupleIndex<net::V4>& index, const FlowWay* ways, unsigned first,
+inline void look_for_classes(const TupleIndex<net::V4>& index, const FlowWay* ways, size_t first,
                              Scanned& to) {
   const FlowClasses& classes = index.classes();
   const Words destination = get(to.destinations + first), client = get(to.keys + first);
@@ -164,7 +188,7 @@ inline void look_for_classes(const TupleIndex<net::V4>& index, const FlowWay* wa
   // Of no flow, or another endpoint is at its row.
   uint64_t rest = bits_of(but_not(all(), known)) & to.plain >> first;
   for (; rest != 0; rest &= rest - 1) {
-    const unsigned i = first + static_cast<unsigned>(std::countr_zero(rest));
+    const size_t i = first + static_cast<size_t>(std::countr_zero(rest));
     const uint8_t* frame = to.frames[i];
     const auto exact = index.exact_key(frame + Frame::kEnds, frame[Frame::kProtocol]);
     to.keys[i] = exact.bits << 1;
@@ -176,40 +200,62 @@ inline void look_for_classes(const TupleIndex<net::V4>& index, const FlowWay* wa
 }
 
 /// FlowLines::hash() and home_of().
-inline void look_for_homes(const FlowLines::Hashing& hashing, unsigned first, Scanned& to) {
-  Words hash = (get(to.keys + first) >> 1) * hashing.first;
+/// Returns which of these have a key; the others' home is kNowhere.
+inline Which look_for_homes(const FlowLines::Hashing& hashing, size_t first, Which usual,
+                            Scanned& to) {
+  const Words keys = get(to.keys + first);
+  Words hash = (keys >> 1) * hashing.first;
   hash = (hash ^ hash >> 32) * hashing.second;
-  const Words home = multiply_low(hash >> 32, Words{} + hashing.count) >> 32;
-  put(to.homes + first, home * sizeof(Line) + reinterpret_cast<uintptr_t>(hashing.lines));
+  const Words number = multiply_low(hash >> 32, Words{} + hashing.count) >> 32;
+  const Words home = number * sizeof(Line) + reinterpret_cast<uintptr_t>(hashing.lines);
+  put(to.lines + first, home);
   for (unsigned i = 0; i < kLanes; i++)
-    __builtin_prefetch(reinterpret_cast<const void*>(to.homes[first + i]), 1);
+    __builtin_prefetch(reinterpret_cast<const void*>(to.lines[first + i]), 1);
+  const Which ready = have_any(keys, ~Words{}, usual);
+  put(to.homes + first, choose(ready, home, Words{} + reinterpret_cast<uintptr_t>(&kNowhere)));
+  return ready;
+}
+
+/// Where the frames begin, on their way to the cache.
+inline void look_for_frames(const Burst& burst, Scanned& to) {
+#pragma GCC unroll 4
+  for (size_t i = 0; i < burst.n; i++) {
+    to.frames[i] = rte_pktmbuf_mtod(burst.packets[i], uint8_t*);
+    __builtin_prefetch(to.frames[i]);
+  }
+  // Those of no packets are the last one's.
+  for (size_t i = burst.n; i % kLanes != 0; i++) to.frames[i] = to.frames[burst.n - 1];
 }
 
 inline void scan(const SessionTable<net::V4>& sessions, const OurMac& ours, const Burst& burst,
                  Scanned& to) {
-  const unsigned n = burst.n;
-  const FlowLines::Hashing hashing = sessions.index().lines().hashing();
-  const FlowWay* ways = sessions.plans().ways();
-  uint64_t plain = 0, usual = 0, ready = 0;
-  // The last ones with the very last as often as it takes; kBurst is a multiple of kLanes.
+  const size_t n = burst.n;
+  look_for_frames(burst, to);
+  // The last packets with the very last as often as it takes; kBurst is a multiple of kLanes.
   rte_mbuf* last[kLanes];
-  const unsigned whole = n - n % kLanes;
-  for (unsigned i = 0; whole != n && i < kLanes; i++)
+  const size_t whole = n - n % kLanes;
+  for (size_t i = 0; whole != n && i < kLanes; i++)
     last[i] = burst.packets[std::min(whole + i, n - 1)];
-  for (unsigned first = 0; first < n; first += kLanes) {
+  const HeaderWords words(ours);
+  uint64_t plain = 0, usual = 0, ready = 0;
+  Words bytes{};
+  for (size_t first = 0; first < n; first += kLanes) {
     const Seen seen =
-        look_at_headers(first != whole ? burst.packets + first : last, first, ours, to);
+        look_at_headers(first != whole ? burst.packets + first : last, first, words, to);
     plain |= bits_of(seen.plain) << first;
     usual |= bits_of(seen.usual) << first;
+    bytes += seen.bytes;
   }
   to.plain = plain;
+  for (unsigned i = 0; i < kLanes; i++) to.bytes += bytes[i];
+  if (whole != n) to.bytes -= (kLanes - n % kLanes) * last[kLanes - 1]->pkt_len;
   // Two passes, so that the gathers of many packets are under way at once.
-  for (unsigned first = 0; first < n; first += kLanes) {
+  const FlowLines::Hashing hashing = sessions.index().lines().hashing();
+  const FlowWay* ways = sessions.plans().ways();
+  for (size_t first = 0; first < n; first += kLanes) {
     look_for_classes(sessions.index(), ways, first, to);
-    look_for_homes(hashing, first, to);
-    ready |= bits_of(have_any(get(to.keys + first), ~Words{})) << first;
+    ready |= bits_of(look_for_homes(hashing, first, which_of(usual >> first), to)) << first;
   }
-  ready &= usual;
   if (n % 64 != 0) ready &= (uint64_t{1} << n) - 1;
   to.ready = ready;
 }

@@ -68,6 +68,12 @@ class FlowLines {
     const auto line = static_cast<uint32_t>(home - x_lines);
     return word_at(&x_lines[other(line, hash(key))], key << 1);
   }
+  /// Could a key that is not in its home be elsewhere? Then that line is on its way.
+  bool fetch_elsewhere(const Line* home, uint64_t key) const {
+    if (displaced(*home) == 0) return false;
+    __builtin_prefetch(&x_lines[other(static_cast<uint32_t>(home - x_lines), hash(key))], 1);
+    return true;
+  }
   /// The first entry of a key, whose home this is; null: there is none, apart from those that found
   /// no room.
   uint64_t* first_word(Line* home, uint64_t key) const {
@@ -115,7 +121,11 @@ class FlowLines {
   /// A bit for each place of the line that has this key.
   static uint32_t matches(const Line& line, uint64_t key) { return matches_twice(line, key << 1); }
   static uint32_t matches_twice(const Line& line, uint64_t twice) {
-#if defined(__AVX2__)
+#if defined(__AVX512VL__)
+    const __m256i keys = _mm256_load_si256(reinterpret_cast<const __m256i*>(line.keys));
+    return _mm256_cmpeq_epi64_mask(_mm256_slli_epi64(keys, 1),
+                                   _mm256_set1_epi64x(static_cast<long long>(twice)));
+#elif defined(__AVX2__)
     const __m256i wanted = _mm256_set1_epi64x(static_cast<long long>(twice));
     const __m256i keys = _mm256_load_si256(reinterpret_cast<const __m256i*>(line.keys));
     return static_cast<uint32_t>(_mm256_movemask_pd(

@@ -24,30 +24,36 @@
 
 namespace shunt::dataplane {
 
-/// What stands in the index beside a flow's key: the session's number (28 bits), its plan (16
-/// bits, 0: none) and the tick of its last packet (20 bits, meaningful with a plan).
+/// What stands in the index beside a flow's key: its plan (16 bits, 0: none), the session's number
+/// (28 bits), and the tick of its last packet (20 bits, meaningful with a plan).
 class FlowWord {
  public:
-  static constexpr unsigned kTickBits = 20, kPlanBits = 16, kNumberBits = 28;
+  static constexpr unsigned kPlanBits = 16, kNumberBits = 28, kTickBits = 20;
   static constexpr uint32_t kTicks = 1u << kTickBits;
   /// Nanoseconds: a jiffy of a kernel with HZ=250.
   static constexpr Nanoseconds kTick = 4'000'000;
 
   static uint64_t of(uint32_t number, uint32_t plan, uint64_t tick) {
-    return uint64_t{number} << (kTickBits + kPlanBits) | uint64_t{plan} << kTickBits |
-           (tick & (kTicks - 1));
+    return stamp(tick) | uint64_t{number} << kPlanBits | plan;
   }
   static uint32_t number(uint64_t word) {
-    return static_cast<uint32_t>(word >> (kTickBits + kPlanBits));
+    return static_cast<uint32_t>(word >> kPlanBits) & ((1u << kNumberBits) - 1);
   }
-  static uint16_t plan(uint64_t word) { return static_cast<uint16_t>(word >> kTickBits); }
-  /// How many ticks ago, at `now`, if less than kTicks.
-  static uint32_t age(uint64_t word, uint64_t now) {
-    return static_cast<uint32_t>(now - word) & (kTicks - 1);
+  static uint16_t plan(uint64_t word) { return static_cast<uint16_t>(word); }
+  /// A tick where words have it, for those who have many of them to do with one.
+  static uint64_t stamp(uint64_t tick) { return tick << kStampAt; }
+  /// How many ticks ago, at `now`, a stamp, if less than kTicks.
+  static uint32_t age_at(uint64_t word, uint64_t now) {
+    return static_cast<uint32_t>(((now | kBelowStamp) - word) >> kStampAt);
   }
-  static uint64_t at(uint64_t word, uint64_t now) {
-    return (word & ~uint64_t{kTicks - 1}) | (now & (kTicks - 1));
-  }
+  static uint64_t stamped(uint64_t word, uint64_t now) { return (word & kBelowStamp) | now; }
+  /// The same at a tick.
+  static uint32_t age(uint64_t word, uint64_t now) { return age_at(word, stamp(now)); }
+  static uint64_t at(uint64_t word, uint64_t now) { return stamped(word, stamp(now)); }
+
+ private:
+  static constexpr unsigned kStampAt = kPlanBits + kNumberBits;
+  static constexpr uint64_t kBelowStamp = (uint64_t{1} << kStampAt) - 1;
 };
 
 /// What becomes of a packet, but for its hop limit and its MAC addresses.

@@ -55,6 +55,16 @@ inline TwoWords take(const uint8_t* const at[], size_t offset) {
           reinterpret_cast<Words>(_mm256_unpackhi_epi64(even, odd))};
 #endif
 }
+/// The same everywhere, and kept in a register by a compiler that would make it anew each time.
+inline Words fixed(uint64_t word) {
+  Words words = Words{} + word;
+#if SHUNT_LANES_HAVE_MASKS
+  asm("" : "+v"(words));
+#elif defined(__x86_64__)
+  asm("" : "+x"(words));
+#endif
+  return words;
+}
 inline void put(uint64_t* to, Words words) {
   std::memcpy(to, &words, sizeof words);
 }
@@ -69,6 +79,9 @@ inline Words get(const uint64_t* from) {
 typedef __mmask8 Which;
 inline uint64_t bits_of(Which which) {
   return which;
+}
+inline Which which_of(uint64_t bits) {
+  return bits & 0xf;
 }
 inline Which all() {
   return 0xf;
@@ -111,6 +124,11 @@ inline uint64_t bits_of(Which which) {
   for (unsigned i = 0; i < kLanes; i++) bits |= which[i] >> 63 << i;
   return bits;
 #endif
+}
+inline Which which_of(uint64_t bits) {
+  Words each{};
+  for (unsigned i = 0; i < kLanes; i++) each[i] = uint64_t{1} << i;
+  return reinterpret_cast<Words>((each & bits) != 0);
 }
 inline Which all() {
   return ~Words{};

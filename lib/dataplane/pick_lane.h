@@ -113,6 +113,7 @@ inline void choose_slots(const Picks& picks, const Scanned& scanned, unsigned n,
   rte_mbuf* going[kBurst];
   unsigned going_count = 0;
   uint8_t out_port = 0;
+  const uint16_t tunnel_id = worker.tunnel_id;
   uint64_t gone = 0;
   while (candidates != 0) {
     const auto i = static_cast<unsigned>(std::countr_zero(candidates));
@@ -156,7 +157,7 @@ inline void choose_slots(const Picks& picks, const Scanned& scanned, unsigned n,
       store(frame, way.head);
       store(frame + 8, way.tail);
       if (way.port != out_port) [[unlikely]] {
-        worker.send_all(going, going_count, out_port);
+        worker.send_all(going, going_count, out_port, bytes_of(going, going_count));
         going_count = 0;
         out_port = way.port;
       }
@@ -167,7 +168,9 @@ inline void choose_slots(const Picks& picks, const Scanned& scanned, unsigned n,
     if (!go()) [[unlikely]]
       candidates &= ~behind(scanned, n, i);
   }
-  worker.send_all(going, going_count, out_port);
+  // Of all of them, as they came, the bytes are known.
+  const bool all = going_count == n && tunnel_id == worker.tunnel_id;
+  worker.send_all(going, going_count, out_port, all ? scanned.bytes : bytes_of(going, going_count));
   return gone;
 }
 

@@ -30,7 +30,7 @@ class Refusals {
         (x_scanned.keys[i] != 0 && has_word(i)))
       return false;
     const uint64_t destination = x_scanned.destinations[i];
-    uint64_t& remembered = x_refuse_all[(destination >> 24 ^ destination >> 56) % kRemembered];
+    uint64_t& remembered = x_refuse_all[(destination >> 8 ^ destination >> 40) % kRemembered];
     if (remembered != destination || may_be_special(frame)) [[unlikely]] {
       bool for_all = false;
       if (!is_refused(x_worker, frame, x_port_in, for_all)) return false;
@@ -46,7 +46,7 @@ class Refusals {
 
  private:
   [[gnu::always_inline]] bool has_word(unsigned i) const {
-    auto* home = reinterpret_cast<Line*>(x_scanned.homes[i]);
+    auto* home = reinterpret_cast<Line*>(x_scanned.lines[i]);
     return x_index.lines().first_word(home, x_scanned.keys[i] >> 1) != nullptr;
   }
   /// From FTP's data port, or perhaps from a server's endpoint or in the stash.

@@ -13,8 +13,8 @@
 
 namespace shunt::dataplane {
 
-/// SwiftLanes: they add the packets that they leave to `rest`, and say whether the express lane
-/// could take one of those.
+/// SwiftLanes: they count the burst's bytes, add the packets that they leave to `rest`, and say
+/// whether the express lane could take one of those.
 bool swift_any(Worker& worker, uint8_t port_in, const Burst& burst, Burst& rest);
 #ifdef __x86_64__
 bool swift_v3(Worker& worker, uint8_t port_in, const Burst& burst, Burst& rest);  ///< x86-64-v3

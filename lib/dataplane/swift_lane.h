@@ -23,116 +23,176 @@
 namespace shunt::dataplane {
 namespace {
 
+/// A burst on its way.
+struct Walk {
+  Worker& worker;
+  const FlowLines& lines;
+  const Burst& burst;
+  const OurMac ours;
+  const uint8_t port_in;
+  const uint64_t now;       ///< as FlowWord's stamps
+  const uint32_t revision;  ///< kNoRevision: every way is in doubt, as there are notes to take
+  uint64_t left = 0;        ///< a bit a packet
+  bool rest_may_have_sessions;
+  Scanned& scanned;
+  Refusals& refusals;
+};
+
 /// A bit for each packet whose key has the same home as the one of packet `i`, among those behind
 /// it and some before.
-[[gnu::noinline]] inline uint64_t same_home(const Scanned& scanned, unsigned n, unsigned i) {
+inline uint64_t same_home(const Scanned& scanned, unsigned n, unsigned i) {
   uint64_t same = 0;
   for (unsigned k = i - i % kLanes; k < n; k += kLanes)
-    same |= bits_of(are_equal(get(scanned.homes + k), Words{} + scanned.homes[i])) << k;
+    same |= bits_of(are_equal(get(scanned.lines + k), Words{} + scanned.lines[i])) << k;
   return same;
+}
+
+/// Leaves packet `i`, and with it all later ones that may be of its flow.
+inline void leave(Walk& walk, unsigned i, bool has_word) {
+  Scanned& scanned = walk.scanned;
+  const uint8_t* frame = scanned.frames[i];
+  const uint64_t later = scanned.ready & (~uint64_t{1} << i);
+  uint64_t related = 0;
+  if (!(scanned.plain >> i & 1)) {
+    // A fragment, an ICMP error: who knows of which flow.
+    if (Frame::may_be_related(frame, walk.burst.packets[i]->data_len) && walk.ours.has(frame))
+      related = later;
+    walk.rest_may_have_sessions = true;
+  } else if (scanned.keys[i] != 0) {
+    if (later != 0) related = later & same_home(scanned, walk.burst.n, i);
+    // UDP without a checksum is not for here, but for the express lane.
+    walk.rest_may_have_sessions |= has_word || frame[Frame::kProtocol] != net::kTcp;
+  }
+  scanned.ready &= ~related;
+  for (; related != 0; related &= related - 1)
+    scanned.homes[std::countr_zero(related)] = reinterpret_cast<uintptr_t>(&kNowhere);
+  walk.left |= uint64_t{1} << i;
+}
+
+/// Is the packet what its way is for? NAT: an answer has to come from the flow's own server.
+inline bool suits(const rte_mbuf* packet, const uint8_t* frame, const FlowWay& way) {
+  if (way.edit == FlowEdit::kNone) return true;
+  if (way.edit == FlowEdit::kNat) return comes_from(frame, way);
+  return rte_pktmbuf_headroom(packet) >= sizeof(net::Ipv4Header);
+}
+
+/// The way of packet `i` and the `place` of its word, if it may go although it does not look so at
+/// first sight; else null, and it is refused or left.
+[[gnu::noinline]] inline const FlowWay* look_again(Walk& walk, unsigned i, uint64_t*& place) {
+  const Scanned& scanned = walk.scanned;
+  rte_mbuf* packet = walk.burst.packets[i];
+  bool has_word = false;
+  auto way_after_all = [&]() -> const FlowWay* {
+    if (!(scanned.ready >> i & 1)) return nullptr;
+    place = walk.lines.first_word(reinterpret_cast<Line*>(scanned.homes[i]), scanned.keys[i] >> 1);
+    if (!place) return nullptr;
+    has_word = true;
+    const uint64_t word = *place;
+    const auto* way =
+        reinterpret_cast<const FlowWay*>(scanned.ways[i] + FlowWord::plan(word) * sizeof(FlowPlan));
+    if (FlowWord::age_at(word, walk.now) >= way->lifetime || scanned.lengths[i] > way->mtu ||
+        !suits(packet, scanned.frames[i], *way))
+      return nullptr;
+    if (way->revision == walk.revision) return way;
+    const bool is_reply = (reinterpret_cast<uintptr_t>(way) & sizeof(FlowWay)) != 0;
+    if (!is_still_good(walk.worker, FlowWord::plan(word), is_reply)) return nullptr;
+    if (walk.worker.fates) note_swift(walk.worker, packet, word, is_reply, walk.port_in);
+    return way;
+  };
+  const FlowWay* way = way_after_all();
+  if (!way && !walk.refusals.take(packet, i)) leave(walk, i, has_word);
+  return way;
 }
 
 [[gnu::always_inline]] inline bool run(Worker& worker, uint8_t port_in, const Burst& burst,
                                        Burst& rest) {
   const SessionTable<net::V4>& sessions = *worker.sessions_v4;
-  const FlowLines& lines = sessions.index().lines();
-  const auto tick = static_cast<uint32_t>(sessions.tick() & (FlowWord::kTicks - 1));
-  const OurMac ours(worker.ports[port_in].mac, worker.ports[port_in].any_mac);
   Scanned scanned;
-  scan(sessions, ours, burst, scanned);
-  // With notes to take of what became of packets, every way is in doubt.
-  const bool notes = worker.fates != nullptr;
-  const uint32_t revision = notes ? FlowPlans::kNoRevision : sessions.plans().revision();
-  uint64_t ready = scanned.ready;
-  bool may_have_sessions = sessions.index().has_hashed();  // those that were left
-  uint64_t picked = 0;                                     // and have gone
-  if (scanned.picked != 0) [[unlikely]] {
-    picked = pick(worker, port_in, burst, ours, scanned);
-    ready &= ~picked;
-  }
-
   Refusals refusals(worker, port_in, scanned);
+  Walk walk{.worker = worker,
+            .lines = sessions.index().lines(),
+            .burst = burst,
+            .ours = OurMac(worker.ports[port_in].mac, worker.ports[port_in].any_mac),
+            .port_in = port_in,
+            .now = FlowWord::stamp(sessions.tick()),
+            .revision = worker.fates ? FlowPlans::kNoRevision : sessions.plans().revision(),
+            .rest_may_have_sessions = sessions.index().has_hashed(),
+            .scanned = scanned,
+            .refusals = refusals};
+  scan(sessions, walk.ours, burst, scanned);
+  worker.counters.ports[port_in].rx_bytes.add(scanned.bytes);
+
   // Packets that go to one port.
   rte_mbuf* going[kBurst];
-  unsigned going_count = 0;
-  uint8_t out_port = 0;
-
-  const unsigned n = burst.n;
-  rte_mbuf* const* const packets = burst.packets;
-  for (unsigned i = 0; i < n; i++) {
-    rte_mbuf* const packet = packets[i];
+  rte_mbuf** next = going;
+  uint8_t port = 0;
+  const uint64_t now = walk.now;
+  const uint16_t tunnel_id = worker.tunnel_id;
+  auto go = [&](size_t i, uint64_t* place, const FlowWay& way) {
     uint8_t* frame = scanned.frames[i];
-    bool has_word = false;
-    auto go = [&] {
-      if (!(ready >> i & 1)) [[unlikely]]
-        return false;
-      auto* home = reinterpret_cast<Line*>(scanned.homes[i]);
-      uint64_t* place = FlowLines::word_at(home, scanned.keys[i]);
-      if (!place) [[unlikely]] {
-        place = lines.word_elsewhere(home, scanned.keys[i] >> 1);
-        if (!place) return false;
-      }
-      has_word = true;
-      const uint64_t word = *place;
-      FlowWay& way =
-          *reinterpret_cast<FlowWay*>(scanned.ways[i] + FlowWord::plan(word) * sizeof(FlowPlan));
-      const auto length = static_cast<uint32_t>(scanned.lengths[i]);
-      if (FlowWord::age(word, tick) >= way.lifetime || length > way.mtu) [[unlikely]]
-        return false;
-      const FlowEdit edit = way.edit;
-      if (edit == FlowEdit::kNat) {
-        // An answer has to come from the flow's own server.
-        if (!comes_from(frame, way)) [[unlikely]]
-          return false;
-      } else if (edit == FlowEdit::kIpip) {
-        if (rte_pktmbuf_headroom(packet) < sizeof(net::Ipv4Header)) [[unlikely]]
-          return false;
-      }
-      if (way.revision != revision) [[unlikely]] {
-        const bool is_reply = (reinterpret_cast<uintptr_t>(&way) & sizeof(FlowWay)) != 0;
-        if (!is_still_good(worker, FlowWord::plan(word), is_reply)) return false;
-        if (notes) note_swift(worker, packet, word, is_reply, port_in);
-      }
-      auto lowered = static_cast<uint32_t>(scanned.lowered[i]);
-      if (edit == FlowEdit::kNat) {
-        translate(frame, way);
-        lowered = apply_to_upper_half(lowered, way.address_delta);
-      }
-      store(frame + Frame::kHopLimit, lowered);
-      *place = FlowWord::at(word, tick);
-      Counter* const count = way.packets;
-      count[0].add(1);
-      count[FlowWay::kBytes].add(length);
-      if (edit == FlowEdit::kIpip)
-        frame = encapsulate(packet, frame, length, way, worker.tunnel_id++);
-      store(frame, way.head);
-      store(frame + 8, way.tail);
-      if (way.port != out_port) [[unlikely]] {
-        worker.send_all(going, going_count, out_port);
-        going_count = 0;
-        out_port = way.port;
-      }
-      going[going_count++] = packet;
-      return true;
-    };
-    if (go()) [[likely]]
-      continue;
-    if (picked >> i & 1) continue;
-    if (refusals.take(packet, i)) continue;
-    if (!(scanned.plain >> i & 1)) {
-      // A fragment, an ICMP error: who knows of which flow.
-      if (Frame::may_be_related(frame, packet->data_len) && ours.has(frame)) ready = 0;
-      may_have_sessions = true;
-    } else if (scanned.keys[i] != 0) {
-      if (ready >> i > 1) ready &= ~same_home(scanned, n, i);
-      // UDP without a checksum is not for here, but for the express lane.
-      may_have_sessions |= has_word || frame[Frame::kProtocol] != net::kTcp;
+    rte_mbuf* const packet = burst.packets[i];
+    const auto length = static_cast<uint32_t>(scanned.lengths[i]);
+    *place = FlowWord::stamped(*place, now);
+    way.packets[0].add(1);
+    way.packets[FlowWay::kBytes].add(length);
+    auto lowered = static_cast<uint32_t>(scanned.lowered[i]);
+    if (way.edit == FlowEdit::kNat) {
+      translate(frame, way);
+      lowered = apply_to_upper_half(lowered, way.address_delta);
     }
-    rest.add(packet);
+    store(frame + Frame::kHopLimit, lowered);
+    if (way.edit == FlowEdit::kIpip)
+      frame = encapsulate(packet, frame, length, way, worker.tunnel_id++);
+    store(frame, way.head);
+    store(frame + 8, way.tail);
+    if (way.port != port) [[unlikely]] {
+      const auto count = static_cast<unsigned>(next - going);
+      worker.send_all(going, count, port, bytes_of(going, count));
+      next = going;
+      port = way.port;
+    }
+    *next++ = packet;
+  };
+
+  const size_t n = burst.n;
+  const uint32_t revision = walk.revision;
+  uint64_t elsewhere = 0, todo = n == 64 ? UINT64_MAX : (uint64_t{1} << n) - 1;
+  if (scanned.picked != 0) [[unlikely]]
+    todo &= ~pick(worker, port_in, burst, walk.ours, scanned);
+  for (; todo != 0; todo &= todo - 1) {
+    const auto i = static_cast<size_t>(std::countr_zero(todo));
+    auto* home = reinterpret_cast<Line*>(scanned.homes[i]);
+    uint64_t* place = FlowLines::word_at(home, scanned.keys[i]);
+    if (place) [[likely]] {
+      const auto* way = reinterpret_cast<const FlowWay*>(scanned.ways[i] +
+                                                         FlowWord::plan(*place) * sizeof(FlowPlan));
+      if (FlowWord::age_at(*place, now) < way->lifetime && scanned.lengths[i] <= way->mtu &&
+          way->revision == revision && suits(burst.packets[i], scanned.frames[i], *way))
+          [[likely]] {
+        go(i, place, *way);
+        continue;
+      }
+    } else if (walk.lines.fetch_elsewhere(home, scanned.keys[i] >> 1)) {
+      elsewhere |= uint64_t{1} << i;
+      continue;
+    }
+    if (const FlowWay* way = look_again(walk, static_cast<unsigned>(i), place)) go(i, place, *way);
   }
-  worker.send_all(going, going_count, out_port);
+  // Those whose words may be in other lines than their homes: all of a flow are among them, or none
+  // of those that may go.
+  for (; elsewhere != 0; elsewhere &= elsewhere - 1) {
+    const auto i = static_cast<unsigned>(std::countr_zero(elsewhere));
+    uint64_t* place;
+    if (const FlowWay* way = look_again(walk, i, place)) go(i, place, *way);
+  }
+  const auto count = static_cast<unsigned>(next - going);
+  // Of all of them, as they came, the bytes are known.
+  const bool all = count == n && tunnel_id == worker.tunnel_id;
+  worker.send_all(going, count, port, all ? scanned.bytes : bytes_of(going, count));
   refusals.end();
-  return may_have_sessions;
+  for (; walk.left != 0; walk.left &= walk.left - 1)
+    rest.add(burst.packets[std::countr_zero(walk.left)]);
+  return walk.rest_may_have_sessions;
 }
 
 }  // namespace

@@ -207,22 +207,22 @@ bool TupleIndex<net::V4>::make_hashed(uint32_t number) {
 }
 
 bool TupleIndex<net::V4>::insert(const net::Tuple<F>& tuple, uint32_t number, bool is_reply) {
-  if (!x_lines.insert(hashed_key(tuple), FlowWord::of(number, 0, is_reply))) return false;
+  if (!x_lines.insert(hashed_key(tuple), FlowWord::of(number, is_reply, 0))) return false;
   x_hashed++;
   return true;
 }
 
 void TupleIndex<net::V4>::erase(const net::Tuple<F>& tuple, uint32_t number, bool is_reply) {
-  const uint64_t key = hashed_key(tuple), word = FlowWord::of(number, 0, is_reply);
+  const uint64_t key = hashed_key(tuple), word = FlowWord::of(number, is_reply, 0);
   x_lines.erase(
       key, x_lines.find(key, x_lines.hash(key), [word](uint64_t found) { return found == word; }));
   x_hashed--;
 }
 
 void TupleIndex<net::V4>::replace(const net::Tuple<F>& reply, uint32_t former, uint32_t number) {
-  const uint64_t key = hashed_key(reply), word = FlowWord::of(former, 0, true);
+  const uint64_t key = hashed_key(reply), word = FlowWord::of(former, true, 0);
   *x_lines.find(key, x_lines.hash(key), [word](uint64_t found) { return found == word; }) =
-      FlowWord::of(number, 0, true);
+      FlowWord::of(number, true, 0);
 }
 
 bool TupleIndex<net::V4>::add(uint32_t number, bool has_reply, Hit older) {

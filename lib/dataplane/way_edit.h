@@ -60,5 +60,11 @@ inline uint8_t* encapsulate(rte_mbuf* packet, uint8_t* frame, uint32_t length, c
   return frame;
 }
 
+inline uint64_t bytes_of(rte_mbuf* const packets[], size_t n) {
+  uint64_t bytes = 0;
+  for (size_t i = 0; i < n; i++) bytes += packets[i]->pkt_len;
+  return bytes;
+}
+
 }  // namespace
 }  // namespace shunt::dataplane

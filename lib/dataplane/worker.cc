@@ -123,17 +123,10 @@ unsigned Worker::receive_from_ports() {
     Burst burst;
     burst.n = rte_eth_rx_burst(ports[i].nic, ports[i].rx_queue, burst.packets, kReceive);
     if (burst.n == 0) continue;
-    uint64_t bytes = 0;
-#pragma GCC unroll 4
-    for (unsigned k = 0; k < burst.n; k++) {
-      __builtin_prefetch(rte_pktmbuf_mtod(burst.packets[k], const void*));
-      bytes += burst.packets[k]->pkt_len;
-    }
     counters.received.add(burst.n);
     counters.ports[i].rx_packets.add(burst.n);
-    counters.ports[i].rx_bytes.add(bytes);
     total += burst.n;
-    if (settings.express) take_express(static_cast<uint8_t>(i), burst);
+    take_express(static_cast<uint8_t>(i), burst);
     for (unsigned k = 0; k < burst.n; k++) {
       new (&meta(burst.packets[k])) Meta();
       meta(burst.packets[k]).port_in = static_cast<uint8_t>(i);
@@ -143,19 +136,28 @@ unsigned Worker::receive_from_ports() {
   return total;
 }
 
-// Leaves in `burst` what has to go through the stages.
+// Counts a burst's bytes, and leaves in it what has to go through the stages.
 void Worker::take_express(uint8_t port, Burst& burst) {
-  if (services->has_family(Family::kV4)) {
+  if (settings.express && services->has_family(Family::kV4)) {
     Burst slow;
     const bool goes_on = swift_lane(*this, port, burst, slow);
-    if (!goes_on || slow.n == 0) {
+    burst.n = 0;
+    if (slow.n == 0) return;
+    if (!goes_on) {
       burst = slow;
       return;
     }
-    burst.n = 0;
     express<net::V4>(*this, port, slow, burst);
+  } else {
+    uint64_t bytes = 0;
+#pragma GCC unroll 4
+    for (unsigned i = 0; i < burst.n; i++) {
+      __builtin_prefetch(rte_pktmbuf_mtod(burst.packets[i], const void*));
+      bytes += burst.packets[i]->pkt_len;
+    }
+    counters.ports[port].rx_bytes.add(bytes);
   }
-  if (burst.n == 0 || !services->has_family(Family::kV6)) return;
+  if (burst.n == 0 || !settings.express || !services->has_family(Family::kV6)) return;
   const Burst others = burst;
   burst.n = 0;
   express<net::V6>(*this, port, others, burst);
@@ -359,16 +361,18 @@ void Worker::to_own_server(rte_mbuf* packet) {
   if (in.to_twin.n == kBurst) flush(in, index);
 }
 
-void Worker::send_all(rte_mbuf* const packets[], unsigned n, uint8_t port) noexcept {
+void Worker::send_all(rte_mbuf* const packets[], unsigned n, uint8_t port,
+                      uint64_t bytes) noexcept {
   WorkerPort& out = ports[port];
   Burst& waiting = out.to_nic;
-  for (unsigned sent = 0; sent < n;) {
-    const unsigned some = std::min(n - sent, kBurst - waiting.n);
-    std::memcpy(waiting.packets + waiting.n, packets + sent, some * sizeof packets[0]);
-    waiting.n += some;
-    sent += some;
-    if (waiting.n == kBurst) flush(out, port);
+  if (n > kBurst - waiting.n) {
+    for (unsigned i = 0; i < n; i++) send(packets[i], port);
+    return;
   }
+  std::memcpy(waiting.packets + waiting.n, packets, n * sizeof packets[0]);
+  waiting.n += n;
+  out.to_nic_bytes += bytes;
+  if (waiting.n == kBurst) flush(out, port);
 }
 
 void Worker::drop(rte_mbuf* packet, ipvs::DropReason reason) {
@@ -386,22 +390,20 @@ void Worker::drop_all(rte_mbuf* packets[], unsigned n, ipvs::DropReason reason) 
 void Worker::flush(WorkerPort& port, uint8_t index) {
   share::PortCounters& count = counters.ports[index];
   if (port.to_nic.n) {
-    uint64_t bytes = 0;  // packets that were sent may be gone
-#pragma GCC unroll 4
-    for (unsigned i = 0; i < port.to_nic.n; i++) bytes += port.to_nic.packets[i]->pkt_len;
     if (fates)
       for (unsigned i = 0; i < port.to_nic.n; i++)
         note(port.to_nic.packets[i], Fate::kForwarded, {});
     unsigned sent = rte_eth_tx_burst(port.nic, port.tx_queue, port.to_nic.packets,
                                      static_cast<uint16_t>(port.to_nic.n));
     for (unsigned i = sent; i < port.to_nic.n; i++) {
-      bytes -= port.to_nic.packets[i]->pkt_len;
+      port.to_nic_bytes -= port.to_nic.packets[i]->pkt_len;
       drop(port.to_nic.packets[i], ipvs::DropReason::kPortFull);
     }
-    count.tx_bytes.add(bytes);
+    count.tx_bytes.add(port.to_nic_bytes);
     count.tx_packets.add(sent);
     counters.forwarded.add(sent);
     port.to_nic.n = 0;
+    port.to_nic_bytes = 0;
   }
   if (port.to_twin.n) {
     if (fates)

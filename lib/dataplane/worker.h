@@ -41,6 +41,7 @@ struct WorkerPort {
   uint32_t mtu = 1500;   ///< bytes of an IP packet
 
   Burst to_nic, to_twin;  ///< waiting for the end of the turn, or for a full burst
+  uint64_t to_nic_bytes = 0;
 };
 
 /// Where a packet ended, for --explain and traces.
@@ -191,9 +192,11 @@ class alignas(64) Worker {
   void send(rte_mbuf* packet, uint8_t port) {
     WorkerPort& out = ports[port];
     out.to_nic.add(packet);
+    out.to_nic_bytes += packet->pkt_len;
     if (out.to_nic.n == kBurst) flush(out, port);
   }
-  void send_all(rte_mbuf* const packets[], unsigned n, uint8_t port) noexcept;
+  /// The same of many that have so many `bytes` together.
+  void send_all(rte_mbuf* const packets[], unsigned n, uint8_t port, uint64_t bytes) noexcept;
   /// Waits for its next hop (meta: hop, hop_address, port_out), or is dropped.
   void hold(rte_mbuf* packet);
 

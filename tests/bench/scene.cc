@@ -17,12 +17,6 @@ namespace {
 constexpr unsigned kBuffers = 8191, kBufferCache = 256;
 constexpr dataplane::Nanoseconds kSecond = 1'000'000'000, kStep = 10'000;
 
-dataplane::Nanoseconds clock_now() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<uint64_t>(now.tv_sec) * kSecond + static_cast<uint64_t>(now.tv_nsec);
-}
-
 std::string rules(const Path& path) {
   std::string text;
   for (unsigned i = 0; i < kServers; i++) {
@@ -192,12 +186,13 @@ void Scene::turn_for_all(Traffic::What what) {
 
 unsigned Scene::turn() {
   if (x_wish.own_clock) return turn_at(x_ahead += kStep);
-  return turn_at(clock_now() + x_ahead);
+  return turn_at(x_clock(x_was_busy) + x_ahead);
 }
 
 unsigned Scene::turn_at(dataplane::Nanoseconds now) {
   uint64_t before = received();
-  for (auto& worker : x_workers) worker->turn(now);
+  x_was_busy = false;
+  for (auto& worker : x_workers) x_was_busy |= worker->turn(now);
   return static_cast<unsigned>(received() - before);
 }
 

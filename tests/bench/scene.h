@@ -8,6 +8,7 @@
 
 #include "base/result.h"
 #include "dataplane/port.h"
+#include "dataplane/turn_clock.h"
 #include "dataplane/worker.h"
 #include "ipvs/configuration.h"
 #include "path.h"
@@ -83,6 +84,8 @@ class Scene {
   std::unique_ptr<share::Board> x_board;
   std::unique_ptr<Traffic> x_traffic;
   std::vector<std::unique_ptr<dataplane::Worker>> x_workers;
+  dataplane::TurnClock x_clock;
+  bool x_was_busy = false;
   dataplane::Nanoseconds x_ahead = 0;  ///< of the real clock, or the time of its own
 };
 
