@@ -130,58 +130,51 @@ inline Words other_form(Words end) {
 }
 
 /// The rows of FlowClasses where endpoints are, or others.
-struct Rows {
-  Words endpoints, classes;
-};
-inline Rows look_for_rows(const FlowClasses& classes, Words endpoint, bool are_there) {
-  const Words row = endpoint * classes.multiplier() >> (64 - FlowClasses::kBits);
-  Which used = all();
-  if (!are_there) {
-    const Words bits = gather(classes.used_rows(), row >> 6, used);
-    used = have_any(bits >> (row & 63), Words{} + 1);
-  }
-  const Words place = row << 1;
-  return {gather(classes.rows(), place, used),
-          gather(&classes.rows()->as_destination, place, used)};
+inline Words rows_of(const FlowClasses& classes, Words endpoint) {
+  return endpoint * classes.multiplier() >> (64 - FlowClasses::kBits);
+}
+inline Which are_used(const FlowClasses& classes, Words row) {
+  return have_any(gather(classes.used_rows(), row >> 6, all()) >> (row & 63), Words{} + 1);
 }
 
-/// Their keys, and the directions of their flows.
+/// Their keys, and the directions of their flows. What goes to an endpoint without a row may be an
+/// answer: then the row is its source's.
 inline void look_for_classes(const TupleIndex<net::V4>& index, const FlowWay* ways, size_t first,
                              Scanned& to) {
   const FlowClasses& classes = index.classes();
   const Words destination = get(to.destinations + first), client = get(to.keys + first);
+  const Words source = other_form(client) | (destination & uint64_t{0xff} << 48);
   const bool has_sources = classes.has_sources();
-  const Rows service = look_for_rows(classes, destination, !has_sources);
-  const Which request =
-      have_any(service.classes, Words{} + kLow16, are_equal(service.endpoints, destination));
-  Words key = choose(request, (client | service.classes << 48) << 1, Words{});
+  Words row = rows_of(classes, destination), endpoint = destination;
+  Which to_service = all();
+  if (has_sources) {
+    to_service = are_used(classes, row);
+    row = choose(to_service, row, rows_of(classes, source));
+    endpoint = choose(to_service, destination, source);
+  }
+  const Words its = gather(&classes.rows()->as_destination, row << 1, all());
+  const Which found = are_equal(gather(classes.rows(), row << 1, all()), endpoint);
+  const Which request = have_any(its, Words{} + kLow16, both(found, to_service));
+  Words key = choose(request, (client | its << 48) << 1, Words{});
   Words way = Words{} + reinterpret_cast<uintptr_t>(ways);
   Which known = request;
-  Which picked{};
+  if (has_sources) {
+    const Which reply = have_any(its, Words{} + (kLow16 << 16), but_not(found, to_service));
+    key = choose(reply, (other_form(destination) | (its >> 16) << 48) << 1, key);
+    way += choose(reply, Words{} + sizeof(FlowWay), Words{});
+    known = either(known, reply);
+  }
   if (classes.has_picks()) {
-    const Words pick =
-        choose(are_equal(service.endpoints, destination), service.classes >> 32, Words{});
-    picked = have_any(pick, ~Words{});
+    const Words pick = choose(both(found, to_service), its >> 32, Words{});
+    const Which picked = have_any(pick, ~Words{});
     put(to.picks + first, pick);
     put(to.clients + first, client);
     to.picked |= bits_of(picked) << first;
     // Without sessions it has no key, unless it is an answer of some.
-    if (!has_sources) known = either(known, picked);
-  }
-  if (has_sources) {
-    const Words source = other_form(client) | (destination & uint64_t{0xff} << 48);
-    const Rows server = look_for_rows(classes, source, false);
-    Which reply = have_none(service.endpoints, ~Words{}, but_not(all(), request));
-    reply = are_equal(server.endpoints, source, reply);
-    reply = have_any(server.classes, Words{} + (kLow16 << 16), reply);
-    key = choose(reply, (other_form(destination) | (server.classes >> 16) << 48) << 1, key);
-    way += choose(reply, Words{} + sizeof(FlowWay), Words{});
-    known = either(known, reply);
-    const Which answers = both(are_equal(server.endpoints, source),
-                               have_any(server.classes, Words{} + (kLow16 << 16)));
-    known =
-        either(known, both(picked, either(have_none(server.endpoints, ~Words{}),
-                                          but_not(are_equal(server.endpoints, source), answers))));
+    if (has_sources && bits_of(picked) != 0)
+      known = either(known, but_not(picked, are_used(classes, rows_of(classes, source))));
+    else
+      known = either(known, picked);
   }
   put(to.ways + first, way);
   put(to.keys + first, key);
