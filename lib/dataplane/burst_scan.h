@@ -35,7 +35,7 @@ struct Scanned {
   alignas(64) uint64_t keys[kBurst];
   alignas(64) uint64_t clients[kBurst];  ///< their sources, as in keys, if `picked` is not 0
   alignas(64) uint64_t picks[kBurst];    ///< Picks::word_of(), or 0; likewise
-  alignas(64) uint64_t lines[kBurst];    ///< the keys' homes, as numbers
+  alignas(64) uint64_t lines[kBurst];    ///< the keys' homes, as numbers; of others anything
   alignas(64) uint64_t homes[kBurst];    ///< the same of those that are ready; of others kNowhere
   alignas(64) uint64_t ways[kBurst];     ///< where FlowPlans::ways() begin in their direction
   alignas(64) uint64_t lengths[kBurst];  ///< of the IP packets
@@ -197,6 +197,11 @@ inline void look_for_classes(const TupleIndex<net::V4>& index, const FlowWay* wa
 inline Which look_for_homes(const FlowLines::Hashing& hashing, size_t first, Which usual,
                             Scanned& to) {
   const Words keys = get(to.keys + first);
+  const Words nowhere = Words{} + reinterpret_cast<uintptr_t>(&kNowhere);
+  if (bits_of(have_any(keys, ~Words{})) == 0) [[unlikely]] {
+    put(to.homes + first, nowhere);
+    return Which{};
+  }
   Words hash = (keys >> 1) * hashing.first;
   hash = (hash ^ hash >> 32) * hashing.second;
   const Words number = multiply_low(hash >> 32, Words{} + hashing.count) >> 32;
@@ -205,7 +210,7 @@ inline Which look_for_homes(const FlowLines::Hashing& hashing, size_t first, Whi
   for (unsigned i = 0; i < kLanes; i++)
     __builtin_prefetch(reinterpret_cast<const void*>(to.lines[first + i]), 1);
   const Which ready = have_any(keys, ~Words{}, usual);
-  put(to.homes + first, choose(ready, home, Words{} + reinterpret_cast<uintptr_t>(&kNowhere)));
+  put(to.homes + first, choose(ready, home, nowhere));
   return ready;
 }
 

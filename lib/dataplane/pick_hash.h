@@ -28,10 +28,10 @@ inline Words siphash(const net::SipKey& key, Message... message) {
   auto rounds = [&](int n) {
 #pragma GCC unroll 4
     for (int i = 0; i < n; i++) {
-      v0 += v1, v1 = rotated<13>(v1), v1 ^= v0, v0 = rotated<32>(v0);
+      v0 += v1, v1 = rotated<13>(v1), v1 ^= v0, v0 = turned(v0);
       v2 += v3, v3 = rotated<16>(v3), v3 ^= v2;
       v0 += v3, v3 = rotated<21>(v3), v3 ^= v0;
-      v2 += v1, v1 = rotated<17>(v1), v1 ^= v2, v2 = rotated<32>(v2);
+      v2 += v1, v1 = rotated<17>(v1), v1 ^= v2, v2 = turned(v2);
     }
   };
   auto take = [&](Words word) { v3 ^= word, rounds(C), v0 ^= word; };

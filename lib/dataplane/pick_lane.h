@@ -77,6 +77,7 @@ constexpr size_t kUdpChecksum = Frame::kL4 + offsetof(net::UdpHeader, checksum);
 }
 
 /// The slots of the candidates.
+constexpr uint32_t kLarge = 1u << 14;
 inline void choose_slots(const Picks& picks, const Scanned& scanned, unsigned n,
                          uint64_t candidates, uint64_t* slots) {
   for (unsigned first = 0; first < n; first += kLanes) {
@@ -86,15 +87,22 @@ inline void choose_slots(const Picks& picks, const Scanned& scanned, unsigned n,
     const Words client = get(scanned.clients + first),
                 destination = get(scanned.destinations + first);
     Words chosen{};
+    bool is_large = false;  // more than the nearest cache holds
     do {
       const uint64_t hash = scanned.picks[first + static_cast<unsigned>(std::countr_zero(left))] >>
                             Picks::kNumberBits;
       const Which its = are_equal(hashes, Words{} + hash);
-      const Words slot = slots_of(picks.hash(static_cast<uint32_t>(hash)), client, destination);
+      const PickHash& how = picks.hash(static_cast<uint32_t>(hash));
+      const Words slot = slots_of(how, client, destination);
+      is_large |= how.slots >= kLarge;
       chosen = choose(its, slot, chosen);
       left &= ~bits_of(its);
     } while (left != 0);
     put(slots + first, chosen);
+    // Where a table was is no harm, if it is another by now.
+    if (!is_large) continue;
+    for (unsigned i = first; i < first + kLanes; i++)
+      __builtin_prefetch(picks.at(static_cast<uint32_t>(scanned.picks[i])).table + slots[i]);
   }
 }
 
@@ -114,7 +122,9 @@ inline void choose_slots(const Picks& picks, const Scanned& scanned, unsigned n,
   unsigned going_count = 0;
   uint8_t out_port = 0;
   const uint16_t tunnel_id = worker.tunnel_id;
-  uint64_t gone = 0;
+  const uint64_t first = candidates;
+  uint64_t left = 0;
+  const bool notes = worker.fates != nullptr;
   while (candidates != 0) {
     const auto i = static_cast<unsigned>(std::countr_zero(candidates));
     candidates &= candidates - 1;
@@ -141,7 +151,7 @@ inline void choose_slots(const Picks& picks, const Scanned& scanned, unsigned n,
         if (rte_pktmbuf_headroom(packet) < sizeof(net::Ipv4Header)) [[unlikely]]
           return false;
       }
-      if (worker.fates) [[unlikely]]
+      if (notes) [[unlikely]]
         note_pick(worker, packet, its, static_cast<uint32_t>(slots[i]), port_in);
       auto lowered = static_cast<uint32_t>(scanned.lowered[i]);
       if (edit == FlowEdit::kNat) {
@@ -162,16 +172,18 @@ inline void choose_slots(const Picks& picks, const Scanned& scanned, unsigned n,
         out_port = way.port;
       }
       going[going_count++] = packet;
-      gone |= uint64_t{1} << i;
       return true;
     };
-    if (!go()) [[unlikely]]
-      candidates &= ~behind(scanned, n, i);
+    if (go()) [[likely]]
+      continue;
+    const uint64_t others = candidates & behind(scanned, n, i);
+    left |= others | uint64_t{1} << i;
+    candidates &= ~others;
   }
   // Of all of them, as they came, the bytes are known.
   const bool all = going_count == n && tunnel_id == worker.tunnel_id;
   worker.send_all(going, going_count, out_port, all ? scanned.bytes : bytes_of(going, going_count));
-  return gone;
+  return first & ~left;
 }
 
 }  // namespace
