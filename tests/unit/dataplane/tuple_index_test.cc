@@ -195,6 +195,29 @@ TEST(FlowClasses, ComeGoAndAreUsedAgain) {
   EXPECT_TRUE(classes.take_source(a, of_a));
 }
 
+TEST(FlowClasses, KeepPicksOfEndpointsWithoutSessions) {
+  FlowClasses classes(5);
+  const uint64_t a = FlowClasses::key_of(address(1, 1), be16(53), 17),
+                 b = FlowClasses::key_of(address(1, 2), be16(53), 17);
+  EXPECT_FALSE(classes.has_picks());
+  EXPECT_TRUE(classes.set_pick(a, 7));
+  EXPECT_TRUE(classes.has_picks());
+  EXPECT_EQ(classes.pick_of(a), 7u);
+  EXPECT_EQ(classes.pick_of(b), 0u);
+  EXPECT_EQ(classes.of_destination(a), 0);
+  const FlowClasses::Class its = classes.take_destination(a);
+  EXPECT_TRUE(classes.set_pick(a, 8));
+  EXPECT_EQ(classes.of_destination(a), its);
+  classes.give_destination(a);
+  EXPECT_EQ(classes.of_destination(a), 0);
+  EXPECT_EQ(classes.pick_of(a), 8u);
+  EXPECT_TRUE(classes.set_pick(b, 0)) << "there was none";
+  EXPECT_TRUE(classes.set_pick(a, 0));
+  EXPECT_FALSE(classes.has_picks());
+  for (uint32_t i = 0; i < (1u << FlowClasses::kBits) / 64; i++)
+    ASSERT_EQ(classes.used_rows()[i], 0u) << "and none has a row any more";
+}
+
 TEST(FlowClasses, RunOut) {
   FlowClasses classes(6);
   auto endpoint = [](uint32_t i) {
