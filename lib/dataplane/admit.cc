@@ -1,5 +1,8 @@
 // admit: packets without a session. One that may begin one gets a server from its service's
 // scheduler and a session; all others are Linux's (ip_vs_try_to_schedule, ip_vs_schedule).
+#include <bit>
+#include <cstring>
+
 #include "dataplane/begin.h"
 #include "dataplane/full.h"
 #include "dataplane/help.h"
@@ -82,19 +85,54 @@ Session<F> new_session(const Meta& m, const ipvs::Server& server, uint16_t port)
   return session;
 }
 
+/// The tuples of sessions that packets of this burst have begun, as bits: most packets need not ask
+/// the index once more.
+template <class F>
+class Begun {
+ public:
+  bool may_have(const net::Tuple<F>& tuple) const {
+    const uint32_t bit = bit_of(tuple);
+    return x_bits[bit / 64] >> bit % 64 & 1;
+  }
+  void add(const Session<F>& session) {
+    set(session.request);
+    constexpr uint16_t kReplies = Session<F>::kHasReply | Session<F>::kInFront;
+    if (session.flags & kReplies) set(session.reply_tuple());
+  }
+
+ private:
+  static constexpr uint32_t kBits = 9;
+  static uint32_t bit_of(const net::Tuple<F>& tuple) {
+    uint64_t sum = 0, word;
+    for (size_t i = 0; i < sizeof tuple / 8; i++) {
+      std::memcpy(&word, reinterpret_cast<const uint8_t*>(&tuple) + i * 8, 8);
+      sum = std::rotl(sum, 23) ^ word;
+    }
+    return static_cast<uint32_t>((sum ^ sum >> 32) * 0x9e3779b97f4a7c15 >> (64 - kBits));
+  }
+  void set(const net::Tuple<F>& tuple) {
+    const uint32_t bit = bit_of(tuple);
+    x_bits[bit / 64] |= uint64_t{1} << bit % 64;
+  }
+  uint64_t x_bits[(1u << kBits) / 64] = {};
+};
+
 template <class F>
 bool begin_session(Worker& worker, Meta& m, const ipvs::Server& server, uint16_t port,
                    ipvs::DropReason& reason) {
   Session<F> session = new_session<F>(m, server, port);
+  Hit older;
   if (server.method == ipvs::ForwardMethod::kMasquerade) {
-    if (!fill_reply<F>(worker, m.local_port, session, reason)) return false;
+    if (!fill_reply<F>(worker, m.local_port, session, older, reason)) return false;
   } else {
     session.flags |= Session<F>::kNoOutput;
   }
   // advance sets the state and the true deadline; the wheel needs one now.
   session.deadline = m.parsed.kind == net::Kind::kIcmpError ? worker.now + kIcmpBegan
                                                             : worker.deadline_of(session.state);
-  if (!file_session<F>(worker, session, m.session)) {
+  // Its tuple was looked for, unless a control connection has announced it meanwhile.
+  const bool is_known = worker.helped<F>().empty() && !(session.flags & Session<F>::kMasqueraded);
+  if (!file_session<F>(worker, session, m.session, is_known ? &older : nullptr)) {
     reason = ipvs::DropReason::kTableFull;
     return false;
   }
@@ -177,8 +215,10 @@ void admit_one(Worker& worker, rte_mbuf* packet, Burst& found) {
               own_source<F>(worker, tuple.source, tuple.destination));
     return worker.drop(packet, ipvs::DropReason::kNoSession);
   }
-  const ipvs::Service* service = service_to_begin<F>(worker, packet);
-  if (!service || !worker.routes->is_local(Address(tuple.destination))) {
+  const auto& destination = worker.recent<F>().destination(tuple, *worker.services, *worker.routes);
+  const ipvs::Service* service = destination.service;
+  if (!worker.board.marks.empty()) service = service_to_begin<F>(worker, packet);
+  if (!service || !destination.is_local) {
     m.why = Why::kNoService;
     return worker.to_kernel(packet);
   }
@@ -248,12 +288,12 @@ void admit_one(Worker& worker, rte_mbuf* packet, Burst& found) {
 
 template <class F>
 void admit(Worker& worker, const Burst& missed, Burst& found) {
-  bool admitted = false;
+  Begun<F> begun;
   for (unsigned i = 0; i < missed.n; i++) {
     rte_mbuf* packet = missed.packets[i];
+    Meta& m = meta(packet);
     // An earlier packet of this burst may have begun the very session.
-    if (admitted) {
-      Meta& m = meta(packet);
+    if (begun.may_have(m.template tuple<F>())) {
       if (Hit hit = worker.sessions<F>().lookup(m.template tuple<F>())) {
         m.session = hit.session;
         m.is_reply = hit.is_reply;
@@ -263,7 +303,8 @@ void admit(Worker& worker, const Burst& missed, Burst& found) {
     }
     unsigned before = found.n;
     admit_one<F>(worker, packet, found);
-    admitted |= found.n != before;
+    if (found.n != before && !worker.sessions<F>().is_lent(m.session))
+      begun.add(worker.sessions<F>().at(m.session));
   }
 }
 

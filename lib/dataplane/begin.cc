@@ -36,8 +36,8 @@ void fill_deltas(Session<F>& session) {
 }
 
 template <class F>
-bool clear_reply(Worker& worker, const net::Tuple<F>& reply) {
-  Hit other = worker.sessions<F>().lookup(reply);
+bool clear_reply(Worker& worker, const net::Tuple<F>& reply, Hit& other) {
+  other = worker.sessions<F>().lookup(reply);
   if (other) worker.sessions<F>().look(other.session);
   if (other && worker.sessions<F>().at(other.session).deadline <= worker.now) {
     retire<F>(worker, other.session);
@@ -47,9 +47,11 @@ bool clear_reply(Worker& worker, const net::Tuple<F>& reply) {
 }
 
 template <class F>
-bool fill_reply(Worker& worker, uint16_t before, Session<F>& session, ipvs::DropReason& reason) {
-  const Address at(session.reply.source);
-  const share::Route* way = worker.routes->is_own(at) ? nullptr : worker.routes->lookup(at);
+bool fill_reply(Worker& worker, uint16_t before, Session<F>& session, Hit& older,
+                ipvs::DropReason& reason) {
+  older = {};
+  const auto& server = worker.recent<F>().way(session.reply.source, *worker.routes);
+  const share::Route* way = server.is_own ? nullptr : server.way;
   if (way && way->masquerade && way->masquerade->family == F::family) {
     session.flags |= Session<F>::kMasqueraded;
     session.reply.destination = net::address_of<F>(*way->masquerade);
@@ -60,7 +62,7 @@ bool fill_reply(Worker& worker, uint16_t before, Session<F>& session, ipvs::Drop
   } else {
     session.reply.destination = session.request.source;
     session.reply.destination_port = session.request.source_port;
-    if (!clear_reply<F>(worker, session.reply_tuple())) {
+    if (!clear_reply<F>(worker, session.reply_tuple(), older)) {
       reason = ipvs::DropReason::kTupleTaken;
       return false;
     }
@@ -71,8 +73,8 @@ bool fill_reply(Worker& worker, uint16_t before, Session<F>& session, ipvs::Drop
 }
 
 template <class F>
-bool file_session(Worker& worker, const Session<F>& session, uint32_t& number) {
-  if (worker.sessions<F>().insert(&session, 1, &number) == 0) return false;
+bool file_session(Worker& worker, const Session<F>& session, uint32_t& number, const Hit* older) {
+  if (worker.sessions<F>().insert(&session, 1, &number, older) == 0) return false;
   ipvs::ServerLoad& load = worker.counters.loads[session.server_id];
   load.sessions.add(1);
   (ipvs::is_active(session.state) ? load.active : load.inactive).add(1);
@@ -102,12 +104,12 @@ void end_lent(Worker& worker, uint32_t number) {
 
 template void fill_deltas<net::V4>(Session<net::V4>&);
 template void fill_deltas<net::V6>(Session<net::V6>&);
-template bool clear_reply<net::V4>(Worker&, const net::Tuple<net::V4>&);
-template bool clear_reply<net::V6>(Worker&, const net::Tuple<net::V6>&);
-template bool fill_reply<net::V4>(Worker&, uint16_t, Session<net::V4>&, ipvs::DropReason&);
-template bool fill_reply<net::V6>(Worker&, uint16_t, Session<net::V6>&, ipvs::DropReason&);
-template bool file_session<net::V4>(Worker&, const Session<net::V4>&, uint32_t&);
-template bool file_session<net::V6>(Worker&, const Session<net::V6>&, uint32_t&);
+template bool clear_reply<net::V4>(Worker&, const net::Tuple<net::V4>&, Hit&);
+template bool clear_reply<net::V6>(Worker&, const net::Tuple<net::V6>&, Hit&);
+template bool fill_reply<net::V4>(Worker&, uint16_t, Session<net::V4>&, Hit&, ipvs::DropReason&);
+template bool fill_reply<net::V6>(Worker&, uint16_t, Session<net::V6>&, Hit&, ipvs::DropReason&);
+template bool file_session<net::V4>(Worker&, const Session<net::V4>&, uint32_t&, const Hit*);
+template bool file_session<net::V6>(Worker&, const Session<net::V6>&, uint32_t&, const Hit*);
 template uint32_t lend<net::V4>(Worker&, Session<net::V4>&, unsigned);
 template uint32_t lend<net::V6>(Worker&, Session<net::V6>&, unsigned);
 template void end_lent<net::V4>(Worker&, uint32_t);

@@ -12,19 +12,22 @@ template <class F>
 void fill_deltas(Session<F>& session);
 
 /// Makes room for `reply` if the session that has it is over. Another one that has it, too, gets
-/// behind the new one; false if it is a request of one.
+/// behind the new one: `other`; false if it is a request of one.
 template <class F>
-bool clear_reply(Worker& worker, const net::Tuple<F>& reply);
+bool clear_reply(Worker& worker, const net::Tuple<F>& reply, Hit& other);
 
 /// The reply tuple of a NAT session, local endpoint included where clients are hidden: then
-/// `before`, if it is not 0, is the local port that its client had before.
+/// `before`, if it is not 0, is the local port that its client had before; else `older` is the one
+/// that has it, too.
 template <class F>
-bool fill_reply(Worker& worker, uint16_t before, Session<F>& session, ipvs::DropReason& reason);
+bool fill_reply(Worker& worker, uint16_t before, Session<F>& session, Hit& older,
+                ipvs::DropReason& reason);
 
 /// Files a session and counts it as its server's; false if there is no room or one of its tuples
-/// is taken.
+/// is taken. `older`: see `known` of SessionTable::insert().
 template <class F>
-bool file_session(Worker& worker, const Session<F>& session, uint32_t& number);
+bool file_session(Worker& worker, const Session<F>& session, uint32_t& number,
+                  const Hit* older = nullptr);
 
 /// A session for a packet alone, that no other finds (one-packet scheduling): `place` is free in
 /// this burst.

@@ -54,12 +54,14 @@ FlowClasses::Class FlowClasses::take_destination(uint64_t endpoint) {
   return its;
 }
 
-void FlowClasses::give_destination(uint64_t endpoint) {
+FlowClasses::Class FlowClasses::give_destination(uint64_t endpoint) {
   const uint32_t row = row_of(endpoint);
-  if (--x_taken[row].destinations != 0) return;
-  x_freed[x_freed_count++] = x_rows[row].as_destination;
+  const Class its = x_rows[row].as_destination;
+  if (--x_taken[row].destinations != 0) return its;
+  x_freed[x_freed_count++] = its;
   x_rows[row].as_destination = 0;
   drop_if_unused(row);
+  return its;
 }
 
 bool FlowClasses::take_source(uint64_t endpoint, Class answers) {

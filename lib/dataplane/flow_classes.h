@@ -43,9 +43,11 @@ class FlowClasses {
   }
 
   /// 0: no session is of such a class.
-  Class of_destination(uint64_t endpoint) const { return find(endpoint).as_destination; }
+  Class of_destination(uint64_t endpoint) const {
+    return may_have(endpoint) ? find(endpoint).as_destination : Class{0};
+  }
   Class of_source(uint64_t endpoint) const {
-    return x_sources == 0 ? Class{0} : find(endpoint).as_source;
+    return x_sources != 0 && may_have(endpoint) ? find(endpoint).as_source : Class{0};
   }
 
   /// For those who look for many at once: the row of the top kBits of endpoint *
@@ -72,7 +74,8 @@ class FlowClasses {
 
   /// The class as a destination, made if new; 0: there are too many. To be given back.
   Class take_destination(uint64_t endpoint);
-  void give_destination(uint64_t endpoint);
+  /// Which class it is, or was, if that was the last time.
+  Class give_destination(uint64_t endpoint);
   /// False if the endpoint answers another class already, or there are too many. To be given back.
   bool take_source(uint64_t endpoint, Class answers);
   void give_source(uint64_t endpoint);

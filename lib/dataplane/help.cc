@@ -159,8 +159,9 @@ uint32_t expect(Worker& worker, uint32_t row, const Session<F>& control, const E
     }
     retire<F>(worker, hit.session);
   }
+  Hit older;
   ipvs::DropReason reason;
-  if (client.port != 0 && !fill_reply<F>(worker, 0, made, reason)) return kNoSession;
+  if (client.port != 0 && !fill_reply<F>(worker, 0, made, older, reason)) return kNoSession;
   made.flags |= Session<F>::kExpected;
   made.control = row;
   uint32_t number;
@@ -325,7 +326,8 @@ Met meet_expected(Worker& worker, Meta& m, ipvs::DropReason& reason) {
   const Session<F> before = session;
   // Only a session's place changes: it stays the same for all counts.
   session.request = m.tuple<F>();
-  if (!fill_reply<F>(worker, m.local_port, session, reason)) return Met::kRefused;
+  Hit older;
+  if (!fill_reply<F>(worker, m.local_port, session, older, reason)) return Met::kRefused;
   sessions.erase(&hit.session, 1);
   m.is_reply = false;
   if (sessions.insert(&session, 1, &m.session) != 0) return Met::kSession;

@@ -15,6 +15,27 @@ namespace {
 /// Bytes that a tunnel must leave for a packet (ip_vs_xmit.c).
 constexpr uint32_t kLeastMtu4 = 68, kLeastMtu6 = 1280;
 
+/// find_hop() of a request whose session does not know it.
+template <class F>
+bool find_server_hop(Worker& worker, Session<F>& session, Meta& m) {
+  auto& server = worker.recent<F>().way(session.reply.source, *worker.routes);
+  if (server.is_own) {
+    m.to_twin = true;
+    m.port_out = m.port_in;
+    return true;
+  }
+  const share::Route* way = server.way;
+  if (!way) return false;
+  m.port_out = way->port;
+  m.hop_address = way->gateway ? *way->gateway : Address(session.reply.source);
+  if (server.hop == kNoHop) {
+    const uint32_t id = worker.board.next_hops->find(way->port, m.hop_address);
+    server.hop = id == share::kNoNextHop ? kNoHop : id;
+  }
+  m.hop = session.hop_in = server.hop;
+  return true;
+}
+
 /// Fills meta's port_out, hop and hop_address, or to_twin. False: there is no route.
 template <class F>
 bool find_hop(Worker& worker, Session<F>& session, Meta& m) {
@@ -29,12 +50,8 @@ bool find_hop(Worker& worker, Session<F>& session, Meta& m) {
     m.port_out = worker.board.next_hops->get(remembered).port;
     return true;
   }
-  Address target(m.is_reply ? session.request.source : session.reply.source);
-  if (!m.is_reply && worker.routes->is_own(target)) {
-    m.to_twin = true;
-    m.port_out = m.port_in;
-    return true;
-  }
+  if (!m.is_reply) return find_server_hop<F>(worker, session, m);
+  Address target(session.request.source);
   const share::Route* way = worker.routes->lookup(target);
   if (!way) return false;
   m.port_out = way->port;

@@ -77,7 +77,8 @@ SessionTable<F>::~SessionTable() {
 }
 
 template <class F>
-unsigned SessionTable<F>::insert(const Session<F> sessions[], unsigned n, uint32_t numbers[]) {
+unsigned SessionTable<F>::insert(const Session<F> sessions[], unsigned n, uint32_t numbers[],
+                                 const Hit* known) {
   unsigned inserted = 0;
   for (unsigned i = 0; i < n; i++) {
     numbers[i] = kNoSession;
@@ -87,13 +88,13 @@ unsigned SessionTable<F>::insert(const Session<F> sessions[], unsigned n, uint32
     constexpr uint16_t kOurs = Session<F>::kHasReply | Session<F>::kBehind | Session<F>::kInFront;
     const bool has_reply = wanted.flags & kOurs;
     // Whose answers it gets is found by other keys from now on.
-    const Hit older = has_reply ? x_index.find(wanted.reply_tuple()) : Hit{};
+    const Hit older = !has_reply ? Hit{} : known ? *known : x_index.find(wanted.reply_tuple());
     if (older) slow_down(older.session);
     Session<F>& session = x_sessions[number];
     session = wanted;
     session.flags = static_cast<uint16_t>(wanted.flags & ~kOurs);
     session.found = 0;
-    if (!x_index.add(number, has_reply, older)) {
+    if (!x_index.add(number, has_reply, older, known != nullptr)) {
       session.flags = 0;
       continue;
     }

@@ -80,7 +80,10 @@ class alignas(64) SessionTable {
   /// Copies n sessions in. numbers[i] is the new number, or kNoSession where the table is full or
   /// one of its tuples is already there, other than as another's reply tuple both times (then
   /// nothing of that session is indexed). Files the timer by `deadline`. Returns how many went in.
-  unsigned insert(const Session<F> sessions[], unsigned n, uint32_t numbers[]);
+  /// `known`, if not null: the caller has found out that no session has the request tuple, and this
+  /// one, if any, has the reply tuple; of one session alone.
+  unsigned insert(const Session<F> sessions[], unsigned n, uint32_t numbers[],
+                  const Hit* known = nullptr);
 
   void erase(const uint32_t numbers[], unsigned n);
 
@@ -128,6 +131,10 @@ class alignas(64) SessionTable {
   /// Begins to bring in what insert() will write first.
   void prefetch_free() const {
     if (x_size != x_capacity) prefetch(x_first_free);
+  }
+  /// Begins to bring in what erase() will look at of the index.
+  void prefetch_found_by(uint32_t number) const {
+    if (!(x_sessions[number].flags & Session<F>::kHidden)) x_index.prefetch_session(number);
   }
   bool is_used(uint32_t number) const { return x_used[number / 64] >> number % 64 & 1; }
   uint32_t size() const { return x_size; }

@@ -73,8 +73,12 @@ class TimingWheel {
       fetch();
       remove(n);
       look(n);
-      if (x_nodes[n].deadline <= now) out[found++] = n;
-      file(n);
+      if (x_nodes[n].deadline > now) {
+        file(n);
+        continue;
+      }
+      out[found++] = n;
+      link(n, x_tick % kSlots);  // as file() would
     }
     return found;
   }

@@ -89,10 +89,10 @@ void TupleIndex<net::V6>::lookup(const net::Tuple<F>* const keys[], unsigned n, 
   for (unsigned i = 0; i < n; i++) hits[i] = find(*keys[i], hashes[i]);
 }
 
-bool TupleIndex<net::V6>::add(uint32_t number, bool has_reply, Hit older) {
+bool TupleIndex<net::V6>::add(uint32_t number, bool has_reply, Hit older, bool is_new) {
   const net::Tuple<F>& request = x_sessions[number].request;
   if (has_reply && !may_share(x_sessions[number], older)) return false;
-  if (find(request) || !insert(request, number, false)) return false;
+  if ((!is_new && find(request)) || !insert(request, number, false)) return false;
   if (!has_reply || add_reply(number, older)) return true;
   erase(request, number, false);
   return false;
@@ -185,11 +185,11 @@ bool TupleIndex<net::V4>::add_exact(uint32_t number, bool has_reply) {
 
 void TupleIndex<net::V4>::remove_exact(uint32_t number) {
   Session<F>& session = x_sessions[number];
-  const uint64_t destination = destination_of(session);
-  const uint8_t* ends = bytes_of(session.request);
-  x_lines.erase(key_of(ends, ends + 8, x_classes.of_destination(destination)), &word_of(number));
   if (session.flags & Session<F>::kHasReply) x_classes.give_source(server_of(session));
-  x_classes.give_destination(destination);
+  const FlowClasses::Class its = x_classes.give_destination(destination_of(session));
+  const uint8_t* ends = bytes_of(session.request);
+  const uint64_t key = key_of(ends, ends + 8, its);
+  x_lines.erase(key, &word_of(key, number));
   session.found = 0;
 }
 
@@ -225,10 +225,10 @@ void TupleIndex<net::V4>::replace(const net::Tuple<F>& reply, uint32_t former, u
       FlowWord::of(number, true, 0);
 }
 
-bool TupleIndex<net::V4>::add(uint32_t number, bool has_reply, Hit older) {
+bool TupleIndex<net::V4>::add(uint32_t number, bool has_reply, Hit older, bool is_new) {
   const Session<F>& session = x_sessions[number];
   if (has_reply && !may_share(session, older)) return false;
-  if (find(session.request)) return false;
+  if (!is_new && find(session.request)) return false;
   if (!older && add_exact(number, has_reply)) return true;
   if (older && x_sessions[older.session].found & Session<F>::kExact && !make_hashed(older.session))
     return false;
@@ -241,9 +241,22 @@ bool TupleIndex<net::V4>::add(uint32_t number, bool has_reply, Hit older) {
 uint64_t& TupleIndex<net::V4>::word_of(uint32_t number) const {
   const Session<F>& session = x_sessions[number];
   const uint8_t* ends = bytes_of(session.request);
-  const uint64_t key = key_of(ends, ends + 8, x_classes.of_destination(destination_of(session)));
+  return word_of(key_of(ends, ends + 8, x_classes.of_destination(destination_of(session))), number);
+}
+
+uint64_t& TupleIndex<net::V4>::word_of(uint64_t key, uint32_t number) const {
   return *x_lines.find(key, x_lines.hash(key),
                        [number](uint64_t word) { return FlowWord::number(word) == number; });
+}
+
+void TupleIndex<net::V4>::prefetch_session(uint32_t number) const {
+  const Session<F>& session = x_sessions[number];
+  const uint8_t* ends = bytes_of(session.request);
+  const uint64_t key =
+      session.found & Session<F>::kExact
+          ? key_of(ends, ends + 8, x_classes.of_destination(destination_of(session)))
+          : hashed_key(session.request);
+  x_lines.prefetch(x_lines.hash(key));
 }
 
 void TupleIndex<net::V4>::remove(uint32_t number) {

@@ -99,8 +99,13 @@ class TupleIndex<net::V6> : SharedReplies<net::V6, TupleIndex<net::V6>> {
   /// By its request tuple and, if it `has_reply`, its reply tuple, which find() says is of `older`.
   /// False if there is no room, or one of its tuples is there already, other than as another's
   /// reply tuple both times: then nothing of it is there.
-  bool add(uint32_t number, bool has_reply, Hit older);
+  /// `is_new`: the caller knows that its request tuple is not.
+  bool add(uint32_t number, bool has_reply, Hit older, bool is_new = false);
   void remove(uint32_t number);
+  /// Begins to bring in what remove() will look at first.
+  void prefetch_session(uint32_t number) const {
+    x_index.prefetch(x_hash(x_sessions[number].request));
+  }
 
  private:
   Hit find(const net::Tuple<F>& key, uint64_t hash) const;
@@ -179,8 +184,9 @@ class TupleIndex<net::V4> : SharedReplies<net::V4, TupleIndex<net::V4>> {
   void lookup(const net::Tuple<F>* const keys[], unsigned n, Hit hits[]) const;
   Hit find(const net::Tuple<F>& key) const;
   /// As IPv6's. `older` may get hashed keys, and must not be swift.
-  bool add(uint32_t number, bool has_reply, Hit older);
+  bool add(uint32_t number, bool has_reply, Hit older, bool is_new = false);
   void remove(uint32_t number);
+  void prefetch_session(uint32_t number) const;
   /// The word of a session with an exact key.
   uint64_t& word_of(uint32_t number) const;
 
@@ -225,6 +231,7 @@ class TupleIndex<net::V4> : SharedReplies<net::V4, TupleIndex<net::V4>> {
     const auto from = x_classes.of_source(FlowClasses::source(ends, protocol));
     return {from != 0 ? key_of(ends + 4, ends + 10, from) : 0, true};
   }
+  uint64_t& word_of(uint64_t key, uint32_t number) const;
   Hit find_hashed(const net::Tuple<F>& tuple) const;
   Hit find_exact(const net::Tuple<F>& tuple, Key key) const;
   bool add_exact(uint32_t number, bool has_reply);

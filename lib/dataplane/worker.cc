@@ -269,10 +269,16 @@ void Worker::hold(rte_mbuf* packet) {
 template <class F>
 void Worker::expire() {
   uint32_t over[kExpirePerTurn];
-  unsigned n = sessions<F>().expire(now, over, kExpirePerTurn);
-  for (unsigned i = 0; i < n; i++)
-    if (!outlives<F>(sessions<F>().at(over[i]), now) && !outlasts<F>(*this, over[i]))
-      retire<F>(*this, over[i]);
+  auto& table = sessions<F>();
+  const unsigned n = table.expire(now, over, kExpirePerTurn);
+  constexpr unsigned kAhead = 16;
+  for (unsigned i = 0; i < n + kAhead; i++) {
+    if (i < n) table.prefetch_found_by(over[i]);
+    if (i < kAhead) continue;
+    const uint32_t number = over[i - kAhead];
+    if (!outlives<F>(table.at(number), now) && !outlasts<F>(*this, number))
+      retire<F>(*this, number);
+  }
 }
 
 void Worker::follow_orders() {

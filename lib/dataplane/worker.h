@@ -19,6 +19,7 @@
 #include "dataplane/packet.h"
 #include "dataplane/picks.h"
 #include "dataplane/reassembly.h"
+#include "dataplane/recent.h"
 #include "dataplane/session_table.h"
 #include "dataplane/token_bucket.h"
 #include "dataplane/tunnel_ways.h"
@@ -101,6 +102,8 @@ class alignas(64) Worker {
   std::vector<WorkerPort> ports;
   std::unique_ptr<SessionTable<net::V4>> sessions_v4;
   std::unique_ptr<SessionTable<net::V6>> sessions_v6;
+  Recent<net::V4> recent_v4;
+  Recent<net::V6> recent_v6;
   LocalPorts<net::V4> local_ports_v4;
   LocalPorts<net::V6> local_ports_v6;
   CallIds call_ids_v4, call_ids_v6;
@@ -161,6 +164,13 @@ class alignas(64) Worker {
   template <class F>
   Helped& helped() {
     return F::family == Family::kV4 ? helped_v4 : helped_v6;
+  }
+  template <class F>
+  Recent<F>& recent() {
+    if constexpr (F::family == Family::kV4)
+      return recent_v4;
+    else
+      return recent_v6;
   }
   template <class F>
   LocalPorts<F>& local_ports() {

@@ -1,6 +1,7 @@
 #include "ipvs/service_table.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <iterator>
 #include <utility>
@@ -103,6 +104,8 @@ ServiceTable::ServiceTable(const std::vector<std::shared_ptr<const Service>>& se
 
 void ServiceTable::put(const ServiceKey& key, std::shared_ptr<const Service> service,
                        std::shared_ptr<const Remains> remains) {
+  static std::atomic<uint64_t> versions{0};  // of all tables of the process
+  x_version = ++versions;
   if (key.family() == Family::kV4)
     put<net::V4>(key, std::move(service), std::move(remains));
   else

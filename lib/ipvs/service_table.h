@@ -167,6 +167,9 @@ class ServiceTable {
   template <class F>
   std::span<const ClientPart> departed_parts(uint32_t mark) const;
 
+  /// Another one whenever anything was put; 0: nothing ever was.
+  uint64_t version() const { return x_version; }
+
   /// How many removals of servers were to end all sessions without a server (expire_nodest_conn).
   uint64_t early_ends() const { return x_early_ends; }
   void set_early_ends(uint64_t ends) { x_early_ends = ends; }
@@ -254,6 +257,7 @@ class ServiceTable {
   Index<net::V4> x_v4;
   Index<net::V6> x_v6;
   uint64_t x_early_ends = 0;
+  uint64_t x_version = 0;
 };
 
 }  // namespace shunt::ipvs

@@ -189,6 +189,29 @@ TEST_F(Refuse, LeavesNoTemplateBehind) {
   EXPECT_EQ(x_rig->sessions(), 1u) << "the first client's";
 }
 
+TEST_F(Refuse, NoSecondSessionForAFlowOfOneBurst) {
+  for (const char* rules : {kDirect, kNat}) {
+    begin(rules);
+    for (unsigned i = 0; i < 3; i++)
+      for (unsigned k = 0; k < 8; k++) x_rig->send(syn(client(k)));
+    x_rig->run();
+    EXPECT_EQ(x_rig->out().size(), 24u);
+    EXPECT_EQ(x_rig->sessions(), 8u);
+    x_rig->workers[0]->flush_sessions();
+    EXPECT_EQ(x_rig->sessions(), 0u);
+  }
+}
+
+TEST_F(Refuse, WhatWasAskedOfServicesBeforeTheyChanged) {
+  begin(kDirect);
+  ASSERT_EQ(x_rig->pass(syn(client(1))).size(), 1u);
+  x_rig->rules("-D -t 198.51.100.1:80\n");
+  EXPECT_TRUE(x_rig->pass(syn(client(2))).empty());
+  EXPECT_EQ(x_rig->to_kernel().size(), 1u) << "there is no service any more";
+  x_rig->rules("-A -t 198.51.100.1:80 -s rr\n-a -t 198.51.100.1:80 -r 10.1.0.9:80 -g\n");
+  ASSERT_EQ(x_rig->pass(syn(client(3))).size(), 1u);
+}
+
 TEST_F(Refuse, NobodyWhoMayBeFtps) {
   begin(
       "-A -t 198.51.100.1:80 -s rr\n-a -t 198.51.100.1:80 -r 10.1.0.1:80 -g\n"
