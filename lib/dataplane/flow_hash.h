@@ -23,8 +23,10 @@ class FlowHash {
  public:
   /// All of the key comes from `seed`, by SipHash in counter mode.
   explicit FlowHash(uint64_t seed) {
-    for (uint64_t i = 0; i < kWords; i++)
-      x_key[i] = static_cast<uint32_t>(net::siphash<2, 4>(&i, sizeof i, seed, kWords));
+    for (uint64_t i = 0; i < kWords; i++) {
+      const uint64_t key = net::siphash<2, 4>(&i, sizeof i, seed, kWords);
+      x_keys[i / 2] |= (key & UINT32_MAX) << i % 2 * 32;
+    }
     x_mask = net::siphash<2, 4>(&seed, sizeof seed, seed, kWords + 1);
   }
 
@@ -44,13 +46,21 @@ class FlowHash {
     static_assert(kPairs * 2 <= kWords && sizeof(Ends<F>) + 4 == sizeof(net::Tuple<F>));
     uint64_t sum = 0;
     for (size_t i = 0; i + 1 < kPairs; i++)
-      sum += product(word(ends, 2 * i), word(ends, 2 * i + 1), 2 * i);
-    sum += product(word(ends, 2 * kPairs - 2), last, 2 * kPairs - 2);
+      sum += product(word(ends, 2 * i), word(ends, 2 * i + 1), i);
+    sum += product(word(ends, 2 * kPairs - 2), last, kPairs - 1);
     return scatter(sum);
   }
 
+  /// For those who hash many at once: the keys of each pair of words.
+  struct Hashing {
+    const uint64_t* keys;
+    uint64_t mask, first, second;
+  };
+  Hashing hashing() const { return {x_keys, x_mask, kFirst, kSecond}; }
+
  private:
   static constexpr size_t kWords = 10;  // of the largest tuple
+  static constexpr uint64_t kFirst = 0xff51afd7ed558ccd, kSecond = 0xc4ceb9fe1a85ec53;
 
   static uint32_t word(const uint8_t* bytes, size_t i) {
     uint32_t value;
@@ -58,16 +68,17 @@ class FlowHash {
     return value;
   }
   uint64_t product(uint32_t a, uint32_t b, size_t i) const {
-    return uint64_t{a + x_key[i]} * (b + x_key[i + 1]);
+    return uint64_t{a + static_cast<uint32_t>(x_keys[i])} *
+           (b + static_cast<uint32_t>(x_keys[i] >> 32));
   }
   uint64_t scatter(uint64_t sum) const {
     sum ^= x_mask;
-    sum = (sum ^ sum >> 33) * 0xff51afd7ed558ccd;
-    sum = (sum ^ sum >> 33) * 0xc4ceb9fe1a85ec53;
+    sum = (sum ^ sum >> 33) * kFirst;
+    sum = (sum ^ sum >> 33) * kSecond;
     return sum ^ sum >> 33;
   }
 
-  uint32_t x_key[kWords];
+  uint64_t x_keys[kWords / 2] = {};
   uint64_t x_mask;
 };
 

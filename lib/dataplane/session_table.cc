@@ -172,7 +172,8 @@ void SessionTable<F>::hasten(uint32_t number) {
 // Swift flows -------------------------------------------------------------------------------------
 
 template <class F>
-void SessionTable<F>::begin_turn(Nanoseconds now, const Conditions& conditions, uint64_t changes) {
+void SessionTable<F>::begin_turn(Nanoseconds now, const FlowConditions& conditions,
+                                 uint64_t changes) {
   if (conditions != x_conditions || now < x_now || now - x_in_time > kLeap) {
     x_plans.begin_epoch(x_tick);
     x_conditions = conditions;

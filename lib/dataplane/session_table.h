@@ -25,6 +25,14 @@
 
 namespace shunt::dataplane {
 
+/// What all swift flows depend on. When it changes, or time leaps, they slow down.
+struct FlowConditions {
+  uint32_t routes_generation = 0, path_mtus = 0;  ///< tunnels'
+  uint32_t established = 0, udp = 0;              ///< timeouts, in seconds
+  bool secures_tcp = false, finds_path_mtus = true;
+  friend bool operator==(const FlowConditions&, const FlowConditions&) = default;
+};
+
 /// Whole cache lines, so that it shares none with another worker's.
 template <class F>
 class alignas(64) SessionTable {
@@ -52,16 +60,9 @@ class alignas(64) SessionTable {
   const TupleIndex<F>& index() const { return x_index; }
   TupleIndex<F>& index() { return x_index; }
 
-  /// What all swift flows depend on. When it changes, or time leaps, they slow down.
-  struct Conditions {
-    uint32_t routes_generation = 0, path_mtus = 0;  ///< tunnels'
-    uint32_t established = 0, udp = 0;              ///< timeouts, in seconds
-    bool secures_tcp = false, finds_path_mtus = true;
-    friend bool operator==(const Conditions&, const Conditions&) = default;
-  };
   /// Once a turn, before any packet. `changes`: Board::changes(), which put their plans in doubt.
-  void begin_turn(Nanoseconds now, const Conditions& conditions, uint64_t changes);
-  const Conditions& conditions() const { return x_conditions; }
+  void begin_turn(Nanoseconds now, const FlowConditions& conditions, uint64_t changes);
+  const FlowConditions& conditions() const { return x_conditions; }
   uint64_t tick() const { return x_tick; }
   const FlowPlans& plans() const { return x_plans; }
 
@@ -162,7 +163,7 @@ class alignas(64) SessionTable {
   typename TupleIndex<F>::Cell* x_cells = nullptr;
   TimingWheel<Session<F>> x_wheel;
   FlowPlans x_plans;
-  Conditions x_conditions;
+  FlowConditions x_conditions;
   uint64_t x_changes = 0;
   Nanoseconds x_now = 0, x_in_time = 0;  ///< and when the wheel was last not behind
   uint64_t x_tick = 0;                   ///< of FlowWord::kTick nanoseconds

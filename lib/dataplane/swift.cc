@@ -12,7 +12,7 @@ namespace shunt::dataplane {
 
 using V4 = net::V4;
 
-SwiftLane choose_swift_lane() {
+SwiftLanes choose_swift_lanes() {
 #ifdef __x86_64__
   // What tells CPUs of these levels from older ones.
   const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
@@ -20,10 +20,10 @@ SwiftLane choose_swift_lane() {
   const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                   __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
                   __builtin_cpu_supports("avx512vl");
-  if (v4) return swift_v4;
-  if (v3) return swift_v3;
+  if (v4) return {swift_v4, swift6_v4};
+  if (v3) return {swift_v3, swift6_v3};
 #endif
-  return swift_any;
+  return {swift_any, swift6_any};
 }
 
 bool is_still_good(Worker& worker, uint16_t number, bool is_reply) noexcept {
@@ -55,6 +55,18 @@ void note_swift(Worker& worker, rte_mbuf* packet, uint64_t word, bool is_reply,
   m.port_out = plans.at(FlowWord::plan(word)).ways[is_reply].port;
   m.server_id = basis.server_id;
   m.why = is_reply ? Why::kReply : Why::kSession;
+}
+
+void note_swift(Worker& worker, rte_mbuf* packet, const Session<net::V6>& session,
+                uint8_t port_in) noexcept {
+  Meta& m = *new (&meta(packet)) Meta();
+  m.parsed = net::parse(bytes(packet), packet->data_len, m.v4, m.v6);
+  m.port_in = port_in;
+  m.session = static_cast<uint32_t>(&session - &worker.sessions_v6->at(0));
+  m.hop = session.hop_in;
+  m.port_out = worker.server_ways[session.server_id].port;
+  m.server_id = session.server_id;
+  m.why = Why::kSession;
 }
 
 namespace {

@@ -3,8 +3,9 @@
 // way is left as it was, in order.
 //
 // Swift are plain frames of established IPv4 flows under direct routing, NAT or IP in IP whose
-// session has an exact key in the index. What the other lanes would do with such a packet is done
-// here, and they stay the specification (tests/flow/express_test.cc).
+// session has an exact key in the index. Those of IPv6, under direct routing, need the first line
+// of their session and the way to its server (server_ways.h) instead. What the other lanes would do
+// with such a packet is done here, and they stay the specification (tests/flow/express_test.cc).
 //
 // The lane is compiled for several kinds of CPU, and the one to be used is chosen at start.
 #pragma once
@@ -13,14 +14,17 @@
 
 namespace shunt::dataplane {
 
-/// SwiftLanes: they count the burst's bytes, add the packets that they leave to `rest`, and say
-/// whether the express lane could take one of those.
+/// SwiftLanes: they add the packets that they leave to `rest`, and say whether the express lane
+/// could take one of those. Those of IPv4 count the burst's bytes.
 bool swift_any(Worker& worker, uint8_t port_in, const Burst& burst, Burst& rest);
+bool swift6_any(Worker& worker, uint8_t port_in, const Burst& burst, Burst& rest);
 #ifdef __x86_64__
 bool swift_v3(Worker& worker, uint8_t port_in, const Burst& burst, Burst& rest);  ///< x86-64-v3
 bool swift_v4(Worker& worker, uint8_t port_in, const Burst& burst, Burst& rest);  ///< x86-64-v4
+bool swift6_v3(Worker& worker, uint8_t port_in, const Burst& burst, Burst& rest);
+bool swift6_v4(Worker& worker, uint8_t port_in, const Burst& burst, Burst& rest);
 #endif
-SwiftLane choose_swift_lane();
+SwiftLanes choose_swift_lanes();
 
 /// Makes the flow of a session swift that just had a packet, if it may be.
 void speed_up(Worker& worker, uint32_t number);
@@ -31,6 +35,8 @@ bool is_still_good(Worker& worker, uint16_t plan, bool is_reply) noexcept;
 
 /// For --explain: what the stages would have noted of a packet.
 void note_swift(Worker& worker, rte_mbuf* packet, uint64_t word, bool is_reply,
+                uint8_t port_in) noexcept;
+void note_swift(Worker& worker, rte_mbuf* packet, const Session<net::V6>& session,
                 uint8_t port_in) noexcept;
 
 }  // namespace shunt::dataplane

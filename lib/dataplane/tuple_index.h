@@ -76,6 +76,7 @@ class TupleIndex<net::V6> : SharedReplies<net::V6, TupleIndex<net::V6>> {
   /// Of a tuple as it stands in a packet: addresses and ports (`ends`), and the protocol.
   Key key_of(const uint8_t* ends, uint8_t protocol) const { return {x_hash.of<F>(ends, protocol)}; }
   static uint64_t hash(Key key) { return key.hash; }
+  const FlowHash& hashes() const { return x_hash; }
   void prefetch(uint64_t hash) const { x_index.prefetch(hash); }
   /// Which session the tuple may be of; its tuples tell.
   Hit guess(Key, uint64_t hash) const {

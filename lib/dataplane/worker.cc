@@ -45,7 +45,7 @@ Worker::Worker(const WorkerSettings& given, share::Board& shared, rte_mempool* b
       kernel_bucket(given.kernel_rate, std::max<uint64_t>(given.kernel_rate / 10, 64)),
       icmp_bucket(given.icmp_rate, given.icmp_burst),
       reassembly(given.seed, most_parts(buffers, given.workers)),
-      swift_lane(choose_swift_lane()),
+      swift_lanes(choose_swift_lanes()),
       icmp_id(static_cast<uint16_t>(given.seed)),
       x_random(uint64_t{given.seed} + 0x9e3779b97f4a7c15) {
   for (const WorkerPort& port : ports) least_mtu = std::min(least_mtu, port.mtu);
@@ -87,13 +87,14 @@ bool Worker::turn(Nanoseconds time) {
                  {sessions_v6->size(), sessions_v6->capacity()}, now);
 
   tick_began = now - now % FlowWord::kTick;
-  const SessionTable<net::V4>::Conditions conditions{routes->generation(),
-                                                     tunnel_ways.mtus.changes(),
-                                                     board.timeouts.of(ipvs::State::kEstablished),
-                                                     board.timeouts.of(ipvs::State::kUdp),
-                                                     defense.secures_tcp(),
-                                                     board.knobs.of(ipvs::Knob::kPmtuDisc) != 0};
+  const FlowConditions conditions{routes->generation(),
+                                  tunnel_ways.mtus.changes(),
+                                  board.timeouts.of(ipvs::State::kEstablished),
+                                  board.timeouts.of(ipvs::State::kUdp),
+                                  defense.secures_tcp(),
+                                  board.knobs.of(ipvs::Knob::kPmtuDisc) != 0};
   sessions_v4->begin_turn(now, conditions, changes);
+  sessions_v6->begin_turn(now, conditions, changes);
   were_full[0] = sessions_v4->size() == sessions_v4->capacity();
   were_full[1] = sessions_v6->size() == sessions_v6->capacity();
   picks.begin_turn({publications, changes, conditions.routes_generation, conditions.path_mtus,
@@ -140,7 +141,7 @@ unsigned Worker::receive_from_ports() {
 void Worker::take_express(uint8_t port, Burst& burst) {
   if (settings.express && services->has_family(Family::kV4)) {
     Burst slow;
-    const bool goes_on = swift_lane(*this, port, burst, slow);
+    const bool goes_on = swift_lanes.v4(*this, port, burst, slow);
     burst.n = 0;
     if (slow.n == 0) return;
     if (!goes_on) {
@@ -158,9 +159,13 @@ void Worker::take_express(uint8_t port, Burst& burst) {
     counters.ports[port].rx_bytes.add(bytes);
   }
   if (burst.n == 0 || !settings.express || !services->has_family(Family::kV6)) return;
-  const Burst others = burst;
+  Burst slow;
+  const bool goes_on = swift_lanes.v6(*this, port, burst, slow);
   burst.n = 0;
-  express<net::V6>(*this, port, others, burst);
+  if (goes_on)
+    express<net::V6>(*this, port, slow, burst);
+  else
+    burst = slow;
 }
 
 void Worker::process(Burst& burst) {

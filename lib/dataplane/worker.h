@@ -20,6 +20,7 @@
 #include "dataplane/picks.h"
 #include "dataplane/reassembly.h"
 #include "dataplane/recent.h"
+#include "dataplane/server_ways.h"
 #include "dataplane/session_table.h"
 #include "dataplane/token_bucket.h"
 #include "dataplane/tunnel_ways.h"
@@ -68,6 +69,9 @@ struct WorkerSettings {
 class Worker;
 /// See swift.h.
 using SwiftLane = bool (*)(Worker& worker, uint8_t port_in, const Burst& burst, Burst& rest);
+struct SwiftLanes {
+  SwiftLane v4, v6;
+};
 
 /// Whole cache lines, so that it shares none with another worker.
 class alignas(64) Worker {
@@ -118,7 +122,8 @@ class alignas(64) Worker {
   std::array<std::array<uint32_t, 3>, 2> ack_keeps{};
   TunnelWays tunnel_ways;
   Picks picks;
-  SwiftLane swift_lane;                 ///< the form for this CPU
+  ServerWays server_ways{ipvs::kMaxServers};
+  SwiftLanes swift_lanes;               ///< the forms for this CPU
   uint16_t icmp_id = 0, tunnel_id = 0;  ///< of the next IPv4 packet made here
   /// Sessions that a packet of their own has just ended, to begin anew: they are gone, and count at
   /// their servers until one is chosen for it, as in the kernel, where they end with the next tick.

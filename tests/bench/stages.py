@@ -8,7 +8,7 @@ import subprocess
 STAGES = [
     ("generator", r"bench::|librte_ethdev"),
     ("port", r"librte_net_null|librte_mempool|librte_mbuf|receive_from_ports|Worker::flush\("),
-    ("swift lane", r"swift_(any|v\d)|note_swift|speed_up"),
+    ("swift lane", r"swift6?_(any|v\d)|note_swift|make_good|speed_up"),
     ("express lane", r"[Ee]xpress"),
     ("classify", r"classify|net::parse|plain_frame"),
     ("steer", r"steer|owner"),

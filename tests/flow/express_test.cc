@@ -22,6 +22,7 @@ namespace shunt::test {
 namespace {
 
 constexpr unsigned kBatches = 6000, kMostFrames = 32;
+constexpr uint32_t kMtu = 1400;
 
 /// SHUNT_TEST_SEED, or one that finds much.
 uint64_t seed() {
@@ -111,12 +112,15 @@ std::vector<std::string> sessions_of(Rig& rig) {
   return all;
 }
 
-/// What the mutator's services lack: tunnels, and servers of several services.
+/// What the mutator's services lack: tunnels, servers of several services, and TCP by direct
+/// routing over IPv6.
 constexpr char kMoreRules[] =
     "-A -t 198.51.100.3:80 -s rr\n-a -t 198.51.100.3:80 -r 10.3.0.1:80 -i\n"
     "-a -t 198.51.100.3:80 -r 10.3.0.2:80 -i\n"
     "-A -t 198.51.100.4:80 -s rr\n-a -t 198.51.100.4:80 -r 10.1.0.1:8080 -m\n"
-    "-A -t 198.51.100.5:80 -s rr\n-a -t 198.51.100.5:80 -r 10.5.0.1:80 -m\n";
+    "-A -t 198.51.100.5:80 -s rr\n-a -t 198.51.100.5:80 -r 10.5.0.1:80 -m\n"
+    "-A -t [2001:db8:f::2]:80 -s rr\n-a -t [2001:db8:f::2]:80 -r [2001:db8:2::1]:80 -g\n"
+    "-a -t [2001:db8:f::2]:80 -r [2001:db8:2::2]:80 -g\n";
 constexpr const char* kMoreEdits[] = {
     "-e -t 198.51.100.3:80 -r 10.3.0.1:80 -i --tun-type gre\n",
     "-e -t 198.51.100.3:80 -r 10.3.0.1:80 -i --tun-type ipip\n",
@@ -124,6 +128,10 @@ constexpr const char* kMoreEdits[] = {
     "-e -t 198.51.100.3:80 -r 10.3.0.2:80 -i --tun-type ipip\n",
     "-d -t 198.51.100.3:80 -r 10.3.0.1:80\n",
     "-a -t 198.51.100.3:80 -r 10.3.0.1:80 -i\n",
+    "-d -t [2001:db8:f::2]:80 -r [2001:db8:2::1]:80\n",
+    "-a -t [2001:db8:f::2]:80 -r [2001:db8:2::1]:80 -g\n",
+    "-e -t [2001:db8:f::2]:80 -r [2001:db8:2::2]:80 -m\n",
+    "-e -t [2001:db8:f::2]:80 -r [2001:db8:2::2]:80 -g\n",
     "-D -t 198.51.100.5:80\n",
     "-A -t 198.51.100.5:80 -s rr\n",
     "-a -t 198.51.100.5:80 -r 10.5.0.1:80 -m\n",
@@ -168,8 +176,8 @@ class Traffic {
     if (x_flooded && below(3) == 0) return stranger();
     if (below(8) == 0) return x_mutator.next();
     bool six = below(2), tcp = below(3) != 0, direct = !six && below(2);
-    Endpoint client =
-        endpoint(six ? "2001:db8:cafe::9" : "203.0.113.9", static_cast<uint16_t>(6000 + below(24)));
+    Endpoint client = endpoint(six ? "2001:db8:cafe::9" : "203.0.113.9",
+                               static_cast<uint16_t>(6000 + below(six ? 6 : 24)));
     Endpoint vip = endpoint(six      ? "2001:db8:f::1"
                             : direct ? "198.51.100.2"
                                      : "198.51.100.1",
@@ -188,7 +196,14 @@ class Traffic {
       // Of two flows that look the same to their server no frame tells which it is of.
       if (which == 1) client.port = static_cast<uint16_t>(client.port + 100);
     }
-    std::string data(below(12), static_cast<char>('a' + below(26)));
+    if (six && tcp && below(3)) {
+      vip = endpoint("2001:db8:f::2", 80);
+      reply = below(8) == 0;
+      server = endpoint("2001:db8:2::2", 80);
+    }
+    // Sometimes about as long as a packet may be here.
+    const uint32_t least = below(40) ? 0 : kMtu - 70;
+    std::string data(least + below(40), static_cast<char>('a' + below(26)));
     uint8_t flags = Tcp::kAck;
     if (below(12) == 0) flags = Tcp::kSyn;
     if (below(40) == 0) flags = Tcp::kFin | Tcp::kAck;
@@ -242,12 +257,7 @@ unsigned swift_sessions(Rig& rig) {
 /// How many of these frames, in one burst, are left to the stages.
 unsigned left_over(Rig& rig, const std::vector<Frame>& frames) {
   dataplane::Burst burst, rest;
-  for (const Frame& frame : frames) {
-    rte_mbuf* packet = rte_pktmbuf_alloc(rig.pool);
-    std::memcpy(rte_pktmbuf_append(packet, static_cast<uint16_t>(frame.size())), frame.data(),
-                frame.size());
-    burst.add(packet);
-  }
+  for (const Frame& frame : frames) burst.add(rig.packet(frame));
   dataplane::express<net::V4>(*rig.workers[0], 0, burst, rest);
   for (unsigned i = 0; i < rest.n; i++) rte_pktmbuf_free(rest.packets[i]);
   rig.run();
@@ -286,6 +296,69 @@ TEST(Express, TakesWhatChangesNothing) {
   EXPECT_EQ(left_over(rig, {ack}), 1u) << "its time is over";
 }
 
+/// How many of these frames, in one burst, the swift lane of IPv6 leaves.
+unsigned not_swift(Rig& rig, dataplane::SwiftLane lane, const std::vector<Frame>& frames) {
+  dataplane::Burst burst, rest;
+  for (const Frame& frame : frames) burst.add(rig.packet(frame));
+  lane(*rig.workers[0], 0, burst, rest);
+  for (unsigned i = 0; i < rest.n; i++) rte_pktmbuf_free(rest.packets[i]);
+  rig.run();
+  EXPECT_EQ(rig.out().size(), frames.size() - rest.n);
+  return rest.n;
+}
+
+void expect_swift_over_ipv6(dataplane::SwiftLane lane) {
+  using Tcp = net::TcpHeader;
+  Rig rig(Rig::Settings{});
+  rig.rules(
+      "-A -t [2001:db8:f::2]:80 -s rr\n-a -t [2001:db8:f::2]:80 -r [2001:db8:2::1]:80 -g\n"
+      "-A -u [2001:db8:f::2]:53 -s rr\n-a -u [2001:db8:f::2]:53 -r [2001:db8:2::1]:53 -g\n");
+  const Endpoint client = endpoint("2001:db8:cafe::9", 4000), web = endpoint("2001:db8:f::2", 80),
+                 names = endpoint("2001:db8:f::2", 53);
+  const Frame ack = tcp_frame(client, web, Tcp::kAck), query = udp_frame(client, names, "?"),
+              fin = tcp_frame(client, web, Tcp::kFin | Tcp::kAck);
+  Frame silent = query, other = ack;
+  silent[60] = silent[61] = 0;  // no checksum
+  other[37] ^= 1;               // another client
+  rig.pass(tcp_frame(client, web, Tcp::kSyn));
+  rig.pass(query);
+  for (unsigned i = 0; i < 8; i++) {
+    EXPECT_EQ(not_swift(rig, lane, {ack, query}), 2u) << "its first packets are counted";
+    rig.pass(ack);
+    rig.pass(query);
+  }
+  EXPECT_EQ(not_swift(rig, lane, {query, ack, ack, silent, query}), 0u);
+  EXPECT_EQ(not_swift(rig, lane, std::vector<Frame>(64, ack)), 0u);
+  EXPECT_EQ(not_swift(rig, lane, {ack, other, ack, query}), 1u) << "no session";
+  EXPECT_EQ(not_swift(rig, lane, {ack, fin, ack, query}), 2u) << "what follows FIN stays behind it";
+  EXPECT_EQ(not_swift(rig, lane, {tcp_frame(client, web, Tcp::kAck, "", 1)}), 1u) << "hop limit";
+  const std::string fits(1440, 'x');
+  EXPECT_EQ(not_swift(rig, lane, {tcp_frame(client, web, Tcp::kAck, fits)}), 0u);
+  EXPECT_EQ(not_swift(rig, lane, {tcp_frame(client, web, Tcp::kAck, fits + "x")}), 1u);
+  rig.rules("-d -t [2001:db8:f::2]:80 -r [2001:db8:2::1]:80\n");
+  rig.run();
+  EXPECT_EQ(not_swift(rig, lane, {ack, query}), 1u) << "its server is not configured";
+  rig.rules("-a -t [2001:db8:f::2]:80 -r [2001:db8:2::1]:80 -g\n");
+  rig.run();
+  EXPECT_EQ(not_swift(rig, lane, {ack, query}), 0u) << "but that was all";
+  rig.set_routes();
+  rig.run();
+  EXPECT_EQ(not_swift(rig, lane, {ack}), 1u) << "routes have changed";
+  rig.pass(ack);
+  EXPECT_EQ(not_swift(rig, lane, {ack}), 0u);
+  rig.now += 901'000'000'000;
+  rig.workers[0]->now = rig.now;
+  EXPECT_EQ(not_swift(rig, lane, {ack}), 1u) << "its time is over";
+}
+
+TEST(Express, IsSwiftOverIpv6) {
+  expect_swift_over_ipv6(dataplane::swift6_any);
+#ifdef __x86_64__
+  if (__builtin_cpu_supports("avx2")) expect_swift_over_ipv6(dataplane::swift6_v3);
+  if (__builtin_cpu_supports("avx512vl")) expect_swift_over_ipv6(dataplane::swift6_v4);
+#endif
+}
+
 /// Of all next hops those that were used since the last call.
 std::set<std::string> used_hops(Rig& rig) {
   std::set<std::string> used;
@@ -319,17 +392,29 @@ class Notes {
   std::vector<dataplane::Fate> x_fates{1024};
 };
 
-void expect_what_the_stages_do(dataplane::SwiftLane lane, const Scenario& scenario = {}) {
+/// The swift lane of IPv6, and how many packets it took.
+dataplane::SwiftLane counted_lane;
+uint64_t swift_packets;
+bool count_swift(dataplane::Worker& worker, uint8_t port_in, const dataplane::Burst& burst,
+                 dataplane::Burst& rest) {
+  const bool goes_on = counted_lane(worker, port_in, burst, rest);
+  swift_packets += burst.n - rest.n;
+  return goes_on;
+}
+
+void expect_what_the_stages_do(dataplane::SwiftLanes lanes, const Scenario& scenario = {}) {
   std::printf("SHUNT_TEST_SEED=%llu\n", static_cast<unsigned long long>(seed()));
   Rig::Settings settings;
   settings.sessions = scenario.sessions;
   settings.full = scenario.full;
-  settings.mtu = 1400;
+  settings.mtu = kMtu;
   Rig::Settings without = settings;
   without.express = false;
   Rig fast(settings), slow(without);
   Rig* const rigs[] = {&fast, &slow};
-  fast.workers[0]->swift_lane = lane;
+  counted_lane = lanes.v6;
+  swift_packets = 0;
+  fast.workers[0]->swift_lanes = {lanes.v4, count_swift};
   for (Rig* rig : rigs) rig->rules(kMutatorRules + (kMoreRules + scenario.more_rules));
   Mutator mutator(seed());
   Traffic traffic(mutator, scenario.flooded);
@@ -408,43 +493,45 @@ void expect_what_the_stages_do(dataplane::SwiftLane lane, const Scenario& scenar
   }
   EXPECT_GT(forwarded, kBatches * (scenario.flooded ? 2 : 4)) << "hardly anything was balanced";
   EXPECT_GT(swift, kBatches / (scenario.flooded ? 8 : 1)) << "hardly any flow became swift";
+  EXPECT_GT(swift_packets, kBatches / (scenario.flooded ? 20 : 4))
+      << "hardly any packet was swift over IPv6";
   if (scenario.flooded) {
     EXPECT_GT(fast.dropped(ipvs::DropReason::kTableFull), kBatches) << "hardly any was refused";
   }
   for (Rig* rig : rigs) rig->expect_balanced_accounts();
 }
 
-dataplane::SwiftLane best_lane() {
+dataplane::SwiftLanes best_lanes() {
 #ifdef __x86_64__
-  if (__builtin_cpu_supports("avx512vl")) return dataplane::swift_v4;
+  if (__builtin_cpu_supports("avx512vl")) return {dataplane::swift_v4, dataplane::swift6_v4};
 #endif
-  return dataplane::swift_any;
+  return {dataplane::swift_any, dataplane::swift6_any};
 }
 
 TEST(Express, RefusesWhatTheStagesRefuse) {
-  expect_what_the_stages_do(best_lane(), {48, ipvs::FullPolicy::kRefuse, true, kTurnsRules});
+  expect_what_the_stages_do(best_lanes(), {48, ipvs::FullPolicy::kRefuse, true, kTurnsRules});
 }
 TEST(Express, RefusesWhatTheStagesRefuseOfAllServices) {
-  expect_what_the_stages_do(
-      best_lane(), {64, ipvs::FullPolicy::kRefuse, true, std::string(kTurnsRules) + kFloodedRules});
+  expect_what_the_stages_do(best_lanes(), {64, ipvs::FullPolicy::kRefuse, true,
+                                           std::string(kTurnsRules) + kFloodedRules});
 }
 TEST(Express, RefusesWhatTheStagesRefuseWithStatelessFlows) {
-  expect_what_the_stages_do(best_lane(), {48, ipvs::FullPolicy::kStateless, true, kTurnsRules});
+  expect_what_the_stages_do(best_lanes(), {48, ipvs::FullPolicy::kStateless, true, kTurnsRules});
 }
 
 TEST(Express, DoesWhatTheStagesDo) {
-  expect_what_the_stages_do(dataplane::swift_any);
+  expect_what_the_stages_do({dataplane::swift_any, dataplane::swift6_any});
 }
 
 #ifdef __x86_64__
 TEST(Express, DoesWhatTheStagesDoWithAvx2) {
   if (!__builtin_cpu_supports("avx2")) GTEST_SKIP() << "this CPU has no AVX2";
-  expect_what_the_stages_do(dataplane::swift_v3);
+  expect_what_the_stages_do({dataplane::swift_v3, dataplane::swift6_v3});
 }
 
 TEST(Express, DoesWhatTheStagesDoWithAvx512) {
   if (!__builtin_cpu_supports("avx512vl")) GTEST_SKIP() << "this CPU has no AVX-512";
-  expect_what_the_stages_do(dataplane::swift_v4);
+  expect_what_the_stages_do({dataplane::swift_v4, dataplane::swift6_v4});
 }
 #endif
 

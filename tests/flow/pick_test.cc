@@ -304,7 +304,7 @@ TEST_P(Picks, DoWhatTheStagesDo) {
   Rig* const rigs[] = {&fast, &slow};
   tested_lane = that.lane;
   taken = 0;
-  for (auto& worker : fast.workers) worker->swift_lane = counting_lane;
+  for (auto& worker : fast.workers) worker->swift_lanes.v4 = counting_lane;
   for (Rig* rig : rigs) rig->rules(kRules);
   Mutator mutator(seed() + that.workers);
   Datagrams datagrams(mutator);

@@ -110,12 +110,15 @@ class Rig {
     board->routes.publish(std::move(built), board->quiescence);
   }
 
-  void send(const Frame& frame, unsigned queue = 0) {
+  rte_mbuf* packet(const Frame& frame) {
     rte_mbuf* packet = rte_pktmbuf_alloc(pool);
-    ASSERT_NE(packet, nullptr);
+    if (!packet) std::abort();
     std::memcpy(rte_pktmbuf_append(packet, static_cast<uint16_t>(frame.size())), frame.data(),
                 frame.size());
-    ASSERT_EQ(rte_ring_enqueue(nic.in[queue], packet), 0);
+    return packet;
+  }
+  void send(const Frame& frame, unsigned queue = 0) {
+    ASSERT_EQ(rte_ring_enqueue(nic.in[queue], packet(frame)), 0);
   }
 
   /// Turns all workers until nothing moves any more; answers next hops if `answer_hops`.
