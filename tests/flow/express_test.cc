@@ -351,6 +351,38 @@ void expect_swift_over_ipv6(dataplane::SwiftLane lane) {
   EXPECT_EQ(not_swift(rig, lane, {ack}), 1u) << "its time is over";
 }
 
+/// A stranger's packet that the index takes for one of a session is not swift: its tuple tells.
+void expect_whole_tuples_are_compared(dataplane::SwiftLane lane) {
+  Rig::Settings settings;
+  settings.sessions = 16;
+  Rig rig(settings);
+  rig.rules("-A -t [2001:db8:f::2]:80 -s rr\n-a -t [2001:db8:f::2]:80 -r [2001:db8:2::1]:80 -g\n");
+  Frame ack = tcp_frame(endpoint("2001:db8:cafe::9", 4000), endpoint("2001:db8:f::2", 80),
+                        net::TcpHeader::kAck);
+  Frame syn = ack;
+  syn[67] = net::TcpHeader::kSyn;
+  rig.pass(syn);
+  for (unsigned i = 0; i < 9; i++) rig.pass(ack);
+  ASSERT_EQ(not_swift(rig, lane, {ack}), 0u);
+  const auto& index = rig.workers[0]->sessions_v6->index();
+  bool found = false;
+  for (uint32_t i = 0x10000; i < 50'000'000 && !found; i++) {
+    std::memcpy(&ack[34], &i, sizeof i);
+    const auto key = index.key_of(&ack[22], net::kTcp);
+    found = static_cast<bool>(index.guess(key, index.hash(key)));
+  }
+  ASSERT_TRUE(found);
+  EXPECT_EQ(not_swift(rig, lane, {ack}), 1u);
+}
+
+TEST(Express, ComparesWholeTuplesOverIpv6) {
+  expect_whole_tuples_are_compared(dataplane::swift6_any);
+#ifdef __x86_64__
+  if (__builtin_cpu_supports("avx2")) expect_whole_tuples_are_compared(dataplane::swift6_v3);
+  if (__builtin_cpu_supports("avx512vl")) expect_whole_tuples_are_compared(dataplane::swift6_v4);
+#endif
+}
+
 TEST(Express, IsSwiftOverIpv6) {
   expect_swift_over_ipv6(dataplane::swift6_any);
 #ifdef __x86_64__
