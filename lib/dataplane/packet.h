@@ -55,7 +55,8 @@ struct Meta {
   Nanoseconds held_until = 0;
   Address hop_address;      ///< next hop while it has no id
   uint16_t local_port = 0;  ///< host order, not 0: masqueraded its client's session that is over
-  bool replaces = false;    ///< its own session was over, or it ended it: there is room for another
+  bool unparsed = false;  ///< a plain frame that was sent to its owner as it came: see steer_plain
+  bool replaces = false;  ///< its own session was over, or it ended it: there is room for another
 
   Meta() : v4{} {}
   template <class F>

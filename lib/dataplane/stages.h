@@ -25,6 +25,9 @@ void identify(Worker& worker, const Burst& fragments, Burst& v4, Burst& v6);
 void send_to_owner(Worker& worker, rte_mbuf* packet, unsigned owner);
 template <class F>
 void steer(Worker& worker, const Burst& burst, Burst& mine);
+/// The same before anything is parsed, of what surely is another's: plain IPv4 frames that are
+/// requests, where nothing but their clients' endpoints tells owners. The others stay in `burst`.
+void steer_plain(Worker& worker, uint8_t port_in, Burst& burst);
 /// Is this request's owner, wherever its session may have begun, this worker and no other?
 bool is_surely_ours(const Worker& worker, const net::Tuple<net::V4>& request) noexcept;
 /// Those of `missed` whose session may be with another owner go there; those that end here stay.

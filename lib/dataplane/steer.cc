@@ -18,8 +18,10 @@
 
 #include <algorithm>
 #include <array>
+#include <climits>
 #include <span>
 
+#include "dataplane/plain_frame.h"
 #include "dataplane/service_of.h"
 #include "dataplane/speak.h"
 #include "dataplane/stages.h"
@@ -267,6 +269,52 @@ bool surely_owns(const Worker& worker, const net::Tuple<F>& tuple) {
   return !worker.services->is_masqueraded_server<F>(tuple.protocol, tuple.source,
                                                     tuple.source_port) &&
          owner_of_client<F>(worker, tuple.source, tuple.source_port) == worker.settings.number;
+}
+
+void steer_plain(Worker& worker, uint8_t port_in, Burst& burst) {
+  using Frame = PlainFrame<net::V4>;
+  if (worker.services->has_networks() || worker.board.marks.marks_ftp()) return;
+  const OurMac ours(worker.ports[port_in].mac, worker.ports[port_in].any_mac);
+  const Burst all = burst;
+  const unsigned mine = worker.settings.number;
+  unsigned owners[kBurst];
+  bool in_order = true;
+  for (unsigned i = 0; i < all.n; i++) {
+    rte_mbuf* packet = all.packets[i];
+    const uint8_t* frame = bytes(packet);
+    owners[i] = mine;
+    const bool is_ours = packet->data_len >= sizeof(uint64_t) && ours.has(frame);
+    if (packet->nb_segs != 1 || !is_ours || !Frame::is(frame, packet->data_len)) {
+      // Behind a fragment, or an ICMP error, of its flow it stays.
+      in_order &= !(is_ours && Frame::may_be_related(frame, packet->data_len));
+      continue;
+    }
+    net::Tuple<net::V4> tuple{};
+    std::memcpy(&tuple, frame + Frame::kEnds, sizeof(Ends<net::V4>));
+    if (in_order && !worker.services->is_masqueraded_server<net::V4>(
+                        frame[Frame::kProtocol], tuple.source, tuple.source_port))
+      owners[i] = owner_of_client<net::V4>(worker, tuple.source, tuple.source_port);
+  }
+  burst.n = 0;
+  for (unsigned i = 0; i < all.n; i++) {
+    const unsigned owner = owners[i];
+    if (owner == mine) burst.add(all.packets[i]);
+    if (owner >= worker.settings.workers || owner == mine) continue;
+    // All of one owner's at once.
+    Burst out;
+    for (unsigned k = i; k < all.n; k++) {
+      if (owners[k] != owner) continue;
+      owners[k] = UINT_MAX;
+      Meta& m = *new (&meta(all.packets[k])) Meta();
+      m.port_in = port_in;
+      m.unparsed = true;
+      out.add(all.packets[k]);
+    }
+    worker.counters.strays_out.add(out.n);
+    unsigned sent =
+        worker.board.desks[owner]->strays[worker.settings.number]->send(out.packets, out.n);
+    for (; sent < out.n; sent++) worker.drop(out.packets[sent], ipvs::DropReason::kMailboxFull);
+  }
 }
 
 bool is_surely_ours(const Worker& worker, const net::Tuple<net::V4>& request) noexcept {

@@ -15,12 +15,14 @@
 namespace shunt::dataplane {
 
 /// SwiftLanes: they add the packets that they leave to `rest`, and say whether the express lane
-/// could take one of those. Those of IPv4 count the burst's bytes.
-bool swift_any(Worker& worker, uint8_t port_in, const Burst& burst, Burst& rest);
+/// could take one of those. `bytes`: of the whole burst.
+bool swift_any(Worker& worker, uint8_t port_in, const Burst& burst, Burst& rest, uint64_t& bytes);
 bool swift6_any(Worker& worker, uint8_t port_in, const Burst& burst, Burst& rest);
 #ifdef __x86_64__
-bool swift_v3(Worker& worker, uint8_t port_in, const Burst& burst, Burst& rest);  ///< x86-64-v3
-bool swift_v4(Worker& worker, uint8_t port_in, const Burst& burst, Burst& rest);  ///< x86-64-v4
+bool swift_v3(Worker& worker, uint8_t port_in, const Burst& burst, Burst& rest,
+              uint64_t& bytes);  ///< x86-64-v3
+bool swift_v4(Worker& worker, uint8_t port_in, const Burst& burst, Burst& rest,
+              uint64_t& bytes);  ///< x86-64-v4
 bool swift6_v3(Worker& worker, uint8_t port_in, const Burst& burst, Burst& rest);
 bool swift6_v4(Worker& worker, uint8_t port_in, const Burst& burst, Burst& rest);
 #endif

@@ -5,8 +5,9 @@
 
 namespace shunt::dataplane {
 
-[[gnu::flatten]] bool swift_any(Worker& worker, uint8_t port_in, const Burst& burst, Burst& rest) {
-  return run(worker, port_in, burst, rest);
+[[gnu::flatten]] bool swift_any(Worker& worker, uint8_t port_in, const Burst& burst, Burst& rest,
+                                uint64_t& bytes) {
+  return run(worker, port_in, burst, rest, bytes);
 }
 
 [[gnu::flatten]] bool swift6_any(Worker& worker, uint8_t port_in, const Burst& burst, Burst& rest) {

@@ -105,7 +105,7 @@ inline bool suits(const rte_mbuf* packet, const uint8_t* frame, const FlowWay& w
 }
 
 [[gnu::always_inline]] inline bool run(Worker& worker, uint8_t port_in, const Burst& burst,
-                                       Burst& rest) {
+                                       Burst& rest, uint64_t& bytes) {
   const SessionTable<net::V4>& sessions = *worker.sessions_v4;
   Scanned scanned;
   Refusals refusals(worker, port_in, scanned);
@@ -120,7 +120,7 @@ inline bool suits(const rte_mbuf* packet, const uint8_t* frame, const FlowWay& w
             .scanned = scanned,
             .refusals = refusals};
   scan(sessions, walk.ours, burst, scanned);
-  worker.counters.ports[port_in].rx_bytes.add(scanned.bytes);
+  bytes = scanned.bytes;
 
   // Packets that go to one port.
   rte_mbuf* going[kBurst];

@@ -127,7 +127,9 @@ unsigned Worker::receive_from_ports() {
     counters.received.add(burst.n);
     counters.ports[i].rx_packets.add(burst.n);
     total += burst.n;
-    take_express(static_cast<uint8_t>(i), burst);
+    counters.ports[i].rx_bytes.add(take_express(static_cast<uint8_t>(i), burst));
+    if (settings.workers > 1 && settings.express)
+      steer_plain(*this, static_cast<uint8_t>(i), burst);
     for (unsigned k = 0; k < burst.n; k++) {
       new (&meta(burst.packets[k])) Meta();
       meta(burst.packets[k]).port_in = static_cast<uint8_t>(i);
@@ -137,28 +139,27 @@ unsigned Worker::receive_from_ports() {
   return total;
 }
 
-// Counts a burst's bytes, and leaves in it what has to go through the stages.
-void Worker::take_express(uint8_t port, Burst& burst) {
+// Leaves in a burst what has to go through the stages. Returns how many bytes it had.
+uint64_t Worker::take_express(uint8_t port, Burst& burst) {
+  uint64_t bytes = 0;
   if (settings.express && services->has_family(Family::kV4)) {
     Burst slow;
-    const bool goes_on = swift_lanes.v4(*this, port, burst, slow);
+    const bool goes_on = swift_lanes.v4(*this, port, burst, slow, bytes);
     burst.n = 0;
-    if (slow.n == 0) return;
+    if (slow.n == 0) return bytes;
     if (!goes_on) {
       burst = slow;
-      return;
+      return bytes;
     }
     express<net::V4>(*this, port, slow, burst);
   } else {
-    uint64_t bytes = 0;
 #pragma GCC unroll 4
     for (unsigned i = 0; i < burst.n; i++) {
       __builtin_prefetch(rte_pktmbuf_mtod(burst.packets[i], const void*));
       bytes += burst.packets[i]->pkt_len;
     }
-    counters.ports[port].rx_bytes.add(bytes);
   }
-  if (burst.n == 0 || !settings.express || !services->has_family(Family::kV6)) return;
+  if (burst.n == 0 || !settings.express || !services->has_family(Family::kV6)) return bytes;
   Burst slow;
   const bool goes_on = swift_lanes.v6(*this, port, burst, slow);
   burst.n = 0;
@@ -166,6 +167,7 @@ void Worker::take_express(uint8_t port, Burst& burst) {
     express<net::V6>(*this, port, slow, burst);
   else
     burst = slow;
+  return bytes;
 }
 
 void Worker::process(Burst& burst) {
@@ -214,32 +216,6 @@ void Worker::process_flows(Burst& burst) {
     settle(*this);
     forward(begun);
   }
-}
-
-unsigned Worker::receive_strays() {
-  unsigned total = 0;
-  for (auto& mailbox : desk.strays) {
-    if (!mailbox) continue;
-    rte_mbuf* packets[kReceive];
-    unsigned n = mailbox->receive(packets, kReceive);
-    if (n == 0) continue;
-    counters.strays_in.add(n);
-    total += n;
-    Burst v4, v6, fragmented, identified4, identified6;
-    for (unsigned i = 0; i < n; i++) {
-      const Meta& m = meta(packets[i]);
-      if (m.parsed.kind == net::Kind::kFragment)
-        fragmented.add(packets[i]);
-      else
-        (m.parsed.family == Family::kV4 ? v4 : v6).add(packets[i]);
-    }
-    process_flows<net::V4>(v4);
-    process_flows<net::V6>(v6);
-    if (fragmented.n == 0) continue;
-    identify(*this, fragmented, identified4, identified6);
-    process_identified(identified4, identified6);
-  }
-  return total;
 }
 
 void Worker::retry_held() {

@@ -68,9 +68,12 @@ struct WorkerSettings {
 
 class Worker;
 /// See swift.h.
-using SwiftLane = bool (*)(Worker& worker, uint8_t port_in, const Burst& burst, Burst& rest);
+using SwiftLane4 = bool (*)(Worker& worker, uint8_t port_in, const Burst& burst, Burst& rest,
+                            uint64_t& bytes);
+using SwiftLane6 = bool (*)(Worker& worker, uint8_t port_in, const Burst& burst, Burst& rest);
 struct SwiftLanes {
-  SwiftLane v4, v6;
+  SwiftLane4 v4;
+  SwiftLane6 v6;
 };
 
 /// Whole cache lines, so that it shares none with another worker.
@@ -221,10 +224,11 @@ class alignas(64) Worker {
 
   unsigned receive_from_ports();
   unsigned receive_strays();
+  void take_strays(const Burst& came);
   unsigned receive_from_twins();
   bool may_answer(rte_mbuf* packet, uint8_t port) const;
   void process(Burst& burst);
-  void take_express(uint8_t port, Burst& burst);
+  uint64_t take_express(uint8_t port, Burst& burst);
   template <class F>
   void process_flows(Burst& burst);
   /// Identified flows, in bursts small enough for every stage.

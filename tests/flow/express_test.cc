@@ -297,7 +297,7 @@ TEST(Express, TakesWhatChangesNothing) {
 }
 
 /// How many of these frames, in one burst, the swift lane of IPv6 leaves.
-unsigned not_swift(Rig& rig, dataplane::SwiftLane lane, const std::vector<Frame>& frames) {
+unsigned not_swift(Rig& rig, dataplane::SwiftLane6 lane, const std::vector<Frame>& frames) {
   dataplane::Burst burst, rest;
   for (const Frame& frame : frames) burst.add(rig.packet(frame));
   lane(*rig.workers[0], 0, burst, rest);
@@ -307,7 +307,7 @@ unsigned not_swift(Rig& rig, dataplane::SwiftLane lane, const std::vector<Frame>
   return rest.n;
 }
 
-void expect_swift_over_ipv6(dataplane::SwiftLane lane) {
+void expect_swift_over_ipv6(dataplane::SwiftLane6 lane) {
   using Tcp = net::TcpHeader;
   Rig rig(Rig::Settings{});
   rig.rules(
@@ -352,7 +352,7 @@ void expect_swift_over_ipv6(dataplane::SwiftLane lane) {
 }
 
 /// A stranger's packet that the index takes for one of a session is not swift: its tuple tells.
-void expect_whole_tuples_are_compared(dataplane::SwiftLane lane) {
+void expect_whole_tuples_are_compared(dataplane::SwiftLane6 lane) {
   Rig::Settings settings;
   settings.sessions = 16;
   Rig rig(settings);
@@ -425,7 +425,7 @@ class Notes {
 };
 
 /// The swift lane of IPv6, and how many packets it took.
-dataplane::SwiftLane counted_lane;
+dataplane::SwiftLane6 counted_lane;
 uint64_t swift_packets;
 bool count_swift(dataplane::Worker& worker, uint8_t port_in, const dataplane::Burst& burst,
                  dataplane::Burst& rest) {

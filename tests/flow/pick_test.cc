@@ -257,10 +257,10 @@ class Notes {
 };
 
 // The lane under test, and what it took of one-packet services.
-dataplane::SwiftLane tested_lane;
+dataplane::SwiftLane4 tested_lane;
 uint64_t taken;
 bool counting_lane(dataplane::Worker& worker, uint8_t port_in, const dataplane::Burst& burst,
-                   dataplane::Burst& rest) {
+                   dataplane::Burst& rest, uint64_t& bytes) {
   const unsigned before = rest.n;
   auto connections = [&] {
     uint64_t n = 0;
@@ -268,7 +268,7 @@ bool counting_lane(dataplane::Worker& worker, uint8_t port_in, const dataplane::
     return n;
   };
   const uint64_t begun = connections();
-  const bool goes_on = tested_lane(worker, port_in, burst, rest);
+  const bool goes_on = tested_lane(worker, port_in, burst, rest, bytes);
   taken += connections() - begun;
   EXPECT_LE(connections() - begun, burst.n - (rest.n - before));
   return goes_on;
@@ -276,7 +276,7 @@ bool counting_lane(dataplane::Worker& worker, uint8_t port_in, const dataplane::
 
 struct Case {
   const char* name;
-  dataplane::SwiftLane lane;
+  dataplane::SwiftLane4 lane;
   unsigned workers;
   ipvs::FullPolicy full;
   uint32_t sessions;

@@ -61,7 +61,8 @@ class Refuse : public testing::Test {
       burst.add(packet);
     }
     const uint64_t before = x_rig->dropped(DropReason::kTableFull);
-    dataplane::swift_any(*x_rig->workers[0], 0, burst, rest);
+    uint64_t bytes = 0;
+    dataplane::swift_any(*x_rig->workers[0], 0, burst, rest, bytes);
     const auto count = static_cast<unsigned>(x_rig->dropped(DropReason::kTableFull) - before);
     EXPECT_EQ(rest.n + count, frames.size());
     for (unsigned i = 0; i < rest.n; i++) rte_pktmbuf_free(rest.packets[i]);
