@@ -3,7 +3,7 @@
 //
 // Anything unusual is not plain and is left to net::parse(), whose answer for a plain frame would
 // be Kind::kFlow with the same offsets and the same tuple. Reads nothing behind `size`. Called by
-// the express lane alone.
+// the lanes that take the short way and by steer_plain().
 #pragma once
 
 #include <bit>

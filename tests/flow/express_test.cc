@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "../unit/eal_environment.h"
+#include "compare_ways.h"
 #include "dataplane/stages.h"
 #include "dataplane/swift.h"
 #include "mutator.h"
@@ -23,12 +24,6 @@ namespace {
 
 constexpr unsigned kBatches = 6000, kMostFrames = 32;
 constexpr uint32_t kMtu = 1400;
-
-/// SHUNT_TEST_SEED, or one that finds much.
-uint64_t seed() {
-  const char* given = std::getenv("SHUNT_TEST_SEED");
-  return given ? std::strtoull(given, nullptr, 10) : 20261125;
-}
 
 /// How many bytes a tunnel put before the packet.
 size_t overhead_of(const Frame& frame) {
@@ -54,35 +49,6 @@ Frame flow_of(const Frame& frame) {
 void sort_by_flow(std::vector<Frame>& frames) {
   std::stable_sort(frames.begin(), frames.end(),
                    [](const Frame& a, const Frame& b) { return flow_of(a) < flow_of(b); });
-}
-
-/// A worker's counters by name, those of turns apart.
-std::map<std::string, uint64_t> counters_of(const Rig& rig) {
-  std::map<std::string, uint64_t> all;
-  const share::WorkerCounters& c = rig.board->desks[0]->counters;
-  for (int i = 0; i < ipvs::kDropReasons; i++)
-    all["dropped " + std::string(ipvs::name(static_cast<ipvs::DropReason>(i)))] =
-        c.dropped[static_cast<size_t>(i)].get();
-  all["received"] = c.received.get();
-  all["forwarded"] = c.forwarded.get();
-  all["kernel"] = c.kernel.get();
-  all["generated"] = c.generated.get();
-  all["held"] = c.held.get();
-  all["sessions"] = c.sessions_v4.get() + c.sessions_v6.get();
-  all["rx bytes"] = c.ports[0].rx_bytes.get();
-  all["tx bytes"] = c.ports[0].tx_bytes.get();
-  all["tx packets"] = c.ports[0].tx_packets.get();
-  for (uint32_t id = 0; id < 32; id++) {
-    std::string server = "server " + std::to_string(id) + " ";
-    all[server + "connections"] = c.servers[id].connections.get();
-    all[server + "in packets"] = c.servers[id].in_packets.get();
-    all[server + "in bytes"] = c.servers[id].in_bytes.get();
-    all[server + "out packets"] = c.servers[id].out_packets.get();
-    all[server + "out bytes"] = c.servers[id].out_bytes.get();
-    all[server + "active"] = c.loads[id].active.get();
-    all[server + "inactive"] = c.loads[id].inactive.get();
-  }
-  return all;
 }
 
 /// What sessions are about, sorted.
@@ -394,39 +360,6 @@ TEST(Express, IsSwiftOverIpv6) {
   if (__builtin_cpu_supports("avx512vl")) expect_swift_over_ipv6(dataplane::swift6_v4);
 #endif
 }
-
-/// Of all next hops those that were used since the last call.
-std::set<std::string> used_hops(Rig& rig) {
-  std::set<std::string> used;
-  for (uint32_t id = 0; id < rig.board->next_hops->size(); id++)
-    if (rig.board->next_hops->take_used(id))
-      used.insert(to_string(rig.board->next_hops->address(id)));
-  return used;
-}
-
-/// Every second batch: what became of packets, and why.
-class Notes {
- public:
-  void take(dataplane::Worker& worker, bool on) {
-    worker.fates = on ? x_fates.data() : nullptr;
-    worker.fates_room = static_cast<unsigned>(x_fates.size());
-    worker.fates_count = 0;
-  }
-  using Note = std::tuple<int, int, int, bool, uint32_t, int>;
-  std::vector<Note> of(const dataplane::Worker& worker) const {
-    std::vector<Note> notes;
-    for (unsigned i = 0; worker.fates && i < worker.fates_count; i++) {
-      const dataplane::Meta& m = x_fates[i].meta;
-      notes.emplace_back(x_fates[i].lane, static_cast<int>(x_fates[i].reason),
-                         static_cast<int>(m.why), m.is_reply, m.server_id, m.port_out);
-    }
-    std::sort(notes.begin(), notes.end());
-    return notes;
-  }
-
- private:
-  std::vector<dataplane::Fate> x_fates{1024};
-};
 
 /// The swift lane of IPv6, and how many packets it took.
 dataplane::SwiftLane6 counted_lane;

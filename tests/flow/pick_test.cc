@@ -10,6 +10,7 @@
 #include <tuple>
 
 #include "../unit/eal_environment.h"
+#include "compare_ways.h"
 #include "dataplane/swift.h"
 #include "mutator.h"
 #include "rig.h"
@@ -17,12 +18,7 @@
 namespace shunt::test {
 namespace {
 
-constexpr unsigned kBatches = 2000, kMostFrames = 48, kServerIds = 24;
-
-uint64_t seed() {
-  const char* given = std::getenv("SHUNT_TEST_SEED");
-  return given ? std::strtoull(given, nullptr, 10) : 20261125;
-}
+constexpr unsigned kBatches = 2000, kMostFrames = 48;
 
 /// Each service has servers of its own, so that frames that leave tell which they were for. The
 /// last ones are no one-packet services: their sessions, and persistent ones' templates, are there.
@@ -160,48 +156,6 @@ void sort_by_flow(std::vector<Frame>& frames) {
                    [&](const Frame& a, const Frame& b) { return flow(a) < flow(b); });
 }
 
-/// All counters of all workers by name, and marks of overload; not those of turns and strays: who
-/// finds a session of a service that was edited does not ask around first.
-std::map<std::string, uint64_t> counters_of(const Rig& rig) {
-  std::map<std::string, uint64_t> all;
-  auto sum = [&](const std::string& name, auto read) { all[name] = rig.sum(read); };
-  for (int i = 0; i < ipvs::kDropReasons; i++)
-    sum("dropped " + std::string(ipvs::name(static_cast<ipvs::DropReason>(i))),
-        [i](const auto& c) { return c.dropped[static_cast<size_t>(i)].get(); });
-  sum("received", [](const auto& c) { return c.received.get(); });
-  sum("forwarded", [](const auto& c) { return c.forwarded.get(); });
-  sum("kernel", [](const auto& c) { return c.kernel.get(); });
-  sum("generated", [](const auto& c) { return c.generated.get(); });
-  sum("held", [](const auto& c) { return c.held.get(); });
-  sum("sessions", [](const auto& c) { return c.sessions_v4.get(); });
-  sum("stateless", [](const auto& c) { return c.stateless.get(); });
-  sum("evicted", [](const auto& c) { return c.evicted.get(); });
-  sum("sent bytes", [](const auto& c) { return c.ports[0].tx_bytes.get(); });
-  for (uint32_t id = 0; id < kServerIds; id++) {
-    const std::string server = "server " + std::to_string(id) + " ";
-    sum(server + "connections", [id](const auto& c) { return c.servers[id].connections.get(); });
-    sum(server + "in packets", [id](const auto& c) { return c.servers[id].in_packets.get(); });
-    sum(server + "in bytes", [id](const auto& c) { return c.servers[id].in_bytes.get(); });
-    sum(server + "out packets", [id](const auto& c) { return c.servers[id].out_packets.get(); });
-    sum(server + "out bytes", [id](const auto& c) { return c.servers[id].out_bytes.get(); });
-    sum(server + "active", [id](const auto& c) { return c.loads[id].active.get(); });
-    sum(server + "inactive", [id](const auto& c) { return c.loads[id].inactive.get(); });
-    sum(server + "all", [id](const auto& c) { return c.loads[id].sessions.get(); });
-    all[server + "overloaded"] = rig.board->limits.rows()[id].overloaded.load();
-  }
-  return all;
-}
-
-/// What differs.
-std::string difference(const std::map<std::string, uint64_t>& fast,
-                       const std::map<std::string, uint64_t>& slow) {
-  std::string text;
-  for (const auto& [name, value] : fast)
-    if (slow.at(name) != value)
-      text += name + ": " + std::to_string(value) + " for " + std::to_string(slow.at(name)) + "; ";
-  return text;
-}
-
 std::vector<std::string> sessions_of(Rig& rig) {
   std::vector<std::string> all;
   for (auto& worker : rig.workers) {
@@ -223,39 +177,6 @@ std::vector<std::string> sessions_of(Rig& rig) {
   return all;
 }
 
-std::set<std::string> used_hops(Rig& rig) {
-  std::set<std::string> used;
-  for (uint32_t id = 0; id < rig.board->next_hops->size(); id++)
-    if (rig.board->next_hops->take_used(id))
-      used.insert(to_string(rig.board->next_hops->address(id)));
-  return used;
-}
-
-/// What became of packets, and why, of every third batch.
-class Notes {
- public:
-  void take(dataplane::Worker& worker, bool on) {
-    worker.fates = on ? x_fates.data() : nullptr;
-    worker.fates_room = static_cast<unsigned>(x_fates.size());
-    worker.fates_count = 0;
-  }
-  using Note = std::tuple<int, int, int, bool, uint32_t, uint32_t, int32_t, int>;
-  std::vector<Note> of(const dataplane::Worker& worker) const {
-    std::vector<Note> notes;
-    for (unsigned i = 0; worker.fates && i < worker.fates_count; i++) {
-      const dataplane::Meta& m = x_fates[i].meta;
-      notes.emplace_back(x_fates[i].lane, static_cast<int>(x_fates[i].reason),
-                         static_cast<int>(m.why), m.is_reply, m.server_id, m.service_id, m.slot,
-                         m.port_out);
-    }
-    std::sort(notes.begin(), notes.end());
-    return notes;
-  }
-
- private:
-  std::vector<dataplane::Fate> x_fates{2048};
-};
-
 // The lane under test, and what it took of one-packet services.
 dataplane::SwiftLane4 tested_lane;
 uint64_t taken;
@@ -264,7 +185,8 @@ bool counting_lane(dataplane::Worker& worker, uint8_t port_in, const dataplane::
   const unsigned before = rest.n;
   auto connections = [&] {
     uint64_t n = 0;
-    for (uint32_t id = 0; id < kServerIds; id++) n += worker.counters.servers[id].connections.get();
+    for (uint32_t id = 0; id < kComparedServers; id++)
+      n += worker.counters.servers[id].connections.get();
     return n;
   };
   const uint64_t begun = connections();
