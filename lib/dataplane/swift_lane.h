@@ -3,9 +3,10 @@
 // namespace of each file's own, and what it uses is inlined, so that no function that is compiled
 // for a new CPU can get into the others' way (scripts/check-packet-path looks after it).
 //
-// Memory is slow: the burst is gone through once to fetch the lines of the index (burst_scan.h),
-// and only then packet by packet. Packets of one flow stay in order: once one is left, all later
-// ones of the burst whose key has the same home are left, too.
+// Memory is slow: the burst is gone through once to find out where in the index its flows are
+// (burst_scan.h), and only then packet by packet, lines being fetched some packets ahead. Packets
+// of one flow stay in order: once one is left, all later ones of the burst whose key has the same
+// home are left, too.
 #pragma once
 
 #include <rte_mbuf.h>
@@ -157,10 +158,15 @@ inline bool suits(const rte_mbuf* packet, const uint8_t* frame, const FlowWay& w
   const size_t n = burst.n;
   const uint32_t revision = walk.revision;
   uint64_t elsewhere = 0, todo = n == 64 ? UINT64_MAX : (uint64_t{1} << n) - 1;
-  if (scanned.picked != 0) [[unlikely]]
+  if (scanned.picked != 0) [[unlikely]] {
     todo &= ~pick(worker, port_in, burst, walk.ours, scanned);
+    // Those that went will fetch no lines for others.
+    for (uint64_t left = todo; left != 0; left &= left - 1)
+      fetch_line(scanned, static_cast<size_t>(std::countr_zero(left)));
+  }
   for (; todo != 0; todo &= todo - 1) {
     const auto i = static_cast<size_t>(std::countr_zero(todo));
+    fetch_line(scanned, i + kAhead);
     auto* home = reinterpret_cast<Line*>(scanned.homes[i]);
     uint64_t* place = FlowLines::word_at(home, scanned.keys[i]);
     if (place) [[likely]] {
