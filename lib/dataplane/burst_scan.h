@@ -29,10 +29,10 @@ static_assert(kAhead % kLanes == 0);
 /// What is found of a burst before its lines of the index are there. Where there is a word for each
 /// packet, it means something of those that are `ready` alone.
 struct Scanned {
-  uint64_t bytes = 0;  ///< of all packets
-  uint64_t plain = 0;  ///< a bit a packet
-  /// Plain, an ACK without more or UDP with a checksum, hops left, an exact key.
-  uint64_t ready = 0;
+  uint64_t bytes = 0;   ///< of all packets
+  uint64_t plain = 0;   ///< a bit a packet
+  uint64_t usual = 0;   ///< plain, an ACK without more or UDP with a checksum, hops left
+  uint64_t ready = 0;   ///< usual, an exact key
   uint64_t picked = 0;  ///< of those that are plain, those with a pick
   uint8_t* frames[kBurst];
   alignas(64) uint64_t destinations[kBurst];  ///< FlowClasses::key_of()
@@ -257,6 +257,7 @@ inline void scan(const SessionTable<net::V4>& sessions, const OurMac& ours, cons
     bytes += seen.bytes;
   }
   to.plain = plain;
+  to.usual = usual;
   for (unsigned i = 0; i < kLanes; i++) to.bytes += bytes[i];
   if (whole != n) to.bytes -= (kLanes - n % kLanes) * last[kLanes - 1]->pkt_len;
   // Two passes, so that the gathers of many packets are under way at once.

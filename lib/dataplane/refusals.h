@@ -18,14 +18,36 @@ class Refusals {
     if (x_may) std::memset(x_refuse_all, 0, sizeof x_refuse_all);
   }
 
-  /// Is packet `i` of the burst refused? Then it is taken.
-  [[gnu::always_inline]] bool take(rte_mbuf* packet, unsigned i) {
-    if (!x_may) [[likely]]
-      return false;
+  bool may() const { return x_may; }
+
+  /// Takes those of these packets that are refused, and returns them, a bit each.
+  uint64_t take(const Burst& burst, uint64_t packets) {
+    uint64_t taken = 0, ahead = packets;
+    for (size_t i = 0; i < kAhead && ahead != 0; i++) fetch_next(ahead);
+    for (uint64_t left = packets; left != 0; left &= left - 1) {
+      const auto i = static_cast<size_t>(std::countr_zero(left));
+      if (ahead != 0) fetch_next(ahead);
+      if (!is_refused_at_once(i)) continue;
+      x_packets[x_count++] = burst.packets[i];
+      taken |= uint64_t{1} << i;
+    }
+    return taken;
+  }
+
+  void end() {
+    if (x_count != 0) x_worker.drop_all(x_packets, x_count, ipvs::DropReason::kTableFull);
+  }
+
+ private:
+  void fetch_next(uint64_t& packets) const {
+    fetch_line(x_scanned, static_cast<size_t>(std::countr_zero(packets)));
+    packets &= packets - 1;
+  }
+  [[gnu::always_inline]] bool is_refused_at_once(size_t i) {
     const uint8_t* frame = x_scanned.frames[i];
     using Tcp = net::TcpHeader;
     constexpr size_t kFlags = Frame::kL4 + offsetof(Tcp, flags);
-    if (!(x_scanned.plain >> i & 1) || frame[Frame::kProtocol] != net::kTcp ||
+    if (frame[Frame::kProtocol] != net::kTcp ||
         (frame[kFlags] & (Tcp::kSyn | Tcp::kRst)) != Tcp::kSyn ||
         (x_scanned.keys[i] != 0 && has_word(i)))
       return false;
@@ -36,16 +58,9 @@ class Refusals {
       if (!is_refused(x_worker, frame, x_port_in, for_all)) return false;
       if (for_all) remembered = destination;
     }
-    x_packets[x_count++] = packet;
     return true;
   }
-
-  void end() {
-    if (x_count != 0) x_worker.drop_all(x_packets, x_count, ipvs::DropReason::kTableFull);
-  }
-
- private:
-  [[gnu::always_inline]] bool has_word(unsigned i) const {
+  [[gnu::always_inline]] bool has_word(size_t i) const {
     auto* home = reinterpret_cast<Line*>(x_scanned.lines[i]);
     return x_index.lines().first_word(home, x_scanned.keys[i] >> 1) != nullptr;
   }

@@ -36,7 +36,6 @@ struct Walk {
   uint64_t left = 0;        ///< a bit a packet
   bool rest_may_have_sessions;
   Scanned& scanned;
-  Refusals& refusals;
 };
 
 /// A bit for each packet whose key has the same home as the one of packet `i`, among those behind
@@ -78,7 +77,7 @@ inline bool suits(const rte_mbuf* packet, const uint8_t* frame, const FlowWay& w
 }
 
 /// The way of packet `i` and the `place` of its word, if it may go although it does not look so at
-/// first sight; else null, and it is refused or left.
+/// first sight; else null, and it is left.
 [[gnu::noinline]] inline const FlowWay* look_again(Walk& walk, unsigned i, uint64_t*& place) {
   const Scanned& scanned = walk.scanned;
   rte_mbuf* packet = walk.burst.packets[i];
@@ -101,7 +100,7 @@ inline bool suits(const rte_mbuf* packet, const uint8_t* frame, const FlowWay& w
     return way;
   };
   const FlowWay* way = way_after_all();
-  if (!way && !walk.refusals.take(packet, i)) leave(walk, i, has_word);
+  if (!way) leave(walk, i, has_word);
   return way;
 }
 
@@ -118,8 +117,7 @@ inline bool suits(const rte_mbuf* packet, const uint8_t* frame, const FlowWay& w
             .now = FlowWord::stamp(sessions.tick()),
             .revision = worker.fates ? FlowPlans::kNoRevision : sessions.plans().revision(),
             .rest_may_have_sessions = sessions.index().has_hashed(),
-            .scanned = scanned,
-            .refusals = refusals};
+            .scanned = scanned};
   scan(sessions, walk.ours, burst, scanned);
   bytes = scanned.bytes;
 
@@ -158,9 +156,10 @@ inline bool suits(const rte_mbuf* packet, const uint8_t* frame, const FlowWay& w
   const size_t n = burst.n;
   const uint32_t revision = walk.revision;
   uint64_t elsewhere = 0, todo = n == 64 ? UINT64_MAX : (uint64_t{1} << n) - 1;
-  if (scanned.picked != 0) [[unlikely]] {
-    todo &= ~pick(worker, port_in, burst, walk.ours, scanned);
-    // Those that went will fetch no lines for others.
+  if (scanned.picked != 0 || refusals.may()) [[unlikely]] {
+    if (scanned.picked != 0) todo &= ~pick(worker, port_in, burst, walk.ours, scanned);
+    if (refusals.may()) todo &= ~refusals.take(burst, scanned.plain & ~scanned.usual & todo);
+    // Those that are gone fetch no lines for others.
     for (uint64_t left = todo; left != 0; left &= left - 1)
       fetch_line(scanned, static_cast<size_t>(std::countr_zero(left)));
   }
