@@ -1,6 +1,6 @@
 // A burst looked at before its flows are: which frames are plain, and where in the index of flows
-// they are to be found. SHUNT_LANES packets at once; nothing waits for memory, and the first lines
-// of the index are on their way when it is done. For the swift lane.
+// they are to be found. SHUNT_LANES packets at once; nothing waits for memory, and the lines of
+// the index are on their way when it is done. For the swift lane.
 #pragma once
 
 #include <rte_mbuf.h>
@@ -12,6 +12,7 @@
 
 #include "dataplane/lane_words.h"
 #include "dataplane/packet.h"
+#include "dataplane/prefetch.h"
 #include "dataplane/session_table.h"
 
 namespace shunt::dataplane {
@@ -19,12 +20,6 @@ namespace {
 
 using Frame = PlainFrame<net::V4>;
 using Line = FlowLines::Line;
-
-/// How many packets ahead of the one at hand lines of the index are fetched. A core has so many
-/// misses under way at once (Zen 4: 24, Intel's 10 to 16), and all others wait for them; so fetches
-/// are spread over the time that a burst takes.
-constexpr size_t kAhead = 20;
-static_assert(kAhead % kLanes == 0);
 
 /// What is found of a burst before its lines of the index are there. Where there is a word for each
 /// packet, it means something of those that are `ready` alone.
@@ -42,7 +37,7 @@ struct Scanned {
   alignas(64) uint64_t clients[kBurst];  ///< their sources, as in keys, if `picked` is not 0
   alignas(64) uint64_t picks[kBurst];    ///< Picks::word_of(), or 0; likewise
   /// The keys' homes, as numbers; of others anything that may be fetched.
-  alignas(64) uint64_t lines[kBurst + kAhead];
+  alignas(64) uint64_t lines[kBurst + kNearAhead];
   alignas(64) uint64_t homes[kBurst];    ///< the same of those that are ready; of others kNowhere
   alignas(64) uint64_t ways[kBurst];     ///< where FlowPlans::ways() begin in their direction
   alignas(64) uint64_t lengths[kBurst];  ///< of the IP packets
@@ -199,10 +194,6 @@ inline void look_for_classes(const TupleIndex<net::V4>& index, const FlowWay* wa
   }
 }
 
-inline void fetch_line(const Scanned& scanned, size_t i) {
-  __builtin_prefetch(reinterpret_cast<const void*>(scanned.lines[i]), 1);
-}
-
 /// FlowLines::hash() and home_of().
 /// Returns which of these have a key; the others' home is kNowhere.
 inline Which look_for_homes(const FlowLines::Hashing& hashing, size_t first, Which usual,
@@ -219,8 +210,8 @@ inline Which look_for_homes(const FlowLines::Hashing& hashing, size_t first, Whi
   const Words number = multiply_low(hash >> 32, Words{} + hashing.count) >> 32;
   const Words home = number * sizeof(Line) + reinterpret_cast<uintptr_t>(hashing.lines);
   put(to.lines + first, home);
-  if (first < kAhead)
-    for (unsigned i = 0; i < kLanes; i++) fetch_line(to, first + i);
+  for (unsigned i = 0; i < kLanes; i++)
+    fetch_far(reinterpret_cast<const void*>(to.lines[first + i]));
   const Which ready = have_any(keys, ~Words{}, usual);
   put(to.homes + first, choose(ready, home, nowhere));
   return ready;
@@ -268,7 +259,7 @@ inline void scan(const SessionTable<net::V4>& sessions, const OurMac& ours, cons
     ready |= bits_of(look_for_homes(hashing, first, which_of(usual >> first), to)) << first;
   }
   const Words nowhere = Words{} + reinterpret_cast<uintptr_t>(&kNowhere);
-  for (size_t first = (n + kLanes - 1) / kLanes * kLanes, end = first + kAhead; first < end;
+  for (size_t first = (n + kLanes - 1) / kLanes * kLanes, end = first + kNearAhead; first < end;
        first += kLanes)
     put(to.lines + first, nowhere);
   if (n % 64 != 0) ready &= (uint64_t{1} << n) - 1;

@@ -13,6 +13,7 @@
 
 #include "dataplane/lane_words.h"
 #include "dataplane/packet.h"
+#include "dataplane/prefetch.h"
 #include "dataplane/session_table.h"
 
 namespace shunt::dataplane {
@@ -30,9 +31,9 @@ struct Scanned6 {
   uint64_t known = 0;  ///< usual, and there may be a session
   uint8_t* frames[kBurst];
   Session6* sessions[kBurst];
-  alignas(64) uint64_t hashes[kBurst];   ///< of the tuples
-  alignas(64) uint64_t ends[kBurst];     ///< ports and protocol, as they end a Tuple
-  alignas(64) uint64_t lengths[kBurst];  ///< of the IP packets
+  alignas(64) uint64_t hashes[kBurst + kNearAhead];  ///< of the tuples
+  alignas(64) uint64_t ends[kBurst];                 ///< ports and protocol, as they end a Tuple
+  alignas(64) uint64_t lengths[kBurst];              ///< of the IP packets
 };
 
 struct Seen6 {
@@ -113,15 +114,17 @@ inline void scan(SessionTable<net::V6>& sessions, const OurMac& ours, const Burs
     to.plain &= (uint64_t{1} << n) - 1;
     to.usual &= to.plain;
   }
-  for (uint64_t rest = to.usual; rest != 0; rest &= rest - 1) {
-    const auto i = static_cast<unsigned>(std::countr_zero(rest));
+  for (unsigned i = 0; i < n; i++) {
+    index.prefetch_near(to.hashes[i + kNearAhead]);
+    if (!(to.usual >> i & 1)) [[unlikely]]
+      continue;
     const Hit hit = index.guess({to.hashes[i]}, to.hashes[i]);
     if (!hit) [[unlikely]]
       continue;
     to.known |= uint64_t{1} << i;
     to.ready |= uint64_t{!hit.is_reply} << i;
     to.sessions[i] = &sessions.at(hit.session);
-    __builtin_prefetch(to.sessions[i], 1);
+    fetch_near(to.sessions[i]);
   }
 }
 

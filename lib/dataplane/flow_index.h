@@ -21,6 +21,8 @@
 #include <bit>
 #include <cstdint>
 
+#include "dataplane/prefetch.h"
+
 namespace shunt::dataplane {
 
 class FlowIndex {
@@ -55,7 +57,7 @@ class FlowIndex {
   const Bucket& home_of(uint64_t hash) const { return x_buckets[home(hash)]; }
   /// Where an entry of `home` with this hash is, if not there.
   const Bucket& other_of(uint64_t hash) const { return x_buckets[other(home(hash), tag(hash))]; }
-  void prefetch(uint64_t hash) const { __builtin_prefetch(&home_of(hash)); }
+  void prefetch(uint64_t hash) const { fetch_far(&home_of(hash)); }
 
   /// A bit for each place of the bucket that has this hash's tag.
   static uint32_t matches(const Bucket& bucket, uint64_t hash) { return with(bucket, tag(hash)); }

@@ -19,6 +19,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "dataplane/prefetch.h"
+
 namespace shunt::dataplane {
 
 class FlowLines {
@@ -46,7 +48,7 @@ class FlowLines {
     uint64_t x = key * x_first;
     return (x ^ x >> 32) * x_second;
   }
-  void prefetch(uint64_t hash) const { __builtin_prefetch(home_of(hash), 1); }
+  void prefetch(uint64_t hash) const { fetch_far(home_of(hash)); }
   /// For those who hash many at once.
   struct Hashing {
     Line* lines;
@@ -71,7 +73,7 @@ class FlowLines {
   /// Could a key that is not in its home be elsewhere? Then that line is on its way.
   bool fetch_elsewhere(const Line* home, uint64_t key) const {
     if (displaced(*home) == 0) return false;
-    __builtin_prefetch(&x_lines[other(static_cast<uint32_t>(home - x_lines), hash(key))], 1);
+    fetch_far(&x_lines[other(static_cast<uint32_t>(home - x_lines), hash(key))]);
     return true;
   }
   /// The first entry of a key, whose home this is; null: there is none, apart from those that found

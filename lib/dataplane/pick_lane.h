@@ -15,6 +15,7 @@
 #include "dataplane/burst_scan.h"
 #include "dataplane/pick_hash.h"
 #include "dataplane/picks.h"
+#include "dataplane/prefetch.h"
 #include "dataplane/way_edit.h"
 #include "dataplane/worker.h"
 
@@ -102,7 +103,7 @@ inline void choose_slots(const Picks& picks, const Scanned& scanned, unsigned n,
     // Where a table was is no harm, if it is another by now.
     if (!is_large) continue;
     for (unsigned i = first; i < first + kLanes; i++)
-      __builtin_prefetch(picks.at(static_cast<uint32_t>(scanned.picks[i])).table + slots[i]);
+      fetch_far(picks.at(static_cast<uint32_t>(scanned.picks[i])).table + slots[i]);
   }
 }
 

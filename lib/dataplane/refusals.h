@@ -22,11 +22,10 @@ class Refusals {
 
   /// Takes those of these packets that are refused, and returns them, a bit each.
   uint64_t take(const Burst& burst, uint64_t packets) {
-    uint64_t taken = 0, ahead = packets;
-    for (size_t i = 0; i < kAhead && ahead != 0; i++) fetch_next(ahead);
+    uint64_t taken = 0;
     for (uint64_t left = packets; left != 0; left &= left - 1) {
       const auto i = static_cast<size_t>(std::countr_zero(left));
-      if (ahead != 0) fetch_next(ahead);
+      fetch_near(reinterpret_cast<const void*>(x_scanned.lines[i + kNearAhead]));
       if (!is_refused_at_once(i)) continue;
       x_packets[x_count++] = burst.packets[i];
       taken |= uint64_t{1} << i;
@@ -39,10 +38,6 @@ class Refusals {
   }
 
  private:
-  void fetch_next(uint64_t& packets) const {
-    fetch_line(x_scanned, static_cast<size_t>(std::countr_zero(packets)));
-    packets &= packets - 1;
-  }
   [[gnu::always_inline]] bool is_refused_at_once(size_t i) {
     const uint8_t* frame = x_scanned.frames[i];
     using Tcp = net::TcpHeader;

@@ -4,7 +4,7 @@
 // for a new CPU can get into the others' way (scripts/check-packet-path looks after it).
 //
 // Memory is slow: the burst is gone through once to find out where in the index its flows are
-// (burst_scan.h), and only then packet by packet, lines being fetched some packets ahead. Packets
+// (burst_scan.h) and to fetch their lines, and only then packet by packet. Packets
 // of one flow stay in order: once one is left, all later ones of the burst whose key has the same
 // home are left, too.
 #pragma once
@@ -156,16 +156,13 @@ inline bool suits(const rte_mbuf* packet, const uint8_t* frame, const FlowWay& w
   const size_t n = burst.n;
   const uint32_t revision = walk.revision;
   uint64_t elsewhere = 0, todo = n == 64 ? UINT64_MAX : (uint64_t{1} << n) - 1;
-  if (scanned.picked != 0 || refusals.may()) [[unlikely]] {
-    if (scanned.picked != 0) todo &= ~pick(worker, port_in, burst, walk.ours, scanned);
-    if (refusals.may()) todo &= ~refusals.take(burst, scanned.plain & ~scanned.usual & todo);
-    // Those that are gone fetch no lines for others.
-    for (uint64_t left = todo; left != 0; left &= left - 1)
-      fetch_line(scanned, static_cast<size_t>(std::countr_zero(left)));
-  }
+  if (scanned.picked != 0) [[unlikely]]
+    todo &= ~pick(worker, port_in, burst, walk.ours, scanned);
+  if (refusals.may()) [[unlikely]]
+    todo &= ~refusals.take(burst, scanned.plain & ~scanned.usual & todo);
   for (; todo != 0; todo &= todo - 1) {
     const auto i = static_cast<size_t>(std::countr_zero(todo));
-    fetch_line(scanned, i + kAhead);
+    fetch_near(reinterpret_cast<const void*>(scanned.lines[i + kNearAhead]));
     auto* home = reinterpret_cast<Line*>(scanned.homes[i]);
     uint64_t* place = FlowLines::word_at(home, scanned.keys[i]);
     if (place) [[likely]] {

@@ -1,4 +1,5 @@
 #include "dataplane/tuple_index.h"
+#include "dataplane/prefetch.h"
 
 namespace shunt::dataplane {
 
@@ -80,11 +81,11 @@ void TupleIndex<net::V6>::lookup(const net::Tuple<F>* const keys[], unsigned n, 
     const FlowIndex::Bucket& bucket = x_index.home_of(hashes[i]);
     uint32_t places = FlowIndex::matches(bucket, hashes[i]);
     if (places != 0)
-      __builtin_prefetch(&x_sessions[FlowIndex::value_at(
-                                         bucket, static_cast<uint32_t>(std::countr_zero(places))) >>
-                                     1]);
+      fetch_near(&x_sessions[FlowIndex::value_at(bucket,
+                                                 static_cast<uint32_t>(std::countr_zero(places))) >>
+                             1]);
     else if (bucket.displaced != 0)
-      __builtin_prefetch(&x_index.other_of(hashes[i]));
+      fetch_far(&x_index.other_of(hashes[i]));
   }
   for (unsigned i = 0; i < n; i++) hits[i] = find(*keys[i], hashes[i]);
 }
@@ -154,7 +155,7 @@ void TupleIndex<net::V4>::lookup(const net::Tuple<F>* const keys[], unsigned n, 
     const uint64_t* word = nullptr;
     if (exact[i].bits != 0) word = first_word(exact[i].bits);
     if (!word && x_hashed != 0) word = first_word(hashed[i]);
-    if (word) __builtin_prefetch(&x_sessions[FlowWord::number(*word)], 1);
+    if (word) fetch_near(&x_sessions[FlowWord::number(*word)]);
   }
   for (unsigned i = 0; i < n; i++) hits[i] = find(*keys[i]);
 }

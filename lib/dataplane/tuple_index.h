@@ -78,6 +78,7 @@ class TupleIndex<net::V6> : SharedReplies<net::V6, TupleIndex<net::V6>> {
   static uint64_t hash(Key key) { return key.hash; }
   const FlowHash& hashes() const { return x_hash; }
   void prefetch(uint64_t hash) const { x_index.prefetch(hash); }
+  void prefetch_near(uint64_t hash) const { fetch_near(&x_index.home_of(hash)); }
   /// Which session the tuple may be of; its tuples tell.
   Hit guess(Key, uint64_t hash) const {
     const FlowIndex::Bucket* bucket = &x_index.home_of(hash);
