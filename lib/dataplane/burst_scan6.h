@@ -30,7 +30,7 @@ struct Scanned6 {
   uint64_t ready = 0;  ///< usual, and the session is one that may have it as a request
   uint64_t known = 0;  ///< usual, and there may be a session
   uint8_t* frames[kBurst];
-  Session6* sessions[kBurst];
+  Session6* sessions[kBurst + kNearAhead];
   alignas(64) uint64_t hashes[kBurst + kNearAhead];  ///< of the tuples
   alignas(64) uint64_t ends[kBurst];                 ///< ports and protocol, as they end a Tuple
   alignas(64) uint64_t lengths[kBurst];              ///< of the IP packets
@@ -116,6 +116,7 @@ inline void scan(SessionTable<net::V6>& sessions, const OurMac& ours, const Burs
   }
   for (unsigned i = 0; i < n; i++) {
     index.prefetch_near(to.hashes[i + kNearAhead]);
+    to.sessions[i] = &sessions.at(0);  // any that may be fetched
     if (!(to.usual >> i & 1)) [[unlikely]]
       continue;
     const Hit hit = index.guess({to.hashes[i]}, to.hashes[i]);
@@ -126,6 +127,7 @@ inline void scan(SessionTable<net::V6>& sessions, const OurMac& ours, const Burs
     to.sessions[i] = &sessions.at(hit.session);
     fetch_near(to.sessions[i]);
   }
+  for (unsigned i = n; i < n + kNearAhead; i++) to.sessions[i] = &sessions.at(0);
 }
 
 }  // namespace

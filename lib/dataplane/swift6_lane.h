@@ -108,6 +108,7 @@ class UsualSession {
   const unsigned n = burst.n;
   rte_mbuf* const* const packets = burst.packets;
   for (unsigned i = 0; i < n; i++) {
+    fetch_near(scanned.sessions[i + kNearAhead]);
     rte_mbuf* const packet = packets[i];
     uint8_t* const frame = scanned.frames[i];
     auto go = [&] {
