@@ -221,7 +221,8 @@ def replay(run):
     for row in rows:
         name = os.path.basename(row["capture"]).removesuffix(".pcap")
         if "skipped" in row:
-            figures.append({"capture": name, "skipped": row["skipped"]})
+            why = row["skipped"].replace(ROOT + os.sep, "")  # what is published names no machine's paths
+            figures.append({"capture": name, "skipped": why})
             continue
         f = {"capture": name, **figure(row, run.program.tsc_hz),
              **{key: row[key] for key in ("frames", "left_out", "forwarded", "to_kernel", "bytes")}}
