@@ -125,7 +125,7 @@ inline void scan(SessionTable<net::V6>& sessions, const OurMac& ours, const Burs
     to.known |= uint64_t{1} << i;
     to.ready |= uint64_t{!hit.is_reply} << i;
     to.sessions[i] = &sessions.at(hit.session);
-    fetch_near(to.sessions[i]);
+    fetch_far(to.sessions[i]);
   }
   for (unsigned i = n; i < n + kNearAhead; i++) to.sessions[i] = &sessions.at(0);
 }
