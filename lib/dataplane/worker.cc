@@ -16,6 +16,10 @@ namespace {
 
 /// Packets taken from one queue at once.
 constexpr unsigned kReceive = 64;
+/// Bursts taken from one queue in a turn at the most: while they are full, and the lanes took all
+/// of the turn's packets but so few. Beside them, what a turn costs without any packet is little,
+/// and what it may do for slow ones is no more than with one burst.
+constexpr unsigned kBurstsPerTurn = 8, kSlow = kReceive / 2;
 /// How long a packet waits for its next hop at the most.
 constexpr Nanoseconds kHoldFor = 3'000'000'000;
 /// Sessions retired, and sessions dumped, in one turn at the most: more than can begin in one.
@@ -119,24 +123,36 @@ bool Worker::turn(Nanoseconds time) {
 
 unsigned Worker::receive_from_ports() {
   unsigned total = 0;
-  for (unsigned i = 0; i < ports.size(); i++) {
+  for (uint8_t i = 0; i < ports.size(); i++) {
     if (ports[i].rx_queue == WorkerPort::kNone) continue;
-    Burst burst;
-    burst.n = rte_eth_rx_burst(ports[i].nic, ports[i].rx_queue, burst.packets, kReceive);
-    if (burst.n == 0) continue;
-    counters.received.add(burst.n);
-    counters.ports[i].rx_packets.add(burst.n);
-    total += burst.n;
-    counters.ports[i].rx_bytes.add(take_express(static_cast<uint8_t>(i), burst));
-    if (settings.workers > 1 && settings.express)
-      steer_plain(*this, static_cast<uint8_t>(i), burst);
-    for (unsigned k = 0; k < burst.n; k++) {
-      new (&meta(burst.packets[k])) Meta();
-      meta(burst.packets[k]).port_in = static_cast<uint8_t>(i);
+    unsigned slow = 0, received = kReceive;
+    for (unsigned bursts = 0; bursts < kBurstsPerTurn && received == kReceive && slow <= kSlow;
+         bursts++) {
+      Burst burst;
+      burst.n = received =
+          rte_eth_rx_burst(ports[i].nic, ports[i].rx_queue, burst.packets, kReceive);
+      if (received != 0) slow += take(i, burst);
+      total += received;
     }
-    if (burst.n) process(burst);
   }
   return total;
+}
+
+// Returns how many packets no lane took.
+unsigned Worker::take(uint8_t port, Burst& burst) {
+  share::PortCounters& count = counters.ports[port];
+  counters.received.add(burst.n);
+  count.rx_packets.add(burst.n);
+  count.rx_bytes.add(take_express(port, burst));
+  const unsigned slow = burst.n;
+  if (slow == 0) return 0;
+  if (settings.workers > 1 && settings.express) steer_plain(*this, port, burst);
+  for (unsigned k = 0; k < burst.n; k++) {
+    new (&meta(burst.packets[k])) Meta();
+    meta(burst.packets[k]).port_in = port;
+  }
+  if (burst.n) process(burst);
+  return slow;
 }
 
 // Leaves in a burst what has to go through the stages. Returns how many bytes it had.
@@ -348,14 +364,11 @@ void Worker::to_own_server(rte_mbuf* packet) {
   if (in.to_twin.n == kBurst) flush(in, index);
 }
 
-void Worker::send_all(rte_mbuf* const packets[], unsigned n, uint8_t port,
-                      uint64_t bytes) noexcept {
+void Worker::send_all(rte_mbuf* packets[], unsigned n, uint8_t port, uint64_t bytes) noexcept {
   WorkerPort& out = ports[port];
   Burst& waiting = out.to_nic;
-  if (n > kBurst - waiting.n) {
-    for (unsigned i = 0; i < n; i++) send(packets[i], port);
-    return;
-  }
+  if (n > kBurst - waiting.n) flush(out, port);
+  if (n == kBurst) return transmit(out, port, packets, n, bytes);
   std::memcpy(waiting.packets + waiting.n, packets, n * sizeof packets[0]);
   waiting.n += n;
   out.to_nic_bytes += bytes;
@@ -374,21 +387,25 @@ void Worker::drop_all(rte_mbuf* packets[], unsigned n, ipvs::DropReason reason) 
   rte_pktmbuf_free_bulk(packets, n);
 }
 
-void Worker::flush(WorkerPort& port, uint8_t index) {
+void Worker::transmit(WorkerPort& port, uint8_t index, rte_mbuf* packets[], unsigned n,
+                      uint64_t bytes) {
+  if (fates)
+    for (unsigned i = 0; i < n; i++) note(packets[i], Fate::kForwarded, {});
+  const unsigned sent =
+      rte_eth_tx_burst(port.nic, port.tx_queue, packets, static_cast<uint16_t>(n));
+  for (unsigned i = sent; i < n; i++) {
+    bytes -= packets[i]->pkt_len;
+    drop(packets[i], ipvs::DropReason::kPortFull);
+  }
   share::PortCounters& count = counters.ports[index];
+  count.tx_bytes.add(bytes);
+  count.tx_packets.add(sent);
+  counters.forwarded.add(sent);
+}
+
+void Worker::flush(WorkerPort& port, uint8_t index) {
   if (port.to_nic.n) {
-    if (fates)
-      for (unsigned i = 0; i < port.to_nic.n; i++)
-        note(port.to_nic.packets[i], Fate::kForwarded, {});
-    unsigned sent = rte_eth_tx_burst(port.nic, port.tx_queue, port.to_nic.packets,
-                                     static_cast<uint16_t>(port.to_nic.n));
-    for (unsigned i = sent; i < port.to_nic.n; i++) {
-      port.to_nic_bytes -= port.to_nic.packets[i]->pkt_len;
-      drop(port.to_nic.packets[i], ipvs::DropReason::kPortFull);
-    }
-    count.tx_bytes.add(port.to_nic_bytes);
-    count.tx_packets.add(sent);
-    counters.forwarded.add(sent);
+    transmit(port, index, port.to_nic.packets, port.to_nic.n, port.to_nic_bytes);
     port.to_nic.n = 0;
     port.to_nic_bytes = 0;
   }
@@ -399,7 +416,7 @@ void Worker::flush(WorkerPort& port, uint8_t index) {
     unsigned sent = rte_eth_tx_burst(port.twin, port.twin_tx_queue, port.to_twin.packets,
                                      static_cast<uint16_t>(port.to_twin.n));
     counters.kernel.add(sent);
-    count.to_kernel.add(sent);
+    counters.ports[index].to_kernel.add(sent);
     for (unsigned i = sent; i < port.to_twin.n; i++)
       drop(port.to_twin.packets[i], ipvs::DropReason::kTwinFull);
     port.to_twin.n = 0;

@@ -213,8 +213,8 @@ class alignas(64) Worker {
     out.to_nic_bytes += packet->pkt_len;
     if (out.to_nic.n == kBurst) flush(out, port);
   }
-  /// The same of many that have so many `bytes` together.
-  void send_all(rte_mbuf* const packets[], unsigned n, uint8_t port, uint64_t bytes) noexcept;
+  /// The same of up to kBurst that have so many `bytes` together.
+  void send_all(rte_mbuf* packets[], unsigned n, uint8_t port, uint64_t bytes) noexcept;
   /// Waits for its next hop (meta: hop, hop_address, port_out), or is dropped.
   void hold(rte_mbuf* packet);
 
@@ -223,6 +223,7 @@ class alignas(64) Worker {
          std::vector<WorkerPort> ports);
 
   unsigned receive_from_ports();
+  unsigned take(uint8_t port, Burst& burst);
   unsigned receive_strays();
   void take_strays(const Burst& came);
   unsigned receive_from_twins();
@@ -247,6 +248,7 @@ class alignas(64) Worker {
   template <class F>
   void flush_sessions_of();
   void flush(WorkerPort& port, uint8_t index);
+  void transmit(WorkerPort& port, uint8_t index, rte_mbuf* packets[], unsigned n, uint64_t bytes);
   void note(rte_mbuf* packet, Fate::Lane lane, ipvs::DropReason reason);
 
   static constexpr unsigned kMostHeld = 256;
