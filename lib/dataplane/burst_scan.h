@@ -136,7 +136,7 @@ inline Words rows_of(const FlowClasses& classes, Words endpoint) {
   return endpoint * classes.multiplier() >> (64 - FlowClasses::kBits);
 }
 inline Which are_used(const FlowClasses& classes, Words row) {
-  return have_any(gather(classes.used_rows(), row >> 6, all()) >> (row & 63), Words{} + 1);
+  return have_any(words_at(classes.used_rows(), row >> 6 << 3) >> (row & 63), Words{} + 1);
 }
 
 /// Their keys, and the directions of their flows. What goes to an endpoint without a row may be an
@@ -154,8 +154,9 @@ inline void look_for_classes(const TupleIndex<net::V4>& index, const FlowWay* wa
     row = choose(to_service, row, rows_of(classes, source));
     endpoint = choose(to_service, destination, source);
   }
-  const Words its = gather(&classes.rows()->as_destination, row << 1, all());
-  const Which found = are_equal(gather(classes.rows(), row << 1, all()), endpoint);
+  static_assert(sizeof(FlowClasses::Row) == 16);
+  const auto [there, its] = pairs_at(classes.rows(), row << 4);
+  const Which found = are_equal(there, endpoint);
   const Which request = have_any(its, Words{} + kLow16, both(found, to_service));
   Words key = choose(request, (client | its << 48) << 1, Words{});
   Words way = Words{} + reinterpret_cast<uintptr_t>(ways);

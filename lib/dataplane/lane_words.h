@@ -182,22 +182,22 @@ inline Words turned(Words words) {
 #endif
 }
 
-/// The word at a multiple of 8 bytes behind `base`, of these; 0 for the others, of which no memory
-/// is touched.
-inline Words gather(const void* base, Words index, Which which) {
-#if SHUNT_LANES_HAVE_MASKS
-  return reinterpret_cast<Words>(
-      _mm256_mmask_i64gather_epi64(_mm256_setzero_si256(), which, raw(index), base, 8));
-#elif SHUNT_LANES == 4
-  return reinterpret_cast<Words>(_mm256_mask_i64gather_epi64(
-      _mm256_setzero_si256(), static_cast<const long long*>(base), reinterpret_cast<__m256i>(index),
-      reinterpret_cast<__m256i>(which), 8));
-#else
-  Words words{};
+/// The words that stand so many bytes behind `base`, and those with the ones behind them. By loads
+/// of their own, as gather instructions are four times as many steps (Zen 4).
+inline Words words_at(const void* base, Words offsets) {
+  uint64_t at[kLanes];
+  put(at, offsets);
+  Words words;
   for (unsigned i = 0; i < kLanes; i++)
-    if (which[i]) words[i] = static_cast<const uint64_t*>(base)[index[i]];
+    words[i] = load<uint64_t>(static_cast<const uint8_t*>(base) + at[i]);
   return words;
-#endif
+}
+inline TwoWords pairs_at(const void* base, Words offsets) {
+  uint64_t offset[kLanes];
+  put(offset, offsets);
+  const uint8_t* at[kLanes];
+  for (unsigned i = 0; i < kLanes; i++) at[i] = static_cast<const uint8_t*>(base) + offset[i];
+  return take(at, 0);
 }
 /// Their lower halves, multiplied.
 inline Words multiply_low(Words a, Words b) {

@@ -127,30 +127,37 @@ inline bool suits(const rte_mbuf* packet, const uint8_t* frame, const FlowWay& w
   uint8_t port = 0;
   const uint64_t now = walk.now;
   const uint16_t tunnel_id = worker.tunnel_id;
-  auto go = [&](size_t i, uint64_t* place, const FlowWay& way) {
+  auto go = [&](size_t i, uint64_t * place, uint64_t word, const FlowWay& way)
+      __attribute__((always_inline)) {
     uint8_t* frame = scanned.frames[i];
     rte_mbuf* const packet = burst.packets[i];
     const auto length = static_cast<uint32_t>(scanned.lengths[i]);
-    *place = FlowWord::stamped(*place, now);
-    way.packets[0].add(1);
-    way.packets[FlowWay::kBytes].add(length);
-    auto lowered = static_cast<uint32_t>(scanned.lowered[i]);
-    if (way.edit == FlowEdit::kNat) {
+    *place = FlowWord::stamped(word, now);
+    Counter* const packets = way.packets;
+    packets[0].add(1);
+    packets[FlowWay::kBytes].add(length);
+    const auto lowered = static_cast<uint32_t>(scanned.lowered[i]);
+    if (way.edit == FlowEdit::kNone) [[likely]] {
+      store(frame + Frame::kHopLimit, lowered);
+    } else if (way.edit == FlowEdit::kNat) {
       translate(frame, way);
-      lowered = apply_to_upper_half(lowered, way.address_delta);
-    }
-    store(frame + Frame::kHopLimit, lowered);
-    if (way.edit == FlowEdit::kIpip)
+      store(frame + Frame::kHopLimit, apply_to_upper_half(lowered, way.address_delta));
+    } else {
+      store(frame + Frame::kHopLimit, lowered);
       frame = encapsulate(packet, frame, length, way, worker.tunnel_id++);
+    }
     store(frame, way.head);
     store(frame + 8, way.tail);
-    if (way.port != port) [[unlikely]] {
+    *next++ = packet;
+  };
+  auto go_slowly = [&](size_t i, uint64_t* place, const FlowWay& way) {
+    if (way.port != port) {
       const auto count = static_cast<unsigned>(next - going);
       worker.send_all(going, count, port, bytes_of(going, count));
       next = going;
       port = way.port;
     }
-    *next++ = packet;
+    go(i, place, *place, way);
   };
 
   const size_t n = burst.n;
@@ -160,32 +167,41 @@ inline bool suits(const rte_mbuf* packet, const uint8_t* frame, const FlowWay& w
     todo &= ~pick(worker, port_in, burst, walk.ours, scanned);
   if (refusals.may()) [[unlikely]]
     todo &= ~refusals.take(burst, scanned.plain & ~scanned.usual & todo);
-  for (; todo != 0; todo &= todo - 1) {
-    const auto i = static_cast<size_t>(std::countr_zero(todo));
-    fetch_near(reinterpret_cast<const void*>(scanned.lines[i + kNearAhead]));
-    auto* home = reinterpret_cast<Line*>(scanned.homes[i]);
-    uint64_t* place = FlowLines::word_at(home, scanned.keys[i]);
-    if (place) [[likely]] {
+  for (;; todo &= todo - 1) {
+    // Nearly all packets. Nothing is called in this loop, so that what it needs stays in registers.
+    for (; todo != 0; todo &= todo - 1) {
+      const auto i = static_cast<size_t>(std::countr_zero(todo));
+      fetch_near(reinterpret_cast<const void*>(scanned.lines[i + kNearAhead]));
+      auto* home = reinterpret_cast<Line*>(scanned.homes[i]);
+      uint64_t* const place = FlowLines::word_at(home, scanned.keys[i]);
+      if (!place) [[unlikely]]
+        break;
+      const uint64_t word = *place;
       const auto* way = reinterpret_cast<const FlowWay*>(scanned.ways[i] +
-                                                         FlowWord::plan(*place) * sizeof(FlowPlan));
-      if (FlowWord::age_at(*place, now) < way->lifetime && scanned.lengths[i] <= way->mtu &&
-          way->revision == revision && suits(burst.packets[i], scanned.frames[i], *way))
-          [[likely]] {
-        go(i, place, *way);
-        continue;
-      }
-    } else if (walk.lines.fetch_elsewhere(home, scanned.keys[i] >> 1)) {
+                                                         FlowWord::plan(word) * sizeof(FlowPlan));
+      if (FlowWord::age_at(word, now) >= way->lifetime || scanned.lengths[i] > way->mtu ||
+          way->revision != revision || way->port != port ||
+          !suits(burst.packets[i], scanned.frames[i], *way)) [[unlikely]]
+        break;
+      go(i, place, word, *way);
+    }
+    if (todo == 0) break;
+    const auto i = static_cast<unsigned>(std::countr_zero(todo));
+    auto* home = reinterpret_cast<Line*>(scanned.homes[i]);
+    if (!FlowLines::word_at(home, scanned.keys[i]) &&
+        walk.lines.fetch_elsewhere(home, scanned.keys[i] >> 1)) {
       elsewhere |= uint64_t{1} << i;
       continue;
     }
-    if (const FlowWay* way = look_again(walk, static_cast<unsigned>(i), place)) go(i, place, *way);
+    uint64_t* place;
+    if (const FlowWay* way = look_again(walk, i, place)) go_slowly(i, place, *way);
   }
   // Those whose words may be in other lines than their homes: all of a flow are among them, or none
   // of those that may go.
   for (; elsewhere != 0; elsewhere &= elsewhere - 1) {
     const auto i = static_cast<unsigned>(std::countr_zero(elsewhere));
     uint64_t* place;
-    if (const FlowWay* way = look_again(walk, i, place)) go(i, place, *way);
+    if (const FlowWay* way = look_again(walk, i, place)) go_slowly(i, place, *way);
   }
   const auto count = static_cast<unsigned>(next - going);
   // Of all of them, as they came, the bytes are known.
