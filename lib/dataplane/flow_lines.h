@@ -145,9 +145,14 @@ class FlowLines {
 #endif
   }
   static uint32_t displaced(const Line& line) {
+#ifdef __AVX__
+    return static_cast<uint32_t>(
+        _mm256_movemask_pd(_mm256_load_pd(reinterpret_cast<const double*>(line.keys))));
+#else
     uint32_t number = 0;
     for (unsigned i = 0; i < kPlaces; i++) number |= static_cast<uint32_t>(line.keys[i] >> 63) << i;
     return number;
+#endif
   }
   static void set_displaced(Line& line, uint32_t number) {
     for (unsigned i = 0; i < kPlaces; i++)

@@ -22,11 +22,14 @@ class Refusals {
 
   /// Takes those of these packets that are refused, and returns them, a bit each.
   uint64_t take(const Burst& burst, uint64_t packets) {
+    // None of this changes meanwhile.
+    const bool has_stashed = x_index.lines().stashed() != 0,
+               has_sources = x_index.classes().has_sources();
     uint64_t taken = 0;
     for (uint64_t left = packets; left != 0; left &= left - 1) {
       const auto i = static_cast<size_t>(std::countr_zero(left));
       fetch_near(reinterpret_cast<const void*>(x_scanned.lines[i + kNearAhead]));
-      if (!is_refused_at_once(i)) continue;
+      if (!is_refused_at_once(i, has_stashed, has_sources)) continue;
       x_packets[x_count++] = burst.packets[i];
       taken |= uint64_t{1} << i;
     }
@@ -38,7 +41,7 @@ class Refusals {
   }
 
  private:
-  [[gnu::always_inline]] bool is_refused_at_once(size_t i) {
+  [[gnu::always_inline]] bool is_refused_at_once(size_t i, bool has_stashed, bool has_sources) {
     const uint8_t* frame = x_scanned.frames[i];
     using Tcp = net::TcpHeader;
     constexpr size_t kFlags = Frame::kL4 + offsetof(Tcp, flags);
@@ -48,7 +51,7 @@ class Refusals {
       return false;
     const uint64_t destination = x_scanned.destinations[i];
     uint64_t& remembered = x_refuse_all[(destination >> 8 ^ destination >> 40) % kRemembered];
-    if (remembered != destination || may_be_special(frame)) [[unlikely]] {
+    if (remembered != destination || may_be_special(frame, has_stashed, has_sources)) [[unlikely]] {
       bool for_all = false;
       if (!is_refused(x_worker, frame, x_port_in, for_all)) return false;
       if (for_all) remembered = destination;
@@ -60,14 +63,13 @@ class Refusals {
     return x_index.lines().first_word(home, x_scanned.keys[i] >> 1) != nullptr;
   }
   /// From FTP's data port, or perhaps from a server's endpoint or in the stash.
-  [[gnu::always_inline]] bool may_be_special(const uint8_t* frame) const {
+  [[gnu::always_inline]] bool may_be_special(const uint8_t* frame, bool has_stashed,
+                                             bool has_sources) const {
     const uint16_t ftp_data = be16(ipvs::kFtpDataPort).raw();
-    if (load<uint16_t>(frame + Frame::kL4) == ftp_data || x_index.lines().stashed() != 0)
-      return true;
-    const FlowClasses& classes = x_index.classes();
-    if (!classes.has_sources()) return false;
+    if (load<uint16_t>(frame + Frame::kL4) == ftp_data || has_stashed) return true;
+    if (!has_sources) return false;
     const uint64_t source = FlowClasses::source(frame + Frame::kEnds, net::kTcp);
-    return classes.may_have(source);
+    return x_index.classes().may_have(source);
   }
 
   static constexpr unsigned kRemembered = 8;
