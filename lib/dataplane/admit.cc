@@ -229,8 +229,11 @@ void admit_one(Worker& worker, rte_mbuf* packet, Burst& found) {
   m.why = begins ? Why::kScheduled : Why::kNotFirst;
   if (!begins && !is_stateless<F>(worker, *service, m)) return worker.to_kernel(packet);
   const bool is_ftps = is_kept_for_ftp(*service, tuple.destination_port);
-  if (!one_packet && !is_ftps && is_refused<F>(worker, *service, m.replaces))
-    return worker.drop(packet, ipvs::DropReason::kTableFull);
+  if (!one_packet && !is_ftps) {
+    if (is_refused<F>(worker, *service, m.replaces))
+      return worker.drop(packet, ipvs::DropReason::kTableFull);
+    count_admission<F>(worker, m.replaces);
+  }
   if (begins && worker.defense.drops_packet())
     return worker.drop(packet, ipvs::DropReason::kDropRate);
   uint16_t port = tuple.destination_port.host();

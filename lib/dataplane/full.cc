@@ -81,9 +81,16 @@ bool is_refused(const Worker& worker, const ipvs::Service& service, bool replace
     case ipvs::FullPolicy::kStateless:
       return !service.scheduler->is_hash || service.is_persistent();
     case ipvs::FullPolicy::kEvict:
-      break;
+      return worker.evictions_left == 0;
   }
   return false;
+}
+
+template <class F>
+void count_admission(Worker& worker, bool replaces) {
+  if (worker.settings.full == ipvs::FullPolicy::kEvict && worker.evictions_left != 0 &&
+      !has_room<F>(worker, replaces))
+    worker.evictions_left--;
 }
 
 template <class F>
@@ -134,6 +141,8 @@ const ipvs::Service* stateless_reply(Worker& worker, Meta& m) {
 
 template bool is_refused<net::V4>(const Worker&, const ipvs::Service&, bool);
 template bool is_refused<net::V6>(const Worker&, const ipvs::Service&, bool);
+template void count_admission<net::V4>(Worker&, bool);
+template void count_admission<net::V6>(Worker&, bool);
 template void make_room<net::V4>(Worker&, const Burst&, unsigned);
 template void make_room<net::V6>(Worker&, const Burst&, unsigned);
 template bool is_stateless<net::V4>(Worker&, const ipvs::Service&, const Meta&);

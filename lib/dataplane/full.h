@@ -6,10 +6,20 @@
 
 namespace shunt::dataplane {
 
+/// `full = evict`: first packets that may take another session's place in one turn. Beyond them a
+/// flood of SYNs is refused, so that those who have sessions keep their share of the worker: giving
+/// up one and filing another takes as long as forwarding twenty packets.
+inline constexpr unsigned kEvictionsPerTurn = 8;
+
 /// Is a packet that would begin a session of this service refused, since there is no room, before
 /// anybody is asked for a server? `replaces`: Meta's.
 template <class F>
 bool is_refused(const Worker& worker, const ipvs::Service& service, bool replaces);
+
+/// One that was not is about to ask for a server: if the table is full, it is one of those that may
+/// take another's place.
+template <class F>
+void count_admission(Worker& worker, bool replaces);
 
 /// `full = evict`: ends up to `wanted` sessions that are worth least, if the table has less room
 /// than that. It looks at a bounded number of them, and passes over those that `kept`, packets on

@@ -14,7 +14,8 @@ class Refusals {
         x_index(worker.sessions_v4->index()),
         x_scanned(scanned),
         x_port_in(port_in),
-        x_may(worker.was_full<net::V4>() && may_refuse(worker)) {
+        x_may(worker.was_full<net::V4>() && may_refuse(worker)),
+        x_evictions(worker.settings.full == ipvs::FullPolicy::kEvict ? worker.evictions_left : 0) {
     if (x_may) std::memset(x_refuse_all, 0, sizeof x_refuse_all);
   }
 
@@ -30,6 +31,7 @@ class Refusals {
       const auto i = static_cast<size_t>(std::countr_zero(left));
       fetch_near(reinterpret_cast<const void*>(x_scanned.lines[i + kNearAhead]));
       if (!is_refused_at_once(i, has_stashed, has_sources)) continue;
+      if (may_evict(i)) continue;
       x_packets[x_count++] = burst.packets[i];
       taken |= uint64_t{1} << i;
     }
@@ -41,6 +43,17 @@ class Refusals {
   }
 
  private:
+  /// Is it among the first that the stages may let in at others' cost, or of a tuple that one of
+  /// them may have, which then finds a session? As many as may be must have been left to them
+  /// before any is refused here.
+  bool may_evict(size_t i) {
+    for (uint64_t left = x_left; left != 0; left &= left - 1)
+      if (x_scanned.lines[std::countr_zero(left)] == x_scanned.lines[i]) return true;
+    if (x_evictions == 0) return false;
+    x_evictions--;
+    x_left |= uint64_t{1} << i;
+    return true;
+  }
   [[gnu::always_inline]] bool is_refused_at_once(size_t i, bool has_stashed, bool has_sources) {
     const uint8_t* frame = x_scanned.frames[i];
     using Tcp = net::TcpHeader;
@@ -78,6 +91,8 @@ class Refusals {
   const Scanned& x_scanned;
   const uint8_t x_port_in;
   const bool x_may;
+  unsigned x_evictions;  ///< that are left to the stages in this burst
+  uint64_t x_left = 0;   ///< the packets for them, a bit each
   unsigned x_count = 0;
   rte_mbuf* x_packets[kBurst];
   /// Destinations, as FlowClasses tells them, to which all are refused whose source is nothing

@@ -24,8 +24,8 @@ net::Tuple<V4> tuple_of(const uint8_t* frame) {
 bool may_refuse(const Worker& worker) noexcept {
   // With notes to take the stages take them. A packet may be a server's that is to be told that
   // there is no session, one of a flow without a session, or one that is expected.
-  return worker.was_full<V4>() && worker.settings.full != ipvs::FullPolicy::kEvict &&
-         worker.fates == nullptr && worker.board.knobs.of(ipvs::Knob::kNatIcmpSend) == 0 &&
+  return worker.was_full<V4>() && worker.fates == nullptr &&
+         worker.board.knobs.of(ipvs::Knob::kNatIcmpSend) == 0 &&
          worker.now >= worker.stateless_until && !worker.helped_v4.expects();
 }
 
@@ -43,7 +43,8 @@ bool is_refused(const Worker& worker, const uint8_t* frame, uint8_t port_in,
       service_of<V4>(worker, marks.empty() ? 0 : marks.mark_of<V4>(tuple, port_in), tuple);
   return service && worker.routes->is_local(Address(tuple.destination)) &&
          !is_kept_for_ftp(*service, tuple.destination_port) &&
-         is_refused<V4>(worker, *service, false);
+         (worker.settings.full == ipvs::FullPolicy::kEvict ||
+          is_refused<V4>(worker, *service, false));
 }
 
 }  // namespace shunt::dataplane

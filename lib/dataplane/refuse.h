@@ -14,7 +14,8 @@ namespace shunt::dataplane {
 /// Could any packet of this burst be refused at once?
 bool may_refuse(const Worker& worker) noexcept;
 
-/// Is this plain frame, a SYN without RST whose exact keys are of no session, refused?
+/// Is this plain frame, a SYN without RST whose exact keys are of no session, refused? With `full =
+/// evict`: is it, if this turn has no eviction left?
 /// Then `for_all` says whether so are all others to its destination that do not come from a
 /// server's endpoint or from FTP's data port.
 bool is_refused(const Worker& worker, const uint8_t* frame, uint8_t port_in,

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "dataplane/full.h"
 #include "dataplane/help.h"
 #include "dataplane/persistence.h"
 #include "dataplane/stages.h"
@@ -101,6 +102,7 @@ bool Worker::turn(Nanoseconds time) {
   sessions_v6->begin_turn(now, conditions, changes);
   were_full[0] = sessions_v4->size() == sessions_v4->capacity();
   were_full[1] = sessions_v6->size() == sessions_v6->capacity();
+  evictions_left = kEvictionsPerTurn;
   picks.begin_turn({publications, changes, conditions.routes_generation, conditions.path_mtus,
                     conditions.finds_path_mtus});
   picks.tend(*this);

@@ -120,6 +120,7 @@ class alignas(64) Worker {
   Reassembly reassembly;
   Defense defense;
   Nanoseconds stateless_until = 0;     ///< when the last flow without a session may be over
+  unsigned evictions_left = 0;         ///< in this turn (full.h)
   uint32_t evict_cursors[2] = {0, 0};  ///< of the walks for sessions to give up, v4 and v6
   /// [secure_tcp][ipvs::Direction]: the states, a bit each, that a packet with ACK alone keeps.
   std::array<std::array<uint32_t, 3>, 2> ack_keeps{};

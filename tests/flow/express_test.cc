@@ -488,6 +488,10 @@ TEST(Express, RefusesWhatTheStagesRefuseWithStatelessFlows) {
   expect_what_the_stages_do(best_lanes(), {48, ipvs::FullPolicy::kStateless, true, kTurnsRules});
 }
 
+TEST(Express, RefusesWhatTheStagesRefuseAfterSomeEvictions) {
+  expect_what_the_stages_do(best_lanes(), {48, ipvs::FullPolicy::kEvict, true, kTurnsRules});
+}
+
 TEST(Express, DoesWhatTheStagesDo) {
   expect_what_the_stages_do({dataplane::swift_any, dataplane::swift6_any});
 }

@@ -1,6 +1,7 @@
 // First packets that find the table full: what the swift lane refuses at once, what it leaves to
 // the stages, and what a refusal must not touch.
 #include "../unit/eal_environment.h"
+#include "dataplane/full.h"
 #include "dataplane/swift.h"
 #include "rig.h"
 
@@ -111,6 +112,10 @@ TEST_F(Refuse, NotWhereTheStagesMightDoOtherwise) {
   begin(kDirect, FullPolicy::kEvict);
   fill();
   EXPECT_FALSE(refuses(syn(stranger(1)))) << "others give way";
+  std::vector<Frame> same(dataplane::kEvictionsPerTurn + 2, syn(stranger(1)));
+  EXPECT_EQ(refused(same), 0u) << "if the first one gets a session, it is theirs, too";
+  x_rig->workers[0]->evictions_left = 0;
+  EXPECT_EQ(refused(same), same.size());
 
   begin(kDirect, FullPolicy::kStateless);
   fill();
