@@ -32,7 +32,7 @@ static_assert(kLongestLife * FlowWord::kTick + kLeap +
 /// Bytes in front of the sessions: those of two lines, of which most packets need the first, have
 /// it at odd lines of memory, where prefetches work (prefetch.h).
 template <class F>
-constexpr size_t kInFront = sizeof(Session<F>) - RTE_CACHE_LINE_SIZE;
+constexpr size_t kOffset = sizeof(Session<F>) - RTE_CACHE_LINE_SIZE;
 
 template <class T>
 T* take_zeroed(const char* what, uint64_t count, int socket) {
@@ -40,13 +40,13 @@ T* take_zeroed(const char* what, uint64_t count, int socket) {
 }
 template <class F>
 Session<F>* take_sessions(uint64_t count, int socket) {
-  void* memory = rte_zmalloc_socket("shunt sessions", kInFront<F> + count * sizeof(Session<F>),
+  void* memory = rte_zmalloc_socket("shunt sessions", kOffset<F> + count * sizeof(Session<F>),
                                     sizeof(Session<F>), socket);
-  return memory ? reinterpret_cast<Session<F>*>(static_cast<char*>(memory) + kInFront<F>) : nullptr;
+  return memory ? reinterpret_cast<Session<F>*>(static_cast<char*>(memory) + kOffset<F>) : nullptr;
 }
 template <class F>
 void give_back(Session<F>* sessions) {
-  if (sessions) rte_free(reinterpret_cast<char*>(sessions) - kInFront<F>);
+  if (sessions) rte_free(reinterpret_cast<char*>(sessions) - kOffset<F>);
 }
 
 }  // namespace
