@@ -177,6 +177,15 @@ TYPED_TEST(SessionTableTest, CreateRefusesInASentence) {
   EXPECT_TRUE(SessionTable<TypeParam>::create("worker 1", 100, 1, -1));
 }
 
+// Where prefetches work (prefetch.h).
+TYPED_TEST(SessionTableTest, FirstOfTwoLinesIsAtAnOddPlace) {
+  auto table = table_of<TypeParam>(7);
+  for (uint32_t i = 0; i < 7; i++) {
+    const auto line = reinterpret_cast<uintptr_t>(&table->at(i)) / 64;
+    EXPECT_TRUE(sizeof(Session<TypeParam>) == 64 || line % 2 == 1) << i;
+  }
+}
+
 TYPED_TEST(SessionTableTest, ExpiresNotEarlyAndAtMostASlotLate) {
   constexpr auto kSlot = TimingWheel<Session<TypeParam>>::kSlotWidth;
   auto table = table_of<TypeParam>(8);
