@@ -18,9 +18,9 @@ namespace {
 /// Packets taken from one queue at once.
 constexpr unsigned kReceive = 64;
 /// Bursts taken from one queue in a turn at the most: while they are full, and the lanes took all
-/// of the turn's packets but so few. Beside them, what a turn costs without any packet is little,
-/// and what it may do for slow ones is no more than with one burst.
-constexpr unsigned kBurstsPerTurn = 8, kSlow = kReceive / 2;
+/// of the turn's packets but so few. They share what a turn costs without any packet, and what it
+/// may do for slow ones is no more than with one burst.
+constexpr unsigned kBurstsPerTurn = 2, kSlow = kReceive / 2;
 /// How long a packet waits for its next hop at the most.
 constexpr Nanoseconds kHoldFor = 3'000'000'000;
 /// Sessions retired, and sessions dumped, in one turn at the most: more than can begin in one.

@@ -161,7 +161,7 @@ def flood(run):
 
 def loop(run):
     """Turns against an empty loop in the same run."""
-    print("\n== The loop: turns of eight bursts of 64 packets, p99.99 of CPU time less that of an empty loop")
+    print("\n== The loop: turns of two bursts of 64 packets, p99.99 of CPU time less that of an empty loop")
     sessions = MILLION if run.quick else 10 * MILLION
     row = run.measure("loop", "--rounds", 10, "--milliseconds", 100 if run.quick else 1000,
                       sessions=sessions)[0]
