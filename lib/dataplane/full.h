@@ -6,10 +6,11 @@
 
 namespace shunt::dataplane {
 
-/// `full = evict`: first packets that may take another session's place in one turn. Beyond them a
-/// flood of SYNs is refused, so that those who have sessions keep their share of the worker: giving
-/// up one and filing another takes as long as forwarding twenty packets.
-inline constexpr unsigned kEvictionsPerTurn = 2;
+/// `full = evict`: first packets that may take another session's place from the first full burst of
+/// a turn on, which says that the worker has more to do than it can. Beyond them a flood of SYNs is
+/// refused, so that those who have sessions keep their share of it: giving up one and filing
+/// another takes as long as forwarding twenty packets.
+inline constexpr unsigned kEvictionsWhenBusy = 2;
 
 /// Is a packet that would begin a session of this service refused, since there is no room, before
 /// anybody is asked for a server? `replaces`: Meta's.

@@ -3,6 +3,7 @@
 #include <rte_ethdev.h>
 
 #include <algorithm>
+#include <climits>
 #include <cstring>
 
 #include "dataplane/full.h"
@@ -102,7 +103,7 @@ bool Worker::turn(Nanoseconds time) {
   sessions_v6->begin_turn(now, conditions, changes);
   were_full[0] = sessions_v4->size() == sessions_v4->capacity();
   were_full[1] = sessions_v6->size() == sessions_v6->capacity();
-  evictions_left = kEvictionsPerTurn;
+  evictions_left = UINT_MAX;
   picks.begin_turn({publications, changes, conditions.routes_generation, conditions.path_mtus,
                     conditions.finds_path_mtus});
   picks.tend(*this);
@@ -133,6 +134,7 @@ unsigned Worker::receive_from_ports() {
       Burst burst;
       burst.n = received =
           rte_eth_rx_burst(ports[i].nic, ports[i].rx_queue, burst.packets, kReceive);
+      if (received == kReceive) evictions_left = std::min(evictions_left, kEvictionsWhenBusy);
       if (received != 0) slow += take(i, burst);
       total += received;
     }

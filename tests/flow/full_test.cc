@@ -196,12 +196,25 @@ TEST_F(Full, EvictingInOneBurstLeavesItsOwnSessionsAlone) {
       x_rig->send(tcp_frame(client(static_cast<uint16_t>(4000 + round * 32 + port)), kVip,
                             TcpHeader::kSyn));
     x_rig->run();
-    const bool had_room = x_rig->workers[0]->counters.evicted.get() == 0 && round * 32 < kSessions;
-    EXPECT_EQ(x_rig->out().size(), had_room ? 32u : dataplane::kEvictionsPerTurn);
+    EXPECT_EQ(x_rig->out().size(), 32u);
   }
   EXPECT_EQ(x_rig->sessions(), kSessions);
-  EXPECT_EQ(x_rig->workers[0]->counters.evicted.get() + x_rig->dropped(DropReason::kTableFull),
-            20 * 32 - kSessions);
+  x_rig->expect_balanced_accounts();
+}
+
+TEST_F(Full, EvictsFewInFullBursts) {
+  begin(FullPolicy::kEvict, kDirect);
+  static_assert(kSessions == dataplane::kBurst);
+  for (unsigned round = 0; round < 20; round++) {
+    for (uint16_t port = 0; port < kSessions; port++)
+      x_rig->send(tcp_frame(client(static_cast<uint16_t>(4000 + round * kSessions + port)), kVip,
+                            TcpHeader::kSyn));
+    x_rig->run();
+    EXPECT_EQ(x_rig->out().size(), round == 0 ? kSessions : dataplane::kEvictionsWhenBusy);
+  }
+  EXPECT_EQ(x_rig->workers[0]->counters.evicted.get(), 19 * dataplane::kEvictionsWhenBusy);
+  EXPECT_EQ(x_rig->dropped(DropReason::kTableFull),
+            19 * (kSessions - dataplane::kEvictionsWhenBusy));
   x_rig->expect_balanced_accounts();
 }
 

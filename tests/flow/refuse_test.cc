@@ -112,7 +112,8 @@ TEST_F(Refuse, NotWhereTheStagesMightDoOtherwise) {
   begin(kDirect, FullPolicy::kEvict);
   fill();
   EXPECT_FALSE(refuses(syn(stranger(1)))) << "others give way";
-  std::vector<Frame> same(dataplane::kEvictionsPerTurn + 2, syn(stranger(1)));
+  x_rig->workers[0]->evictions_left = dataplane::kEvictionsWhenBusy;
+  std::vector<Frame> same(dataplane::kEvictionsWhenBusy + 2, syn(stranger(1)));
   EXPECT_EQ(refused(same), 0u) << "if the first one gets a session, it is theirs, too";
   x_rig->workers[0]->evictions_left = 0;
   EXPECT_EQ(refused(same), same.size());
