@@ -204,9 +204,10 @@ inline bool suits(const rte_mbuf* packet, const uint8_t* frame, const FlowWay& w
     if (const FlowWay* way = look_again(walk, i, place)) go_slowly(i, place, *way);
   }
   const auto count = static_cast<unsigned>(next - going);
-  // Of all of them, as they came, the bytes are known.
-  const bool all = count == n && tunnel_id == worker.tunnel_id;
-  worker.send_all(going, count, port, all ? scanned.bytes : bytes_of(going, count));
+  // Of all that were not refused, as they came, the bytes are known.
+  const bool all = count + refusals.count() == n && tunnel_id == worker.tunnel_id;
+  worker.send_all(going, count, port,
+                  all ? scanned.bytes - refusals.bytes() : bytes_of(going, count));
   refusals.end();
   for (; walk.left != 0; walk.left &= walk.left - 1)
     rest.add(burst.packets[std::countr_zero(walk.left)]);

@@ -20,6 +20,7 @@
 #include "dataplane/picks.h"
 #include "dataplane/reassembly.h"
 #include "dataplane/recent.h"
+#include "dataplane/refused_destinations.h"
 #include "dataplane/server_ways.h"
 #include "dataplane/session_table.h"
 #include "dataplane/token_bucket.h"
@@ -119,8 +120,9 @@ class alignas(64) Worker {
   TokenBucket kernel_bucket, icmp_bucket;
   Reassembly reassembly;
   Defense defense;
-  Nanoseconds stateless_until = 0;     ///< when the last flow without a session may be over
-  unsigned evictions_left = 0;         ///< in this turn (full.h)
+  Nanoseconds stateless_until = 0;  ///< when the last flow without a session may be over
+  unsigned evictions_left = 0;      ///< in this turn (full.h)
+  RefusedDestinations refused_destinations;
   uint32_t evict_cursors[2] = {0, 0};  ///< of the walks for sessions to give up, v4 and v6
   /// [secure_tcp][ipvs::Direction]: the states, a bit each, that a packet with ACK alone keeps.
   std::array<std::array<uint32_t, 3>, 2> ack_keeps{};

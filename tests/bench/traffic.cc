@@ -259,10 +259,12 @@ void Traffic::fill_at_random(const std::vector<T>& templates, rte_mbuf* const pa
 
 /// Every second packet.
 void Traffic::fill_with_strangers(rte_mbuf* const packets[], unsigned n) {
+  uint64_t bits = x_random_bits;
   for (unsigned i = 1; i < n; i += 2) {
-    x_random_bits = x_random_bits * 6364136223846793005 + 1442695040888963407;
-    x_stranger.write<false>(packets[i], x_random_bits >> 16, x_random_bits >> 48);
+    bits = bits * 6364136223846793005 + 1442695040888963407;
+    x_stranger.write<false>(packets[i], bits >> 16, bits >> 48);
   }
+  x_random_bits = bits;
 }
 
 template <class T>
