@@ -136,6 +136,7 @@ bool begin_session(Worker& worker, Meta& m, const ipvs::Server& server, uint16_t
     reason = ipvs::DropReason::kTableFull;
     return false;
   }
+  if (!m.replaces) worker.take_room<F>();
   if (session.request.destination_port == be16(ipvs::kFtpPort)) begin_help<F>(worker, m.session);
   worker.counters.servers[server.id].connections.add(1);
   m.server_id = server.id;
@@ -179,11 +180,10 @@ bool lend_reply(Worker& worker, Meta& m, unsigned place) {
   return true;
 }
 
-/// Can it go without a session? Not where its client would be hidden: that takes a port of its own.
+/// One without a session. False where its client would be hidden: that takes a port of its own.
 template <class F>
-bool lend_stateless(Worker& worker, Meta& m, const ipvs::Service& service,
-                    const ipvs::Server& server, uint16_t port, unsigned place) {
-  if (!is_stateless<F>(worker, service, m)) return false;
+bool lend_stateless(Worker& worker, Meta& m, const ipvs::Server& server, uint16_t port,
+                    unsigned place) {
   const share::Route* way = worker.routes->lookup(server.endpoint.address);
   if (server.method == ipvs::ForwardMethod::kMasquerade && way && way->masquerade) return false;
   if (m.why == Why::kScheduled) worker.counters.servers[server.id].connections.add(1);
@@ -269,17 +269,21 @@ void admit_one(Worker& worker, rte_mbuf* packet, Burst& found) {
   if (const unsigned sessions = !one_packet + begins_template;
       sessions != 0 && worker.settings.full == ipvs::FullPolicy::kEvict)
     make_room<F>(worker, found, sessions);
-  if (begins_template &&
-      !begin_template<F>(worker, *service, name, *server, tuple.destination_port, control))
-    return worker.drop(packet, ipvs::DropReason::kTableFull);
+  if (begins_template) {
+    if (!begin_template<F>(worker, *service, name, *server, tuple.destination_port, control))
+      return worker.drop(packet, ipvs::DropReason::kTableFull);
+    worker.take_room<F>();
+  }
   ipvs::DropReason reason;
   port = server_port(*service, *server, port);
-  if (one_packet)
+  if (one_packet) {
     lend_session<F>(worker, m, *server, port, found.n);
-  else if (lend_stateless<F>(worker, m, *service, *server, port, found.n))
-    return found.add(packet);
-  else if (!begin_session<F>(worker, m, *server, port, reason))
+  } else if (is_stateless<F>(worker, *service, m)) {
+    if (lend_stateless<F>(worker, m, *server, port, found.n)) return found.add(packet);
+    return begins ? worker.drop(packet, ipvs::DropReason::kTableFull) : worker.to_kernel(packet);
+  } else if (!begin_session<F>(worker, m, *server, port, reason)) {
     return worker.drop(packet, reason);
+  }
   if (persistent) take_control<F>(worker, m.session, control);
   if (one_packet) end_lent<F>(worker, m.session);
   if constexpr (F::family == Family::kV4)

@@ -62,12 +62,11 @@ uint32_t least_worth(Worker& worker, const Burst& kept) {
   return least;
 }
 
-/// A table that was full when the turn began is so until its end, but for one who `replaces` a
-/// session: so it does not matter which packets of the turn are looked at first.
+/// The room of a session that ended in this turn is for one who `replaces` it (Worker::rooms).
 template <class F>
 bool has_room(const Worker& worker, bool replaces) {
   const auto& table = worker.sessions<F>();
-  return table.size() != table.capacity() && (replaces || !worker.was_full<F>());
+  return table.size() != table.capacity() && (replaces || worker.room<F>() != 0);
 }
 
 }  // namespace

@@ -14,7 +14,7 @@ class Refusals {
         x_lines(worker.sessions_v4->index().lines()),
         x_scanned(scanned),
         x_port_in(port_in),
-        x_may(worker.was_full<net::V4>() && may_refuse(worker)),
+        x_may(worker.room<net::V4>() == 0 && may_refuse(worker)),
         x_evictions(worker.settings.full == ipvs::FullPolicy::kEvict ? worker.evictions_left : 0) {}
 
   bool may() const { return x_may; }

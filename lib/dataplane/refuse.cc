@@ -24,7 +24,7 @@ net::Tuple<V4> tuple_of(const uint8_t* frame) {
 bool may_refuse(const Worker& worker) noexcept {
   // With notes to take the stages take them. A packet may be a server's that is to be told that
   // there is no session, one of a flow without a session, or one that is expected.
-  return worker.was_full<V4>() && worker.fates == nullptr &&
+  return worker.room<V4>() == 0 && worker.fates == nullptr &&
          worker.board.knobs.of(ipvs::Knob::kNatIcmpSend) == 0 &&
          worker.now >= worker.stateless_until && !worker.helped_v4.expects();
 }

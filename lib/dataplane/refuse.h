@@ -1,4 +1,4 @@
-// Refusing first packets at once: with a session table that was full when the turn began, a SYN of
+// Refusing first packets at once: when a turn's room in the session table is used up, a SYN of
 // no session is dropped (table_full) by the swift lane as soon as its line of the index is seen, so
 // that a flood of them takes little from those who have sessions.
 //

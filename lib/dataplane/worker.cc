@@ -80,6 +80,7 @@ Result<std::unique_ptr<Worker>> Worker::create(const std::string& name,
   if (!v6) return v6.error();
   worker->sessions_v4 = std::move(*v4);
   worker->sessions_v6 = std::move(*v6);
+  worker->measure_room();
   return worker;
 }
 
@@ -101,8 +102,7 @@ bool Worker::turn(Nanoseconds time) {
                                   board.knobs.of(ipvs::Knob::kPmtuDisc) != 0};
   sessions_v4->begin_turn(now, conditions, changes);
   sessions_v6->begin_turn(now, conditions, changes);
-  were_full[0] = sessions_v4->size() == sessions_v4->capacity();
-  were_full[1] = sessions_v6->size() == sessions_v6->capacity();
+  measure_room();
   evictions_left = UINT_MAX;
   picks.begin_turn({publications, changes, conditions.routes_generation, conditions.path_mtus,
                     conditions.finds_path_mtus});
@@ -122,6 +122,11 @@ bool Worker::turn(Nanoseconds time) {
   counters.turns.add(1);
   if (packets == 0) counters.idle_turns.add(1);
   return packets != 0;
+}
+
+void Worker::measure_room() {
+  rooms[0] = sessions_v4->capacity() - sessions_v4->size();
+  rooms[1] = sessions_v6->capacity() - sessions_v6->size();
 }
 
 unsigned Worker::receive_from_ports() {

@@ -142,8 +142,11 @@ class alignas(64) Worker {
   uint32_t fragment_id = 0;
   uint32_t least_mtu = UINT32_MAX;  ///< of all ports
   Nanoseconds now = 0;
-  Nanoseconds tick_began = 0;          ///< the last whole FlowWord::kTick
-  bool were_full[2] = {false, false};  ///< the session tables when this turn began, v4 and v6
+  Nanoseconds tick_began = 0;  ///< the last whole FlowWord::kTick
+  /// For how many sessions the tables, v4 and v6, had room when this turn began, less those begun
+  /// since. The room of sessions that ended since is their own packets', for those they begin anew:
+  /// so it does not matter which packets of a turn are looked at first.
+  uint32_t rooms[2] = {0, 0};
   const ipvs::ServiceTable* services = nullptr;  ///< this turn's
   const share::Routes* routes = nullptr;         ///< this turn's
   Fate* fates = nullptr;  ///< where to note each packet's fate, or null; room for `fates_room`
@@ -161,8 +164,13 @@ class alignas(64) Worker {
     return const_cast<Worker*>(this)->sessions<F>();
   }
   template <class F>
-  bool was_full() const {
-    return were_full[F::family == Family::kV6];
+  uint32_t room() const {
+    return rooms[F::family == Family::kV6];
+  }
+  template <class F>
+  void take_room() {
+    uint32_t& left = rooms[F::family == Family::kV6];
+    left -= left != 0;
   }
   template <class F>
   CallIds& call_ids() {
@@ -225,6 +233,7 @@ class alignas(64) Worker {
   Worker(const WorkerSettings& settings, share::Board& board, rte_mempool* pool,
          std::vector<WorkerPort> ports);
 
+  void measure_room();
   unsigned receive_from_ports();
   unsigned take(uint8_t port, Burst& burst);
   unsigned receive_strays();

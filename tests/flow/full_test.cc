@@ -154,6 +154,30 @@ TEST_F(Full, AFlowWithoutASessionGoesOnWhenThereIsRoomAgain) {
   EXPECT_EQ(x_rig->to_kernel().size(), 1u);
 }
 
+TEST_F(Full, AClientThatIsHiddenNeedsASession) {
+  Rig::Settings hiding = settings(FullPolicy::kStateless);
+  hiding.masquerade = *parse_address("192.0.2.9");
+  x_rig = std::make_unique<Rig>(hiding);
+  x_rig->rules(std::string(kDirect) +
+               "-A -t 198.51.100.2:80 -s mh\n-a -t 198.51.100.2:80 -r 10.1.0.9:80 -m\n");
+  establish(kSessions);
+  ASSERT_EQ(from_client(2000, TcpHeader::kSyn).size(), 1u) << "directly routed: as before";
+  const Endpoint other = endpoint("198.51.100.2", 80);
+  auto to_other = [&](uint8_t flags) {
+    return x_rig->pass(tcp_frame(client(3000), other, flags)).size();
+  };
+  EXPECT_EQ(to_other(TcpHeader::kSyn), 0u);
+  EXPECT_EQ(x_rig->dropped(DropReason::kTableFull), 1u);
+  for (bool has_room : {false, true}) {
+    if (has_room) x_rig->workers[0]->flush_sessions();
+    EXPECT_EQ(to_other(TcpHeader::kAck), 0u);
+    EXPECT_EQ(x_rig->to_kernel().size(), 1u) << "nothing begins with it";
+  }
+  x_rig->run();
+  EXPECT_EQ(to_other(TcpHeader::kSyn), 1u);
+  EXPECT_EQ(x_rig->sessions(), 1u);
+}
+
 TEST_F(Full, WithoutAHashIsRefused) {
   begin(FullPolicy::kStateless,
         "-A -t 198.51.100.1:80 -s rr\n-a -t 198.51.100.1:80 -r 10.1.0.1:80 -g\n");

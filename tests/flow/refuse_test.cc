@@ -168,6 +168,26 @@ TEST_F(Refuse, ATurnBeginsFullAndStaysSo) {
   x_rig->expect_balanced_accounts();
 }
 
+TEST_F(Refuse, WhenATurnsRoomIsUsedUp) {
+  begin(kDirect);
+  for (unsigned i = 0; i < kSessions - 1; i++) {
+    x_rig->pass(syn(client(i)));
+    x_rig->pass(tcp_frame(client(i), kVip, Tcp::kAck));
+  }
+  x_rig->pass(tcp_frame(client(5), kVip, Tcp::kRst));
+  x_rig->now += 20'000'000'000;
+  for (uint16_t port = 1; port < 10; port++) x_rig->send(syn(stranger(port)));
+  x_rig->send(syn(client(5)));
+  x_rig->run();
+  const auto out = x_rig->out();
+  ASSERT_EQ(out.size(), 2u);
+  EXPECT_EQ(out[0][29], 99) << "the first stranger has what there was";
+  EXPECT_EQ(out[1][29], 7) << "and who gives up a session has its room";
+  EXPECT_EQ(x_rig->dropped(DropReason::kTableFull), 8u);
+  EXPECT_EQ(x_rig->sessions(), kSessions);
+  x_rig->expect_balanced_accounts();
+}
+
 TEST_F(Refuse, MovesNobodysTurn) {
   begin(kDirect);
   fill();
