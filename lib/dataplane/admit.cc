@@ -182,13 +182,14 @@ bool lend_reply(Worker& worker, Meta& m, unsigned place) {
 
 /// One without a session. False where its client would be hidden: that takes a port of its own.
 template <class F>
-bool lend_stateless(Worker& worker, Meta& m, const ipvs::Server& server, uint16_t port,
-                    unsigned place) {
+bool lend_stateless(Worker& worker, Meta& m, const ipvs::Service& service,
+                    const ipvs::Server& server, uint16_t port, unsigned place) {
   const share::Route* way = worker.routes->lookup(server.endpoint.address);
   if (server.method == ipvs::ForwardMethod::kMasquerade && way && way->masquerade) return false;
   if (m.why == Why::kScheduled) worker.counters.servers[server.id].connections.add(1);
-  begin_stateless(worker);
+  begin_stateless(worker, 1);
   lend_session<F>(worker, m, server, port, place);
+  if constexpr (F::family == Family::kV4) worker.picks.meet(worker, service, m.tuple<F>());
   return true;
 }
 
@@ -279,7 +280,7 @@ void admit_one(Worker& worker, rte_mbuf* packet, Burst& found) {
   if (one_packet) {
     lend_session<F>(worker, m, *server, port, found.n);
   } else if (is_stateless<F>(worker, *service, m)) {
-    if (lend_stateless<F>(worker, m, *server, port, found.n)) return found.add(packet);
+    if (lend_stateless<F>(worker, m, *service, *server, port, found.n)) return found.add(packet);
     return begins ? worker.drop(packet, ipvs::DropReason::kTableFull) : worker.to_kernel(packet);
   } else if (!begin_session<F>(worker, m, *server, port, reason)) {
     return worker.drop(packet, reason);

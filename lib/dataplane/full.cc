@@ -104,10 +104,10 @@ void make_room(Worker& worker, const Burst& kept, unsigned wanted) {
   }
 }
 
-void begin_stateless(Worker& worker) {
+void begin_stateless(Worker& worker, unsigned packets) noexcept {
   Nanoseconds whole = uint64_t{1'000'000'000} * worker.board.timeouts.of(ipvs::State::kEstablished);
   worker.stateless_until = worker.now + whole;
-  worker.counters.stateless.add(1);
+  worker.counters.stateless.add(packets);
 }
 
 template <class F>

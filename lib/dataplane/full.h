@@ -33,8 +33,8 @@ void make_room(Worker& worker, const Burst& kept, unsigned wanted);
 template <class F>
 bool is_stateless(Worker& worker, const ipvs::Service& service, const Meta& m);
 
-/// Remembers that there is a flow without a session from now on.
-void begin_stateless(Worker& worker);
+/// Remembers that there are flows without a session, of which so many packets are forwarded now.
+void begin_stateless(Worker& worker, unsigned packets) noexcept;
 
 /// Is it the answer of a masquerading service's server to a flow without a session, as far as can
 /// be told: is it a server of that service alone, and the one its client is sent to now? Then that

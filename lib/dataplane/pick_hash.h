@@ -67,16 +67,17 @@ inline Words host_order(Words address) {
   return pairs >> 16 | (pairs & kLow16) << 16;
 }
 
-/// Of UDP packets, by their clients (Scanned::clients) and destinations (FlowClasses::key_of()).
+/// Of packets by their clients (Scanned::clients) and destinations (FlowClasses::key_of()).
 inline Words slots_of(const PickHash& hash, Words client, Words destination) {
   if (hash.kind == PickHash::kMaglev) {
     // Addresses, ports, protocol. The destination's address has its halves exchanged.
-    constexpr uint64_t kRest = uint64_t{net::kUdp} << 32 | uint64_t{13} << 56;
+    constexpr uint64_t kLength = uint64_t{13} << 56;
     const Words addresses =
         (client >> 16 & kLow32) | (destination & 0xffff'0000) << 16 | destination << 48;
-    return remainder(siphash<2, 4>(hash.key, addresses,
-                                   (client & kLow16) | (destination >> 16 & 0xffff'0000) | kRest),
-                     hash);
+    return remainder(
+        siphash<2, 4>(hash.key, addresses,
+                      (client & kLow16) | (destination >> 16 & 0xff'ffff'0000) | kLength),
+        hash);
   }
   Words sum = host_order(client >> 16 & kLow32);
   if (hash.with_port) sum += swapped16(client);

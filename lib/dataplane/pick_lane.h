@@ -1,5 +1,5 @@
-// One-packet scheduling from the port to the port: plain UDP packets of services that keep no
-// sessions (-o) and choose a server by a hash of the packet alone (picks.h). What the stages would
+// Scheduling without a session from the port to the port: plain packets of services that choose a
+// server by a hash of the packet alone and keep nothing of it (picks.h). What the stages would
 // do with such a packet is done here; they stay the specification (tests/flow/pick_test.cc). Called
 // by the swift lane, whose scan has found their endpoints' numbers.
 //
@@ -12,7 +12,9 @@
 #include <bit>
 #include <cstdint>
 
+#include "dataplane/absent.h"
 #include "dataplane/burst_scan.h"
+#include "dataplane/full.h"
 #include "dataplane/pick_hash.h"
 #include "dataplane/picks.h"
 #include "dataplane/prefetch.h"
@@ -32,24 +34,66 @@ constexpr size_t kUdpChecksum = Frame::kL4 + offsetof(net::UdpHeader, checksum);
   return same & (~uint64_t{1} << i);
 }
 
-/// Those that may be scheduled here, if nothing else is wrong with them.
-[[gnu::noinline]] inline uint64_t candidates_of(Worker& worker, const Burst& burst,
-                                                const OurMac& ours, const Scanned& scanned) {
+/// Of these packets those about which not_to_pick() is to be asked.
+[[gnu::noinline]] inline uint64_t doubtful(const Worker& worker, const PickRules& rules,
+                                           const Scanned& scanned, unsigned n, uint64_t packets,
+                                           uint64_t for_want_of_room) {
+  if (rules.asks_each) return packets;
+  // Nearly always nobody has a session where each packet is scheduled by itself; where there was no
+  // room for one, all are asked for already, but as answers.
+  uint64_t in_doubt = 0;
+  for (unsigned k = 0; k < n; k += kLanes)
+    in_doubt |= bits_of(have_any(get(scanned.keys + k), ~Words{})) << k;
+  in_doubt &= packets & ~for_want_of_room;
+  const FlowClasses& classes = worker.sessions_v4->index().classes();
+  if (for_want_of_room != 0 && classes.has_sources())
+    for (uint64_t left = packets & for_want_of_room; left != 0; left &= left - 1) {
+      const uint8_t* frame = scanned.frames[std::countr_zero(left)];
+      if (classes.may_have(FlowClasses::source(frame + Frame::kEnds, frame[Frame::kProtocol])))
+        in_doubt |= left & -left;
+    }
+  if (rules.asks_servers)
+    for (uint64_t left = packets & ~in_doubt; left != 0; left &= left - 1) {
+      const uint8_t* frame = scanned.frames[std::countr_zero(left)];
+      if (worker.services->may_have_server_at<net::V4>(load<be16>(frame + Frame::kL4)))
+        in_doubt |= left & -left;
+    }
+  return in_doubt;
+}
+
+/// A bit each.
+struct Candidates {
+  uint64_t packets = 0;  ///< that may be scheduled here, if nothing else is wrong with them
+  uint64_t for_want_of_room = 0;  ///< of them
+  uint64_t begin = UINT64_MAX;    ///< those that may begin a session, where there is room for one
+};
+[[gnu::noinline]] inline Candidates candidates_of(Worker& worker, const Burst& burst,
+                                                  const OurMac& ours, const Scanned& scanned) {
   const PickRules rules = pick_rules(worker);
-  if (!rules.may_pick) return 0;
+  if (!rules.may_pick) return {};
   const unsigned n = burst.n;
   const uint64_t all = n == 64 ? UINT64_MAX : (uint64_t{1} << n) - 1;
   // Not those without a hop left, whose TTL is 0 or has taken from the protocol. FTP's data
   // connections come from their port alone: what comes from it begins nothing.
   const Words ftp_data = Words{} + uint64_t{be16(ipvs::kFtpDataPort).raw()};
-  uint64_t candidates = 0;
+  uint64_t candidates = 0, for_want_of_room = 0;
   for (unsigned k = 0; k < n; k += kLanes) {
     const Words lowered = get(scanned.lowered + k), client = get(scanned.clients + k);
     const Which lives =
-        have_any(lowered, Words{} + 0xff, are_equal(lowered & 0xff00, Words{} + (net::kUdp << 8)));
+        have_any(lowered, Words{} + 0xff,
+                 are_equal(lowered & 0xff00, get(scanned.destinations + k) >> 40 & 0xff00));
     candidates |= bits_of(but_not(lives, are_equal(client & kLow16, ftp_data))) << k;
+    for_want_of_room |=
+        bits_of(have_any(get(scanned.picks + k), Words{} + uint64_t{Picks::kForWantOfRoom})) << k;
   }
-  const uint64_t plain = scanned.plain & scanned.picked & all;
+  uint64_t plain = scanned.plain & scanned.picked & all;
+  for_want_of_room &= plain;
+  if (for_want_of_room != 0) {
+    plain &= ~for_want_of_room;
+    if (rules.has_no_room)
+      plain |= absent(worker.sessions_v4->index().lines(), scanned, for_want_of_room,
+                      [](const uint8_t*) { return true; });
+  }
   uint64_t odd = plain & ~candidates;
   candidates &= plain;
   // A fragment, an ICMP error: who knows of which flow.
@@ -65,16 +109,15 @@ constexpr size_t kUdpChecksum = Frame::kL4 + offsetof(net::UdpHeader, checksum);
     const auto i = static_cast<unsigned>(std::countr_zero(odd));
     candidates &= ~(behind(scanned, n, i) | uint64_t{1} << i);
   }
-  // Nearly always nobody has a session there, and there is no other worker.
-  uint64_t doubtful = candidates;
-  if (!rules.asks_each) {
-    uint64_t keyed = 0;
-    for (unsigned k = 0; k < n; k += kLanes)
-      keyed |= bits_of(have_any(get(scanned.keys + k), ~Words{})) << k;
-    doubtful &= keyed;
+  if (const uint64_t asked = doubtful(worker, rules, scanned, n, candidates, for_want_of_room))
+    candidates &= ~not_to_pick(worker, scanned.frames, asked);
+  Candidates found{candidates, for_want_of_room & candidates};
+  for (uint64_t left = found.for_want_of_room; left != 0; left &= left - 1) {
+    const uint8_t* frame = scanned.frames[std::countr_zero(left)];
+    if (frame[Frame::kProtocol] == net::kTcp && !Frame::begins_connection(frame))
+      found.begin &= ~(left & -left);
   }
-  if (doubtful != 0) candidates &= ~not_to_pick(worker, scanned.frames, doubtful);
-  return candidates;
+  return found;
 }
 
 /// The slots of the candidates.
@@ -84,14 +127,14 @@ inline void choose_slots(const Picks& picks, const Scanned& scanned, unsigned n,
   for (unsigned first = 0; first < n; first += kLanes) {
     uint64_t left = candidates >> first & ((uint64_t{1} << kLanes) - 1);
     if (left == 0) continue;
-    const Words hashes = get(scanned.picks + first) >> Picks::kNumberBits;
+    const Words hashes = get(scanned.picks + first) >> Picks::kHashAt;
     const Words client = get(scanned.clients + first),
                 destination = get(scanned.destinations + first);
     Words chosen{};
     bool is_large = false;  // more than the nearest cache holds
     do {
-      const uint64_t hash = scanned.picks[first + static_cast<unsigned>(std::countr_zero(left))] >>
-                            Picks::kNumberBits;
+      const uint64_t hash =
+          scanned.picks[first + static_cast<unsigned>(std::countr_zero(left))] >> Picks::kHashAt;
       const Which its = are_equal(hashes, Words{} + hash);
       const PickHash& how = picks.hash(static_cast<uint32_t>(hash));
       const Words slot = slots_of(how, client, destination);
@@ -110,7 +153,8 @@ inline void choose_slots(const Picks& picks, const Scanned& scanned, unsigned n,
 /// Sends what it may, and says which packets those were, a bit each.
 [[gnu::always_inline]] inline uint64_t pick(Worker& worker, uint8_t port_in, const Burst& burst,
                                             const OurMac& ours, const Scanned& scanned) {
-  uint64_t candidates = candidates_of(worker, burst, ours, scanned);
+  const Candidates found = candidates_of(worker, burst, ours, scanned);
+  uint64_t candidates = found.packets;
   if (candidates == 0) return 0;
   Picks& picks = worker.picks;
   const uint32_t revision = picks.revision();
@@ -146,21 +190,23 @@ inline void choose_slots(const Picks& picks, const Scanned& scanned, unsigned n,
       uint8_t* frame = scanned.frames[i];
       if (edit == FlowEdit::kNat) {
         // One without a checksum gets one.
-        if (load<uint16_t>(frame + kUdpChecksum) == 0) [[unlikely]]
+        if (frame[Frame::kProtocol] == net::kUdp && load<uint16_t>(frame + kUdpChecksum) == 0)
+            [[unlikely]]
           return false;
       } else if (edit == FlowEdit::kIpip) {
         if (rte_pktmbuf_headroom(packet) < sizeof(net::Ipv4Header)) [[unlikely]]
           return false;
       }
+      const bool begins = found.begin >> i & 1;
       if (notes) [[unlikely]]
-        note_pick(worker, packet, its, static_cast<uint32_t>(slots[i]), port_in);
+        note_pick(worker, packet, its, static_cast<uint32_t>(slots[i]), port_in, begins);
       auto lowered = static_cast<uint32_t>(scanned.lowered[i]);
       if (edit == FlowEdit::kNat) {
         translate(frame, way);
         lowered = apply_to_upper_half(lowered, way.address_delta);
       }
       store(frame + Frame::kHopLimit, lowered);
-      way.packets[FlowWay::kConnections].add(1);
+      way.packets[FlowWay::kConnections].add(begins);
       way.packets[0].add(1);
       way.packets[FlowWay::kBytes].add(length);
       if (edit == FlowEdit::kIpip)
@@ -184,6 +230,8 @@ inline void choose_slots(const Picks& picks, const Scanned& scanned, unsigned n,
   // Of all of them, as they came, the bytes are known.
   const bool all = going_count == n && tunnel_id == worker.tunnel_id;
   worker.send_all(going, going_count, out_port, all ? scanned.bytes : bytes_of(going, going_count));
+  if (const uint64_t gone = found.for_want_of_room & ~left)
+    begin_stateless(worker, static_cast<unsigned>(std::popcount(gone)));
   return first & ~left;
 }
 

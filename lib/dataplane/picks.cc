@@ -22,11 +22,19 @@ FlowClasses& classes_of(Worker& worker) {
 struct At {
   Ipv4 address;
   be16 port;
+  uint8_t protocol;
 };
 /// FlowClasses::key_of(), the other way round.
 At place_of(uint64_t endpoint) {
   const auto address = std::rotr(static_cast<uint32_t>(endpoint), 16);
-  return {std::bit_cast<Ipv4>(address), std::bit_cast<be16>(static_cast<uint16_t>(endpoint >> 32))};
+  return {std::bit_cast<Ipv4>(address), std::bit_cast<be16>(static_cast<uint16_t>(endpoint >> 32)),
+          static_cast<uint8_t>(endpoint >> 48)};
+}
+
+/// Are there flows without a session, for want of room?
+bool has_stateless_flows(const Worker& worker) {
+  return worker.settings.full == ipvs::FullPolicy::kStateless &&
+         worker.now < worker.stateless_until;
 }
 
 /// Does a hash of the packet alone choose the server? Then this one; else one of no slots.
@@ -46,18 +54,24 @@ PickHash hash_of(const ipvs::Service& service) {
   return hash;
 }
 
-/// Is it a service of one-packet scheduling, at this very endpoint, that keeps nothing?
-bool is_pickable(const ipvs::Service& service, const At& where) {
-  return service.flags & ipvs::kOnePacket && !service.is_persistent() && !service.by_call_id &&
-         service.key.fwmark == 0 && where.port.raw() != 0 &&
-         service.key.endpoint.port == where.port.host();
+bool is_one_packet(const ipvs::Service& service, const At& where) {
+  return service.flags & ipvs::kOnePacket && where.protocol == net::kUdp;
+}
+
+/// Is it a service at this very endpoint that keeps nothing: one of one-packet scheduling or, while
+/// there are flows for which there was no room, any?
+bool is_pickable(const Worker& worker, const ipvs::Service& service, const At& where) {
+  return (is_one_packet(service, where) || has_stateless_flows(worker)) &&
+         !service.is_persistent() && !service.by_call_id && service.key.fwmark == 0 &&
+         where.port.raw() != 0 && service.key.endpoint.port == where.port.host();
 }
 
 /// Its packets have one owner, whoever had them before.
 bool has_one_owner(const Worker& worker, const ipvs::Service& service, const At& where) {
   return worker.settings.workers == 1 ||
          (service.former_parts.empty() &&
-          worker.services->departed_parts<V4>(net::kUdp, where.address, where.port).size() == 0);
+          worker.services->departed_parts<V4>(where.protocol, where.address, where.port).size() ==
+              0);
 }
 
 /// May packets be answers to flows without a session, if only to one that begins in this burst?
@@ -91,11 +105,14 @@ void Picks::begin_turn(const Basis& basis) {
 }
 
 void Picks::tend_some(Worker& worker) noexcept {
+  const bool drops = x_for_want_of_room != 0 && !has_stateless_flows(worker);
+  if (drops && x_cursor > x_most_used) x_cursor = 1;
   constexpr unsigned kPerTurn = 8;
   for (unsigned n = 0; n < kPerTurn && x_cursor <= x_most_used; n++, x_cursor++) {
     const Pick& pick = x_picks[x_cursor];
-    if (pick.endpoint != 0 && pick.revision != x_revision)
-      renew(worker, word_of(x_cursor, pick.hash));
+    if (pick.endpoint != 0 &&
+        (pick.revision != x_revision || (drops && pick.word & kForWantOfRoom)))
+      renew(worker, pick.word);
   }
 }
 
@@ -109,36 +126,41 @@ uint32_t Picks::take_hash(const PickHash& hash) {
 }
 
 void Picks::meet(Worker& worker, const ipvs::Service& service, const net::Tuple<V4>& request) {
-  if (!worker.settings.express || request.protocol != net::kUdp || !worker.board.marks.empty())
-    return;
-  const At where{request.destination, request.destination_port};
-  if (!is_pickable(service, where)) return;
+  if (!worker.settings.express || !worker.board.marks.empty()) return;
+  const At where{request.destination, request.destination_port, request.protocol};
+  const bool is_plain = where.protocol == net::kUdp || where.protocol == net::kTcp;
+  if (!is_plain || !is_pickable(worker, service, where)) return;
   const PickHash its = hash_of(service);
-  const uint64_t endpoint = FlowClasses::key_of(where.address, where.port, net::kUdp);
+  const uint64_t endpoint = FlowClasses::key_of(where.address, where.port, where.protocol);
   if (its.slots == 0 || classes_of(worker).pick_of(endpoint) != 0) return;
   const uint32_t hash = take_hash(its);
   if (hash == kHashes || (x_freed_count == 0 && x_most_used == kPicks - 1)) return;
   const uint32_t number = x_freed_count ? x_freed[x_freed_count - 1] : x_most_used + 1;
-  if (!classes_of(worker).set_pick(endpoint, word_of(number, hash))) return;
+  const bool is_for_want_of_room = !is_one_packet(service, where);
+  const uint32_t word = word_of(number, hash, is_for_want_of_room);
+  if (!classes_of(worker).set_pick(endpoint, word)) return;
   x_freed_count ? x_freed_count-- : x_most_used++;
+  x_for_want_of_room += is_for_want_of_room;
   x_picks[number] = {};
-  x_picks[number].hash = hash;
+  x_picks[number].word = word;
   x_picks[number].endpoint = endpoint;
 }
 
 void Picks::drop(Worker& worker, uint32_t number) {
   classes_of(worker).set_pick(x_picks[number].endpoint, 0);
+  x_for_want_of_room -= (x_picks[number].word & kForWantOfRoom) != 0;
   x_picks[number] = {};
   x_freed[x_freed_count++] = static_cast<uint16_t>(number);
 }
 
 bool Picks::renew(Worker& worker, uint32_t word) noexcept {
-  const uint32_t number = word & ((1u << kNumberBits) - 1);
+  const uint32_t number = word % kPicks;
   Pick& pick = x_picks[number];
   if (pick.endpoint == 0) return false;  // it was dropped in this burst
   const At where = place_of(pick.endpoint);
-  const ipvs::Service* service = worker.services->find<V4>(net::kUdp, where.address, where.port);
-  if (!service || !is_pickable(*service, where) || hash_of(*service).slots == 0) {
+  const ipvs::Service* service =
+      worker.services->find<V4>(where.protocol, where.address, where.port);
+  if (!service || !is_pickable(worker, *service, where) || hash_of(*service).slots == 0) {
     drop(worker, number);
     return false;
   }
@@ -147,12 +169,16 @@ bool Picks::renew(Worker& worker, uint32_t word) noexcept {
     drop(worker, number);
     return false;
   }
-  if (pick.hash != hash) {
-    pick.hash = hash;
-    classes_of(worker).set_pick(pick.endpoint, word_of(number, hash));
+  const bool is_for_want_of_room = !is_one_packet(*service, where);
+  const uint32_t wanted = word_of(number, hash, is_for_want_of_room);
+  if (pick.word != wanted) {
+    x_for_want_of_room += is_for_want_of_room;
+    x_for_want_of_room -= (pick.word & kForWantOfRoom) != 0;
+    pick.word = wanted;
+    classes_of(worker).set_pick(pick.endpoint, wanted);
   }
   const auto servers = static_cast<uint32_t>(service->servers.size());
-  if (word != word_of(number, hash) || !has_one_owner(worker, *service, where) ||
+  if (word != wanted || !has_one_owner(worker, *service, where) ||
       !worker.routes->is_local(Address(where.address)) || servers > ipvs::kMaxServers - x_ways_used)
     return false;
   pick.table = service->table.data();
@@ -187,6 +213,8 @@ void Picks::make_way(Worker& worker, const Pick& pick, uint32_t index, FlowWay& 
     hop = board.next_hops->find(route->port, route->gateway ? *route->gateway : to);
     if (hop == share::kNoNextHop || !lead_to(worker, hop, made, known)) return;
     if (server.method == ipvs::ForwardMethod::kMasquerade) {
+      // Where its client would be hidden it takes a port of its own, and a session.
+      if (pick.word & kForWantOfRoom && route->masquerade) return;
       const At from = place_of(pick.endpoint);
       net::Tuple<V4> before{}, after{};
       before.destination = from.address;
@@ -206,9 +234,15 @@ void Picks::make_way(Worker& worker, const Pick& pick, uint32_t index, FlowWay& 
 }
 
 PickRules pick_rules(const Worker& worker) noexcept {
-  return {!worker.defense.drops_packets(),
-          worker.settings.workers > 1 || worker.sessions_v4->index().has_hashed() ||
-              may_be_stateless_reply(worker) || tells_servers(worker)};
+  const TupleIndex<V4>& index = worker.sessions_v4->index();
+  const share::Board& board = worker.board;
+  return {.may_pick = !worker.defense.drops_packets(),
+          .has_no_room = has_stateless_flows(worker) && worker.room<V4>() == 0 &&
+                         !worker.helped_v4.expects() && board.mss_clamps.empty() &&
+                         board.knobs.of(ipvs::Knob::kSloppyTcp) == 0,
+          .asks_each =
+              worker.settings.workers > 1 || index.has_hashed() || index.lines().stashed() != 0,
+          .asks_servers = may_be_stateless_reply(worker) || tells_servers(worker)};
 }
 
 uint64_t not_to_pick(const Worker& worker, uint8_t* const frames[], uint64_t packets) noexcept {
@@ -232,8 +266,8 @@ uint64_t not_to_pick(const Worker& worker, uint8_t* const frames[], uint64_t pac
   return others;
 }
 
-void note_pick(Worker& worker, rte_mbuf* packet, const Pick& pick, uint32_t slot,
-               uint8_t port_in) noexcept {
+void note_pick(Worker& worker, rte_mbuf* packet, const Pick& pick, uint32_t slot, uint8_t port_in,
+               bool begins) noexcept {
   const uint16_t server = pick.table[slot];
   Meta& m = *new (&meta(packet)) Meta();
   m.parsed = net::parse(bytes(packet), packet->data_len, m.v4, m.v6);
@@ -242,7 +276,7 @@ void note_pick(Worker& worker, rte_mbuf* packet, const Pick& pick, uint32_t slot
   m.server_id = pick.service->servers[server].id;
   m.service_id = pick.service->id;
   m.slot = static_cast<int32_t>(slot);
-  m.why = Why::kScheduled;
+  m.why = begins ? Why::kScheduled : Why::kSession;
 }
 
 }  // namespace shunt::dataplane

@@ -65,6 +65,13 @@ struct PlainFrame {
            length + kL3 <= size;
   }
 
+  /// Of a plain frame: a SYN without RST?
+  static bool begins_connection(const uint8_t* frame) {
+    using Tcp = net::TcpHeader;
+    return frame[kProtocol] == net::kTcp &&
+           (frame[kL4 + offsetof(Tcp, flags)] & (Tcp::kSyn | Tcp::kRst)) == Tcp::kSyn;
+  }
+
   /// Could it be of a flow of this family although it is not plain?
   static bool may_be_related(const uint8_t* frame, uint32_t size) {
     return size >= kL3 && load<uint16_t>(frame + offsetof(net::EthernetHeader, type)) == kRawType;

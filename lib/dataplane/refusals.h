@@ -1,6 +1,7 @@
 // The packets of a burst that are refused at once (refuse.h), in the swift lane's own compilation.
 #pragma once
 
+#include "dataplane/absent.h"
 #include "dataplane/burst_scan.h"
 #include "dataplane/refuse.h"
 
@@ -11,7 +12,6 @@ class Refusals {
  public:
   Refusals(Worker& worker, uint8_t port_in, const Scanned& scanned)
       : x_worker(worker),
-        x_lines(worker.sessions_v4->index().lines()),
         x_scanned(scanned),
         x_port_in(port_in),
         x_may(worker.room<net::V4>() == 0 && may_refuse(worker)),
@@ -21,20 +21,20 @@ class Refusals {
 
   /// Takes those of these packets that are refused, and returns them, a bit each.
   uint64_t take(const Burst& burst, uint64_t packets) {
-    // None of this changes meanwhile.
-    const bool has_stashed = x_lines.stashed() != 0;
-    const FlowClasses& classes = x_worker.sessions_v4->index().classes();
-    const bool has_sources = classes.has_sources();
+    const TupleIndex<net::V4>& index = x_worker.sessions_v4->index();
     RefusedDestinations& refused = x_worker.refused_destinations;
     refused.begin(x_worker.picks.revision());
+    // None of this changes meanwhile.
+    const bool asks_each = index.lines().stashed() != 0 || index.has_hashed(),
+               has_sources = index.classes().has_sources();
     uint64_t taken = 0;
-    for (uint64_t left = strangers(packets); left != 0; left &= left - 1) {
+    for (uint64_t left = absent(index.lines(), x_scanned, packets, Frame::begins_connection);
+         left != 0; left &= left - 1) {
       const auto i = static_cast<size_t>(std::countr_zero(left));
       const uint8_t* frame = x_scanned.frames[i];
       const uint64_t destination = x_scanned.destinations[i];
-      if (!refused.has(destination) || has_stashed || comes_from_ftp(frame) ||
-          (has_sources && classes.may_have(FlowClasses::source(frame + Frame::kEnds, net::kTcp))))
-          [[unlikely]] {
+      if (!refused.has(destination) || asks_each || comes_from_ftp(frame) ||
+          (has_sources && may_answer(index.classes(), frame))) [[unlikely]] {
         bool for_all = false;
         if (!is_refused(x_worker, frame, x_port_in, for_all)) continue;
         if (for_all) refused.add(destination);
@@ -55,37 +55,6 @@ class Refusals {
   }
 
  private:
-  /// Those of these packets that are SYNs without RST whose exact keys, if they have one, are of no
-  /// session that has not been stashed.
-  [[gnu::always_inline]] uint64_t strangers(uint64_t packets) const {
-    uint64_t found = 0, doubtful = 0;
-    for (uint64_t left = packets; left != 0; left &= left - 1) {
-      const auto i = static_cast<size_t>(std::countr_zero(left));
-      fetch_near(reinterpret_cast<const void*>(x_scanned.lines[i + kNearAhead]));
-      const uint8_t* frame = x_scanned.frames[i];
-      using Tcp = net::TcpHeader;
-      constexpr size_t kFlags = Frame::kL4 + offsetof(Tcp, flags);
-      if (frame[Frame::kProtocol] != net::kTcp ||
-          (frame[kFlags] & (Tcp::kSyn | Tcp::kRst)) != Tcp::kSyn)
-        continue;
-      const uint64_t bit = uint64_t{1} << i, key = x_scanned.keys[i];
-      if (key != 0) {
-        if (FlowLines::word_at(home_of(i), key)) continue;
-        if (x_lines.fetch_elsewhere(home_of(i), key >> 1)) {
-          doubtful |= bit;
-          continue;
-        }
-      }
-      found |= bit;
-    }
-    for (; doubtful != 0; doubtful &= doubtful - 1) {
-      const auto i = static_cast<size_t>(std::countr_zero(doubtful));
-      if (!x_lines.word_elsewhere(home_of(i), x_scanned.keys[i] >> 1)) found |= uint64_t{1} << i;
-    }
-    return found;
-  }
-  Line* home_of(size_t i) const { return reinterpret_cast<Line*>(x_scanned.lines[i]); }
-
   /// Is it among the first that the stages may let in at others' cost, or of a tuple that one of
   /// them may have, which then finds a session? As many as may be must have been left to them
   /// before any is refused here.
@@ -100,9 +69,12 @@ class Refusals {
   static bool comes_from_ftp(const uint8_t* frame) {
     return load<uint16_t>(frame + Frame::kL4) == be16(ipvs::kFtpDataPort).raw();
   }
+  /// May it come from a server's endpoint?
+  static bool may_answer(const FlowClasses& classes, const uint8_t* frame) {
+    return classes.may_have(FlowClasses::source(frame + Frame::kEnds, net::kTcp));
+  }
 
   Worker& x_worker;
-  const FlowLines& x_lines;
   const Scanned& x_scanned;
   const uint8_t x_port_in;
   const bool x_may;

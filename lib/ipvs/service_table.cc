@@ -208,7 +208,9 @@ void ServiceTable::count(const ServiceKey& key, const Endpoint& at,
     there.count(key, change);
     if (real) there.real += change;
     if (port == 0) index.any_port_servers += change;
+    index.server_ports[port / 64 % kPortWords] |= uint64_t{1} << port % 64;
     if (there.servers == 0) index.masqueraded.erase(place);
+    if (index.masqueraded.size() == 0) index.server_ports = {};
   };
   for (uint8_t protocol : kTransports) {
     if (!key.fwmark && protocol != key.protocol) continue;
@@ -264,14 +266,6 @@ void ServiceTable::CountedParts::count(const ClientPart& part, int change) {
   if (counts[i] != 0) return;
   parts.erase(parts.begin() + i);
   counts.erase(counts.begin() + i);
-}
-
-template <class F>
-const ServiceTable::Index<F>& ServiceTable::index() const {
-  if constexpr (F::family == Family::kV4)
-    return x_v4;
-  else
-    return x_v6;
 }
 
 template <class F>

@@ -6,6 +6,7 @@
 // same server added again has the same id, and its sessions go on, as in IPVS.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -138,6 +139,11 @@ class ServiceTable {
   /// Is a masqueraded server configured now, at this very port (ip_vs_has_real_service)?
   template <class F>
   bool has_real_server(uint8_t protocol, const typename F::Address& address, be16 port) const;
+  /// False: at no address there is or was one at this very port.
+  template <class F>
+  bool may_have_server_at(be16 port) const {
+    return index<F>().server_ports[port.host() / 64 % kPortWords] >> port.host() % 64 & 1;
+  }
   /// The service, neither of a mark nor of every port, that alone has or had such a server; null if
   /// there are others, or none.
   template <class F>
@@ -197,6 +203,8 @@ class ServiceTable {
   size_t shards_apart(const ServiceTable& other) const;
 
  private:
+  static constexpr size_t kPortWords = 16;
+
   /// By what sessions are owned at some place, for as many reasons.
   struct CountedParts {
     std::vector<ClientPart> parts;
@@ -223,12 +231,20 @@ class ServiceTable {
     EndpointShards<F, Masqueraded<F>> masqueraded;
     EndpointShards<F, CountedParts> reply_parts;
     EndpointShards<F, std::vector<std::shared_ptr<const Service>>> speakers;  ///< newest last
+    /// A bit of each port in `masqueraded`, those whose numbers have the same last bits together;
+    /// none is taken back while there is any.
+    std::array<uint64_t, kPortWords> server_ports{};
     size_t any_port = 0, ftp = 0;  ///< services at port 0, at port 21: worth a second lookup?
     size_t any_port_servers = 0;   ///< in `masqueraded` at port 0
     size_t networks = 0;           ///< services and departed ones that have or had networks
   };
   template <class F>
-  const Index<F>& index() const;
+  const Index<F>& index() const {
+    if constexpr (F::family == Family::kV4)
+      return x_v4;
+    else
+      return x_v6;
+  }
   template <class F>
   Index<F>& index();
   template <class F>

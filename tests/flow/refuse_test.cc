@@ -134,6 +134,25 @@ TEST_F(Refuse, WhatComesFromAServerOnlyIfItIsOfNoSession) {
   EXPECT_FALSE(refuses(tcp_frame(endpoint("10.1.0.1", 8080), client(1), Tcp::kSyn | Tcp::kAck)));
 }
 
+TEST_F(Refuse, NoSessionThatOnlyAHashTells) {
+  begin(
+      "-A -t 198.51.100.1:80 -s rr\n-a -t 198.51.100.1:80 -r 10.1.0.1:8080 -m\n"
+      "-A -t 198.51.100.2:80 -s rr\n-a -t 198.51.100.2:80 -r 10.1.0.1:8080 -m\n");
+  fill();
+  const Endpoint other = endpoint("198.51.100.2", 80);
+  EXPECT_TRUE(refuses(syn(stranger(1), other)));
+  x_rig->pass(tcp_frame(client(5), kVip, Tcp::kRst));
+  x_rig->now += 20'000'000'000;
+  x_rig->run();
+  EXPECT_FALSE(x_rig->workers[0]->sessions_v4->index().has_hashed());
+  ASSERT_EQ(x_rig->pass(syn(stranger(1), other)).size(), 1u);
+  ASSERT_EQ(x_rig->sessions(), kSessions);
+  ASSERT_TRUE(x_rig->workers[0]->sessions_v4->index().has_hashed())
+      << "its server has two services";
+  EXPECT_FALSE(refuses(syn(stranger(1), other)));
+  EXPECT_TRUE(refuses(syn(stranger(2), other)));
+}
+
 TEST_F(Refuse, TheOwnerOfItAlone) {
   begin(kDirect, FullPolicy::kRefuse, 2);
   unsigned ours = 0;

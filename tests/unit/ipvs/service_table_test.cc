@@ -147,6 +147,35 @@ TEST(ServiceTable, CountsWhoIsMasqueradedAtAPlace) {
   EXPECT_FALSE(is_there()) << "without a service of the family nothing is IPVS's";
 }
 
+TEST(ServiceTable, TellsMostPortsThatNoServerHas) {
+  auto with_server = [](const char* server, uint16_t port) {
+    Service service = service_at("198.51.100.1", 80);
+    add(service, server_at(1, server, port, 1));
+    return share(std::move(service));
+  };
+  auto ports = [](const ServiceTable& table) {
+    unsigned n = 0;
+    for (uint32_t port = 0; port < 65536; port++)
+      n += table.may_have_server_at<net::V4>(be16(static_cast<uint16_t>(port)));
+    return n;
+  };
+  ServiceTable table;
+  EXPECT_EQ(ports(table), 0u);
+  put(table, with_server("10.0.0.1", 8080));
+  EXPECT_TRUE(table.may_have_server_at<net::V4>(be16(8080)));
+  EXPECT_EQ(ports(table), 64u);
+  put(table, with_server("10.0.0.2", 8081));
+  EXPECT_TRUE(table.may_have_server_at<net::V4>(be16(8081)));
+  EXPECT_FALSE(table.may_have_server_at<net::V4>(be16(80))) << "a service's is none";
+  EXPECT_FALSE(table.may_have_server_at<net::V6>(be16(8081)));
+  ServiceTable::Remains remains{
+      service_at("198.51.100.1", 80).key, {{*parse_address("10.0.0.2"), 8081}}, {{}}, true};
+  table.put(remains.key, nullptr, std::make_shared<const ServiceTable::Remains>(remains));
+  EXPECT_TRUE(table.may_have_server_at<net::V4>(be16(8081))) << "it may have sessions";
+  table.put(remains.key, nullptr, nullptr);
+  EXPECT_EQ(ports(table), 0u);
+}
+
 TEST(ServiceTable, PortZeroIsForgottenWithItsLastOwner) {
   ServiceTable table({share(service_at("198.51.100.1", 0)), share(service_at("198.51.100.2", 0))});
   remove(table, service_at("198.51.100.1", 0).key);
