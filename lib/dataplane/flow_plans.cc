@@ -1,5 +1,7 @@
 #include "dataplane/flow_plans.h"
 
+#include <algorithm>
+
 namespace shunt::dataplane {
 
 uint32_t FlowPlans::hint_of(const FlowPlan& plan, const FlowBasis& basis) {
@@ -16,9 +18,12 @@ void FlowPlans::begin_epoch(uint64_t tick) {
   doubt();
 }
 
-/// Whenever they were last found good.
+/// Whenever they were last found good, and whatever was noted.
 bool FlowPlans::is(uint16_t number, FlowPlan& wanted, const FlowBasis& basis) const {
-  for (unsigned i = 0; i < 2; i++) wanted.ways[i].revision = x_plans[number].ways[i].revision;
+  for (unsigned i = 0; i < 2; i++) {
+    wanted.ways[i].revision = x_plans[number].ways[i].revision;
+    wanted.ways[i].open = x_plans[number].ways[i].open;
+  }
   return basis == x_bases[number] && wanted == x_plans[number];
 }
 
@@ -36,7 +41,7 @@ uint16_t FlowPlans::take(FlowPlan wanted, FlowBasis basis) {
     number = static_cast<uint16_t>(++x_most_used);
   else
     return 0;
-  for (FlowWay& way : wanted.ways) way.revision = 0;
+  for (FlowWay& way : wanted.ways) way.revision = way.open = 0;
   x_plans[number] = wanted;
   x_bases[number] = basis;
   x_uses[number] = {0, 1};
@@ -46,9 +51,17 @@ uint16_t FlowPlans::take(FlowPlan wanted, FlowBasis basis) {
 
 void FlowPlans::give(uint16_t number) {
   if (--x_uses[number].flows != 0) return;
+  for (FlowWay& way : x_plans[number].ways) way.settle();
   x_plans[number] = {};
   x_bases[number] = {};
   x_freed[x_freed_count++] = number;
+}
+
+void FlowPlans::settle(unsigned most) {
+  for (unsigned n = std::min(most, x_most_used); n > 0; n--) {
+    x_settled = x_settled < x_most_used ? x_settled + 1 : 1;
+    for (FlowWay& way : x_plans[x_settled].ways) way.settle();
+  }
 }
 
 }  // namespace shunt::dataplane

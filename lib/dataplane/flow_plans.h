@@ -61,9 +61,11 @@ enum class FlowEdit : uint8_t { kNone, kNat, kIpip };
 
 /// All that packets need in one direction: a cache line.
 struct alignas(64) FlowWay {
-  uint32_t revision;  ///< FlowPlans::revision() when it was last found good; 0: not yet, or no way
+  /// FlowPlans::revision() when it was last found good, and its port; 0: not yet, or no way.
+  uint32_t revision;
   uint32_t lifetime;  ///< ticks from a flow's last packet to its end
   Counter* packets;   ///< of the server, in this direction; bytes are kBytes behind
+  uint64_t open;      ///< of a plan: what is not counted there yet, bytes and, kPacketsAt, packets
   uint64_t head;      ///< the first 12 bytes of frames: MAC addresses
   uint32_t tail;
   uint16_t mtu;  ///< bytes of the packet as it came
@@ -76,6 +78,16 @@ struct alignas(64) FlowWay {
   uint16_t address_delta, transport_delta;  ///< of the checksums of IPv4 and of what it carries
   uint8_t address_at, port_at;              ///< where that end is in a frame
   static constexpr ptrdiff_t kBytes = 2, kConnections = -1;
+  static constexpr unsigned kPacketsAt = 40;
+
+  /// One of so many bytes, to be counted by settle().
+  void note(uint32_t length) { open += (uint64_t{1} << kPacketsAt) + length; }
+  void settle() {
+    if (open == 0) return;
+    packets[0].add(open >> kPacketsAt);
+    packets[kBytes].add(open & ((uint64_t{1} << kPacketsAt) - 1));
+    open = 0;
+  }
   friend bool operator==(const FlowWay&, const FlowWay&) = default;
 };
 static_assert(sizeof(FlowWay) == 64 &&
@@ -110,19 +122,25 @@ class FlowPlans {
   /// The way of a plan's requests, and behind it that of its answers.
   FlowWay* ways() const { return x_plans[0].ways; }
   uint32_t epoch() const { return x_epoch; }
-  /// Another one whenever plans may not be good any more; neither 0 nor kNoRevision.
+  /// Another one whenever plans may not be good any more, neither 0 nor kNoRevision: the lowest
+  /// bits are free for a port, so that packets compare both at once.
   uint32_t revision() const { return x_revision; }
-  static constexpr uint32_t kNoRevision = UINT32_MAX;
+  static constexpr uint32_t kNoRevision = UINT32_MAX, kPorts = 1u << 4;
   /// The tick at which a plan's epoch ended, if it is another by now.
   uint64_t ended_at(uint16_t number) const { return x_uses[number].ended_at; }
 
   /// All plans are over, at this tick.
   void begin_epoch(uint64_t tick);
   /// All plans are in doubt.
-  void doubt() { x_revision = x_revision % (kNoRevision - 1) + 1; }
+  void doubt() {
+    x_revision = x_revision < UINT32_MAX / kPorts * kPorts - kPorts ? x_revision + kPorts : kPorts;
+  }
   /// A plan of this epoch that is `wanted`, on this basis; 0: there are too many. To be given back.
   uint16_t take(FlowPlan wanted, FlowBasis basis);
   void give(uint16_t number);
+  /// Counts what packets of the next `most` plans have noted, in turn: a packet's line has room for
+  /// that, and its server's counters are in another one.
+  void settle(unsigned most);
 
  private:
   static constexpr uint32_t kHints = 4096;
@@ -133,13 +151,15 @@ class FlowPlans {
     uint32_t flows;
   };
 
-  mutable Untouched<FlowPlan> x_plans{kPlans};  ///< whose revisions are the lane's to write
+  /// Whose revisions, and what is noted, are the lane's to write.
+  mutable Untouched<FlowPlan> x_plans{kPlans};
   Untouched<FlowBasis> x_bases{kPlans};
   Untouched<Use> x_uses{kPlans};
   Untouched<uint16_t> x_freed{kPlans};  ///< a stack
   std::array<uint16_t, kHints> x_hints{};
   uint32_t x_freed_count = 0, x_most_used = 0;
-  uint32_t x_epoch = 1, x_revision = 1;
+  uint32_t x_settled = 0;  ///< the last one that was
+  uint32_t x_epoch = 1, x_revision = kPorts;
 };
 
 }  // namespace shunt::dataplane

@@ -65,6 +65,8 @@ class alignas(64) SessionTable {
   const FlowConditions& conditions() const { return x_conditions; }
   uint64_t tick() const { return x_tick; }
   const FlowPlans& plans() const { return x_plans; }
+  /// Once a turn, behind all packets: brings the counters of so many plans' servers up to date.
+  void settle(unsigned plans) { x_plans.settle(plans); }
 
   /// Brings a session's deadline up to date.
   void look(uint32_t number) {

@@ -38,7 +38,8 @@ bool is_still_good(Worker& worker, uint16_t number, bool is_reply) noexcept {
       (way.edit == FlowEdit::kIpip && board.far_ends.word(basis.server_id) != kIpipFarEnd))
     return false;
   board.next_hops->touch(hop);
-  way.revision = plans.revision();
+  static_assert(share::kMaxPorts <= FlowPlans::kPorts);
+  way.revision = plans.revision() | way.port;
   return true;
 }
 

@@ -78,28 +78,28 @@ inline bool suits(const rte_mbuf* packet, const uint8_t* frame, const FlowWay& w
 
 /// The way of packet `i` and the `place` of its word, if it may go although it does not look so at
 /// first sight; else null, and it is left.
-[[gnu::noinline]] inline const FlowWay* look_again(Walk& walk, unsigned i, uint64_t*& place) {
+[[gnu::noinline]] inline FlowWay* look_again(Walk& walk, unsigned i, uint64_t*& place) {
   const Scanned& scanned = walk.scanned;
   rte_mbuf* packet = walk.burst.packets[i];
   bool has_word = false;
-  auto way_after_all = [&]() -> const FlowWay* {
+  auto way_after_all = [&]() -> FlowWay* {
     if (!(scanned.ready >> i & 1)) return nullptr;
     place = walk.lines.first_word(reinterpret_cast<Line*>(scanned.homes[i]), scanned.keys[i] >> 1);
     if (!place) return nullptr;
     has_word = true;
     const uint64_t word = *place;
-    const auto* way =
-        reinterpret_cast<const FlowWay*>(scanned.ways[i] + FlowWord::plan(word) * sizeof(FlowPlan));
+    auto* way =
+        reinterpret_cast<FlowWay*>(scanned.ways[i] + FlowWord::plan(word) * sizeof(FlowPlan));
     if (FlowWord::age_at(word, walk.now) >= way->lifetime || scanned.lengths[i] > way->mtu ||
         !suits(packet, scanned.frames[i], *way))
       return nullptr;
-    if (way->revision == walk.revision) return way;
+    if (way->revision == (walk.revision | way->port)) return way;
     const bool is_reply = (reinterpret_cast<uintptr_t>(way) & sizeof(FlowWay)) != 0;
     if (!is_still_good(walk.worker, FlowWord::plan(word), is_reply)) return nullptr;
     if (walk.worker.fates) note_swift(walk.worker, packet, word, is_reply, walk.port_in);
     return way;
   };
-  const FlowWay* way = way_after_all();
+  FlowWay* way = way_after_all();
   if (!way) leave(walk, i, has_word);
   return way;
 }
@@ -125,17 +125,16 @@ inline bool suits(const rte_mbuf* packet, const uint8_t* frame, const FlowWay& w
   rte_mbuf* going[kBurst];
   rte_mbuf** next = going;
   uint8_t port = 0;
+  uint32_t revision = walk.revision | port;  ///< of ways that go there
   const uint64_t now = walk.now;
   const uint16_t tunnel_id = worker.tunnel_id;
-  auto go = [&](size_t i, uint64_t * place, uint64_t word, const FlowWay& way)
+  auto go = [&](size_t i, uint64_t * place, uint64_t word, FlowWay & way)
       __attribute__((always_inline)) {
     uint8_t* frame = scanned.frames[i];
     rte_mbuf* const packet = burst.packets[i];
     const auto length = static_cast<uint32_t>(scanned.lengths[i]);
     *place = FlowWord::stamped(word, now);
-    Counter* const packets = way.packets;
-    packets[0].add(1);
-    packets[FlowWay::kBytes].add(length);
+    way.note(length);
     const auto lowered = static_cast<uint32_t>(scanned.lowered[i]);
     if (way.edit == FlowEdit::kNone) [[likely]] {
       store(frame + Frame::kHopLimit, lowered);
@@ -150,18 +149,18 @@ inline bool suits(const rte_mbuf* packet, const uint8_t* frame, const FlowWay& w
     store(frame + 8, way.tail);
     *next++ = packet;
   };
-  auto go_slowly = [&](size_t i, uint64_t* place, const FlowWay& way) {
+  auto go_slowly = [&](size_t i, uint64_t* place, FlowWay& way) {
     if (way.port != port) {
       const auto count = static_cast<unsigned>(next - going);
       worker.send_all(going, count, port, bytes_of(going, count));
       next = going;
       port = way.port;
+      revision = walk.revision | port;
     }
     go(i, place, *place, way);
   };
 
   const size_t n = burst.n;
-  const uint32_t revision = walk.revision;
   uint64_t elsewhere = 0, todo = n == 64 ? UINT64_MAX : (uint64_t{1} << n) - 1;
   if (scanned.picked != 0) [[unlikely]]
     todo &= ~pick(worker, port_in, burst, walk.ours, scanned);
@@ -177,11 +176,11 @@ inline bool suits(const rte_mbuf* packet, const uint8_t* frame, const FlowWay& w
       if (!place) [[unlikely]]
         break;
       const uint64_t word = *place;
-      const auto* way = reinterpret_cast<const FlowWay*>(scanned.ways[i] +
-                                                         FlowWord::plan(word) * sizeof(FlowPlan));
+      auto* way =
+          reinterpret_cast<FlowWay*>(scanned.ways[i] + FlowWord::plan(word) * sizeof(FlowPlan));
       if (FlowWord::age_at(word, now) >= way->lifetime || scanned.lengths[i] > way->mtu ||
-          way->revision != revision || way->port != port ||
-          !suits(burst.packets[i], scanned.frames[i], *way)) [[unlikely]]
+          way->revision != revision || !suits(burst.packets[i], scanned.frames[i], *way))
+          [[unlikely]]
         break;
       go(i, place, word, *way);
     }
@@ -194,14 +193,14 @@ inline bool suits(const rte_mbuf* packet, const uint8_t* frame, const FlowWay& w
       continue;
     }
     uint64_t* place;
-    if (const FlowWay* way = look_again(walk, i, place)) go_slowly(i, place, *way);
+    if (FlowWay* way = look_again(walk, i, place)) go_slowly(i, place, *way);
   }
   // Those whose words may be in other lines than their homes: all of a flow are among them, or none
   // of those that may go.
   for (; elsewhere != 0; elsewhere &= elsewhere - 1) {
     const auto i = static_cast<unsigned>(std::countr_zero(elsewhere));
     uint64_t* place;
-    if (const FlowWay* way = look_again(walk, i, place)) go_slowly(i, place, *way);
+    if (FlowWay* way = look_again(walk, i, place)) go_slowly(i, place, *way);
   }
   const auto count = static_cast<unsigned>(next - going);
   // Of all that were not refused, as they came, the bytes are known.

@@ -26,6 +26,9 @@ constexpr unsigned kBurstsPerTurn = 2, kSlow = kReceive / 2;
 constexpr Nanoseconds kHoldFor = 3'000'000'000;
 /// Sessions retired, and sessions dumped, in one turn at the most: more than can begin in one.
 constexpr unsigned kExpirePerTurn = 2 * kReceive, kDumpPerTurn = 128;
+/// Plans whose servers' counters are brought up to date in a turn, and in one without any packet,
+/// which every worker has that could do more.
+constexpr unsigned kSettledPerTurn = 2, kSettledWhenIdle = 32;
 
 /// Fragments of a worker's that wait at the most: 20 of the longest datagrams in Ethernet frames,
 /// and no more than a quarter of the buffers.
@@ -119,6 +122,7 @@ bool Worker::turn(Nanoseconds time) {
   follow_orders();
   for (unsigned i = 0; i < ports.size(); i++) flush(ports[i], static_cast<uint8_t>(i));
 
+  sessions_v4->settle(packets == 0 ? kSettledWhenIdle : kSettledPerTurn);
   counters.turns.add(1);
   if (packets == 0) counters.idle_turns.add(1);
   return packets != 0;

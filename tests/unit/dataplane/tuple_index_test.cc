@@ -280,9 +280,47 @@ TEST(FlowPlans, AreInDoubtUntilTheyWereLookedAt) {
   EXPECT_TRUE(is_good());
   plans->doubt();
   EXPECT_FALSE(is_good());
+  EXPECT_EQ(plans->revision() % FlowPlans::kPorts, 0u);
   look();
   plans->begin_epoch(5);
   EXPECT_FALSE(is_good());
+}
+
+TEST(FlowPlans, CountWhatWasNotedInTurn) {
+  auto plans = std::make_unique<FlowPlans>();
+  share::ServerCounters counters[3] = {};
+  uint16_t numbers[3];
+  for (uint32_t i = 0; i < 3; i++) {
+    FlowPlan plan{};
+    plan.ways[0].packets = &counters[i].in_packets;
+    plan.ways[1].packets = &counters[i].out_packets;
+    numbers[i] = plans->take(plan, basis_of(i, 0));
+    plans->ways()[2 * numbers[i]].note(40);
+    plans->ways()[2 * numbers[i]].note(1500);
+    plans->ways()[2 * numbers[i] + 1].note(65535);
+    EXPECT_EQ(plans->take(plan, basis_of(i, 0)), numbers[i]) << "whatever was noted";
+  }
+  auto packets = [&] {
+    return counters[0].in_packets.get() + counters[1].in_packets.get() +
+           counters[2].in_packets.get();
+  };
+  plans->settle(2);
+  EXPECT_EQ(packets(), 4u);
+  plans->settle(2);
+  EXPECT_EQ(packets(), 6u);
+  for (auto& its : counters) {
+    EXPECT_EQ(its.in_bytes.get(), 1540u);
+    EXPECT_EQ(its.out_packets.get(), 1u);
+    EXPECT_EQ(its.out_bytes.get(), 65535u);
+  }
+  plans->settle(100);
+  EXPECT_EQ(packets(), 6u) << "once";
+  plans->ways()[2 * numbers[1]].note(40);
+  plans->give(numbers[1]);
+  EXPECT_EQ(packets(), 6u) << "another flow has it";
+  plans->give(numbers[1]);
+  EXPECT_EQ(packets(), 7u) << "before it is another's";
+  EXPECT_EQ(plans->ways()[2 * numbers[1]].open, 0u);
 }
 
 TEST(FlowPlans, RunOut) {
