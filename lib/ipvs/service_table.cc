@@ -302,12 +302,13 @@ bool ServiceTable::is_masqueraded_server(uint8_t protocol, const typename F::Add
   auto find = [&](uint16_t at) {
     return index.masqueraded.find(index.masqueraded.key_of(protocol, address, at));
   };
-  return find(port.host()) || (index.any_port_servers && find(0));
+  return (may_have_server_at<F>(port) && find(port.host())) || (index.any_port_servers && find(0));
 }
 
 template <class F>
 bool ServiceTable::has_real_server(uint8_t protocol, const typename F::Address& address,
                                    be16 port) const {
+  if (!may_have_server_at<F>(port)) return false;
   const Index<F>& index = this->index<F>();
   const Masqueraded<F>* there =
       index.masqueraded.find(index.masqueraded.key_of(protocol, address, port.host()));
@@ -317,6 +318,7 @@ bool ServiceTable::has_real_server(uint8_t protocol, const typename F::Address& 
 template <class F>
 const Service* ServiceTable::only_service_of(uint8_t protocol, const typename F::Address& address,
                                              be16 port) const {
+  if (!may_have_server_at<F>(port)) return nullptr;
   const Index<F>& index = this->index<F>();
   const auto* there =
       index.masqueraded.find(index.masqueraded.key_of(protocol, address, port.host()));
