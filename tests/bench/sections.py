@@ -67,7 +67,7 @@ def memory(run):
     for row in rows:
         run.bytes_a_session[row["family"]] = row["bytes_a_session"]
         verdict = run.verdicts.at_most(f"bytes a session, {row['family']}",
-                                       round(row["bytes_a_session"], 1), goals.BYTES[row["family"]])
+                                       round(row["bytes_a_session"], 1), *goals.BYTES[row["family"]])
         print(f"{row['family']}   {row['bytes_a_session']:6.1f}   the session itself "
               f"{row['session_itself']}   {verdict}")
     return rows
