@@ -6,9 +6,13 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstring>
 #include <string>
 #include <vector>
 
+#include "compare_ways.h"
+#include "dataplane/swift.h"
+#include "mutator.h"
 #include "rig.h"
 
 namespace shunt::test {
@@ -82,5 +86,98 @@ inline std::vector<std::string> sessions_of(Rig& rig) {
   std::sort(all.begin(), all.end());
   return all;
 }
+
+/// Why this CPU cannot run a form of the swift lane; null: it can.
+inline const char* missing_for(dataplane::SwiftLane4 lane) {
+#ifdef __x86_64__
+  if (lane == dataplane::swift_v3 && !__builtin_cpu_supports("avx2")) return "this CPU has no AVX2";
+  if (lane == dataplane::swift_v4 && !__builtin_cpu_supports("avx512vl"))
+    return "this CPU has no AVX-512";
+#endif
+  return nullptr;
+}
+
+/// An IPv4 frame with DF, padding, both or neither, and the checksum that its header has then.
+inline Frame finished(Mutator& mutator, Frame frame) {
+  if (mutator.below(2)) frame[20] ^= 0x40;                                    // DF
+  if (mutator.below(4) == 0) frame.resize(frame.size() + mutator.below(20));  // padding
+  frame[24] = frame[25] = 0;
+  const size_t header = (frame[14] & 15u) * size_t{4};
+  const uint16_t sum = net::checksum_finish(
+      net::checksum_add(frame.data() + 14, std::min(header, frame.size() - 14)));
+  std::memcpy(frame.data() + 24, &sum, 2);
+  return frame;
+}
+
+/// Workers that may take a short way and workers that may not, which get the same.
+class BothWays {
+ public:
+  BothWays(const Rig::Settings& settings, const char* rules, dataplane::SwiftLane4 lane)
+      : fast(settings), slow(without_express(settings)) {
+    for (auto& worker : fast.workers) worker->swift_lanes.v4 = lane;
+    for (Rig* rig : rigs) rig->rules(rules);
+  }
+
+  /// All that was sent goes its way; what leaves, and what is left, has to be the same.
+  void run(unsigned batch, bool answers) {
+    std::vector<Frame> out[2], kernel[2];
+    for (unsigned i = 0; i < 2; i++) {
+      if (fast.workers.size() == 1) x_notes[i].take(*rigs[i]->workers[0], batch % 3 == 1);
+      rigs[i]->answer_hops = answers;
+      rigs[i]->run();
+      out[i] = rigs[i]->out();
+      kernel[i] = rigs[i]->to_kernel();
+      sort_by_flow(out[i]);
+      sort_by_flow(kernel[i]);
+    }
+    forwarded += out[0].size();
+    ASSERT_EQ(difference(out[0], out[1]), "") << "batch " << batch;
+    ASSERT_EQ(difference(kernel[0], kernel[1]), "") << "batch " << batch;
+    ASSERT_EQ(x_notes[0].of(*fast.workers[0]), x_notes[1].of(*slow.workers[0]))
+        << "batch " << batch;
+    ASSERT_EQ(difference(counters_of(fast), counters_of(slow)), "") << "batch " << batch;
+    for (size_t w = 0; w < fast.workers.size(); w++)
+      ASSERT_EQ(fast.workers[w]->stateless_until, slow.workers[w]->stateless_until)
+          << "batch " << batch;
+    if (batch % 4 == 0) {
+      ASSERT_EQ(sessions_of(fast), sessions_of(slow)) << "batch " << batch;
+    }
+    if (batch % 16 == 0) {
+      ASSERT_EQ(used_hops(fast), used_hops(slow)) << "batch " << batch;
+    }
+  }
+
+  /// So many nanoseconds go by, a line of rules is tried, and at times routes are made anew, and a
+  /// next hop has another MAC address or does not answer any more.
+  void change(Mutator& mutator, uint64_t step, const char* line, const ipvs::Knobs& knobs) {
+    const bool reroute = mutator.below(40) == 0;
+    const share::NextHops& hops = *fast.board->next_hops;
+    const bool moves = mutator.below(30) == 0 && hops.size() != 0;
+    const Address moved = moves ? hops.address(mutator.below(hops.size())) : Address();
+    const auto state = mutator.below(6) ? share::NextHop::kReachable : share::NextHop::kFailed;
+    const MacAddress mac{{2, 0, 0, 0, 9, static_cast<uint8_t>(mutator.below(4))}};
+    for (Rig* rig : rigs) {
+      if (moves) rig->board->next_hops->set(*rig->board->next_hops->intern(0, moved), state, mac);
+      rig->now += step;
+      (void)ipvs::apply_rules(rig->configuration, line, "edits", ipvs::numeric_names());
+      if (reroute) rig->set_routes();
+      ASSERT_TRUE(rig->publish());
+      rig->board->knobs.set(knobs);
+      for (unsigned w = 0; w < rig->workers.size(); w++) rig->board->quiescence.quiescent(w);
+      rig->board->quiescence.collect();
+    }
+  }
+
+  Rig fast, slow;
+  Rig* const rigs[2] = {&fast, &slow};
+  uint64_t forwarded = 0;
+
+ private:
+  static Rig::Settings without_express(Rig::Settings settings) {
+    settings.express = false;
+    return settings;
+  }
+  Notes x_notes[2];
+};
 
 }  // namespace shunt::test

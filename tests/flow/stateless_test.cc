@@ -121,14 +121,7 @@ class Packets {
       default:
         break;
     }
-    if (below(2)) frame[20] ^= 0x40;                            // DF
-    if (below(4) == 0) frame.resize(frame.size() + below(20));  // padding
-    frame[24] = frame[25] = 0;
-    const size_t header = (frame[14] & 15u) * size_t{4};
-    const uint16_t sum = net::checksum_finish(
-        net::checksum_add(frame.data() + 14, std::min(header, frame.size() - 14)));
-    std::memcpy(frame.data() + 24, &sum, 2);
-    return frame;
+    return finished(x_mutator, frame);
   }
 
  private:
@@ -178,12 +171,7 @@ class Stateless : public testing::TestWithParam<Case> {};
 
 TEST_P(Stateless, DoesWhatTheStagesDo) {
   const Case& that = GetParam();
-#ifdef __x86_64__
-  if (that.lane == dataplane::swift_v3 && !__builtin_cpu_supports("avx2"))
-    GTEST_SKIP() << "this CPU has no AVX2";
-  if (that.lane == dataplane::swift_v4 && !__builtin_cpu_supports("avx512vl"))
-    GTEST_SKIP() << "this CPU has no AVX-512";
-#endif
+  if (const char* missing = missing_for(that.lane)) GTEST_SKIP() << missing;
   std::printf("SHUNT_TEST_SEED=%llu\n", static_cast<unsigned long long>(seed()));
   Rig::Settings settings;
   settings.sessions = that.sessions;
@@ -191,58 +179,27 @@ TEST_P(Stateless, DoesWhatTheStagesDo) {
   settings.workers = that.workers;
   settings.mtu = 1400;
   if (that.hides_clients) settings.masquerade = *parse_address("192.0.2.9");
-  Rig::Settings without = settings;
-  without.express = false;
-  Rig fast(settings), slow(without);
-  Rig* const rigs[] = {&fast, &slow};
   tested_lane = that.lane;
   taken = 0;
-  for (auto& worker : fast.workers) worker->swift_lanes.v4 = counting_lane;
-  for (Rig* rig : rigs) rig->rules(kRules);
+  BothWays both(settings, kRules, counting_lane);
   Mutator mutator(seed() + that.workers);
   Packets packets(mutator);
-  Notes notes[2];
   ipvs::Knobs knobs;
-  uint64_t forwarded = 0;
   uint16_t filler = 1024;
   for (unsigned batch = 0; batch < kBatches && !testing::Test::HasFailure(); batch++) {
-    if (that.workers > 1) fill_up(rigs, filler);
+    if (that.workers > 1) fill_up(both.rigs, filler);
     for (unsigned n = 1 + mutator.below(kMostFrames); n > 0; n--) {
       unsigned client;
       const Frame frame = packets.next(client);
-      for (Rig* rig : rigs) rig->send(frame, client % that.workers);
+      for (Rig* rig : both.rigs) rig->send(frame, client % that.workers);
     }
-    const bool answers = mutator.below(10) != 0;
-    std::vector<Frame> out[2], kernel[2];
-    for (unsigned i = 0; i < 2; i++) {
-      if (that.workers == 1) notes[i].take(*rigs[i]->workers[0], batch % 3 == 1);
-      rigs[i]->answer_hops = answers;
-      rigs[i]->run();
-      out[i] = rigs[i]->out();
-      kernel[i] = rigs[i]->to_kernel();
-      sort_by_flow(out[i]);
-      sort_by_flow(kernel[i]);
-    }
-    forwarded += out[0].size();
-    ASSERT_EQ(difference(out[0], out[1]), "") << "batch " << batch;
-    ASSERT_EQ(difference(kernel[0], kernel[1]), "") << "batch " << batch;
-    ASSERT_EQ(notes[0].of(*fast.workers[0]), notes[1].of(*slow.workers[0])) << "batch " << batch;
-    ASSERT_EQ(difference(counters_of(fast), counters_of(slow)), "") << "batch " << batch;
-    for (unsigned w = 0; w < that.workers; w++)
-      ASSERT_EQ(fast.workers[w]->stateless_until, slow.workers[w]->stateless_until) << batch;
-    if (batch % 4 == 0) {
-      ASSERT_EQ(sessions_of(fast), sessions_of(slow)) << "batch " << batch;
-    }
-    if (batch % 16 == 0) {
-      ASSERT_EQ(used_hops(fast), used_hops(slow)) << "batch " << batch;
-    }
+    both.run(batch, mutator.below(10) != 0);
 
     // Mostly so little that the table stays full; at times until everything is over.
     const uint64_t step = uint64_t{mutator.below(mutator.below(40)  ? 200
                                                  : mutator.below(4) ? 90'000
                                                                     : 2'000'000)} *
                           1'000'000;
-    const bool reroute = mutator.below(40) == 0;
     const char* line = mutator.below(10) ? "" : kEdits[mutator.below(std::size(kEdits))];
     if (mutator.below(30) == 0) {
       knobs.set(ipvs::Knob::kPmtuDisc, mutator.below(2));
@@ -252,27 +209,14 @@ TEST_P(Stateless, DoesWhatTheStagesDo) {
       knobs.set(ipvs::Knob::kSloppyTcp, mutator.below(4) == 0);
       knobs.set(ipvs::Knob::kConnReuseMode, static_cast<int>(mutator.below(2)));
     }
-    const share::NextHops& hops = *fast.board->next_hops;
-    const bool moves = mutator.below(30) == 0 && hops.size() != 0;
-    const Address moved = moves ? hops.address(mutator.below(hops.size())) : Address();
-    const auto state = mutator.below(6) ? share::NextHop::kReachable : share::NextHop::kFailed;
-    const MacAddress mac{{2, 0, 0, 0, 9, static_cast<uint8_t>(mutator.below(4))}};
-    for (Rig* rig : rigs) {
-      if (moves) rig->board->next_hops->set(*rig->board->next_hops->intern(0, moved), state, mac);
-      rig->now += step;
-      (void)ipvs::apply_rules(rig->configuration, line, "edits", ipvs::numeric_names());
-      if (reroute) rig->set_routes();
-      ASSERT_TRUE(rig->publish());
-      rig->board->knobs.set(knobs);
-      for (unsigned w = 0; w < that.workers; w++) rig->board->quiescence.quiescent(w);
-      rig->board->quiescence.collect();
-    }
+    both.change(mutator, step, line, knobs);
   }
-  EXPECT_GT(forwarded, kBatches * 4) << "hardly anything was balanced";
+  EXPECT_GT(both.forwarded, kBatches * 4) << "hardly anything was balanced";
   EXPECT_GT(taken, that.hides_clients ? kBatches / 2 : kBatches) << "hardly anything went this way";
   std::printf("%llu frames left, %llu went without a session and without the stages\n",
-              static_cast<unsigned long long>(forwarded), static_cast<unsigned long long>(taken));
-  for (Rig* rig : rigs) rig->expect_balanced_accounts();
+              static_cast<unsigned long long>(both.forwarded),
+              static_cast<unsigned long long>(taken));
+  for (Rig* rig : both.rigs) rig->expect_balanced_accounts();
 }
 
 const Case kCases[] = {
