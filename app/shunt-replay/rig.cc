@@ -152,6 +152,7 @@ void Rig::pump(dataplane::Nanoseconds now) {
     drain(x_twin.out[0], to_kernel);
     more |= answer_hops();
   }
+  x_worker->settle_counters();
 }
 
 bool Rig::answer_hops() {

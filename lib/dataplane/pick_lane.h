@@ -1,7 +1,7 @@
 // Scheduling without a session from the port to the port: plain packets of services that choose a
 // server by a hash of the packet alone and keep nothing of it (picks.h). What the stages would
-// do with such a packet is done here; they stay the specification (tests/flow/pick_test.cc). Called
-// by the swift lane, whose scan has found their endpoints' numbers.
+// do with such a packet is done here; they stay the specification (tests/flow/pick_test.cc and
+// stateless_test.cc). Called by the swift lane, whose scan has found their endpoints' numbers.
 //
 // Packets of one client's endpoint stay in order: once one is left, all later ones of the burst are
 // left, too.

@@ -26,9 +26,14 @@ constexpr unsigned kBurstsPerTurn = 2, kSlow = kReceive / 2;
 constexpr Nanoseconds kHoldFor = 3'000'000'000;
 /// Sessions retired, and sessions dumped, in one turn at the most: more than can begin in one.
 constexpr unsigned kExpirePerTurn = 2 * kReceive, kDumpPerTurn = 128;
-/// Plans whose servers' counters are brought up to date in a turn, and in one without any packet,
-/// which every worker has that could do more.
-constexpr unsigned kSettledPerTurn = 2, kSettledWhenIdle = 32;
+/// Plans whose servers' counters are brought up to date for so many packets of a turn, and in one
+/// without any, which every worker has that could do more. No plan notes more than it has room for
+/// until its next turn comes, whatever the packets' length and even if all of them go its way.
+constexpr unsigned kSettled = 2, kPacketsPerSettling = kBurstsPerTurn * kReceive,
+                   kSettledWhenIdle = 32;
+constexpr uint64_t kMostNoted = FlowPlans::kPlans / kSettled * kPacketsPerSettling;
+static_assert(kMostNoted < uint64_t{1} << (64 - FlowWay::kPacketsAt) &&
+              kMostNoted * UINT16_MAX < uint64_t{1} << FlowWay::kPacketsAt);
 
 /// Fragments of a worker's that wait at the most: 20 of the longest datagrams in Ethernet frames,
 /// and no more than a quarter of the buffers.
@@ -122,10 +127,15 @@ bool Worker::turn(Nanoseconds time) {
   follow_orders();
   for (unsigned i = 0; i < ports.size(); i++) flush(ports[i], static_cast<uint8_t>(i));
 
-  sessions_v4->settle(packets == 0 ? kSettledWhenIdle : kSettledPerTurn);
+  sessions_v4->settle(packets == 0 ? kSettledWhenIdle
+                                   : (packets - 1) / kPacketsPerSettling * kSettled + kSettled);
   counters.turns.add(1);
   if (packets == 0) counters.idle_turns.add(1);
   return packets != 0;
+}
+
+void Worker::settle_counters() {
+  sessions_v4->settle(FlowPlans::kPlans);
 }
 
 void Worker::measure_room() {

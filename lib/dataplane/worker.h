@@ -96,6 +96,10 @@ class alignas(64) Worker {
   /// Ends all sessions.
   void flush_sessions();
 
+  /// Counts all that packets have noted, of which turns count a part: for who wants servers'
+  /// counters to be exact between two turns.
+  void settle_counters();
+
   unsigned held() const { return x_held_count; }
   /// Are there timers that came round and were not looked at yet?
   bool expires_late() const { return sessions_v4->behind() || sessions_v6->behind(); }
@@ -143,9 +147,9 @@ class alignas(64) Worker {
   uint32_t least_mtu = UINT32_MAX;  ///< of all ports
   Nanoseconds now = 0;
   Nanoseconds tick_began = 0;  ///< the last whole FlowWord::kTick
-  /// For how many sessions the tables, v4 and v6, had room when this turn began, less those begun
-  /// since. The room of sessions that ended since is their own packets', for those they begin anew:
-  /// so it does not matter which packets of a turn are looked at first.
+  /// For how many sessions the tables, v4 and v6, had room when this turn began, less those that
+  /// first packets have begun since. The room of sessions that ended since is their own packets',
+  /// for those they begin anew: so it does not matter which packets of a turn are looked at first.
   uint32_t rooms[2] = {0, 0};
   const ipvs::ServiceTable* services = nullptr;  ///< this turn's
   const share::Routes* routes = nullptr;         ///< this turn's
