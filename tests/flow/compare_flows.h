@@ -97,10 +97,37 @@ inline const char* missing_for(dataplane::SwiftLane4 lane) {
   return nullptr;
 }
 
-/// An IPv4 frame with DF, padding, both or neither, and the checksum that its header has then.
-inline Frame finished(Mutator& mutator, Frame frame) {
-  if (mutator.below(2)) frame[20] ^= 0x40;                                    // DF
-  if (mutator.below(4) == 0) frame.resize(frame.size() + mutator.below(20));  // padding
+/// A frame of IPv4 between two endpoints, or what seven of `odds` make of it: few hops, an ICMP
+/// error about it, a fragment, options, a wrong bit, UDP without a checksum. With DF, padding, both
+/// or neither, and the checksum that its header has then.
+inline Frame varied(Mutator& mutator, uint32_t odds, Frame frame, const Endpoint& from,
+                    const Endpoint& to, const std::string& data) {
+  auto below = [&](uint32_t bound) { return mutator.below(bound); };
+  switch (below(odds)) {
+    case 0:
+      frame[22] = static_cast<uint8_t>(below(3));
+      break;
+    case 1:
+      return icmp_error_frame(from.address, to.address, 3, 3, frame);
+    case 2: {
+      const auto parts = udp_fragments(from, to, data, 24, static_cast<uint16_t>(below(8)));
+      return parts[below(static_cast<uint32_t>(parts.size()))];
+    }
+    case 3:  // a byte of options
+      frame[14] = 0x46;
+      break;
+    case 4:
+      frame[below(42)] ^= static_cast<uint8_t>(1u << below(8));
+      break;
+    case 5:
+    case 6:
+      if (frame[23] == net::kUdp) frame[40] = frame[41] = 0;
+      break;
+    default:
+      break;
+  }
+  if (below(2)) frame[20] ^= 0x40;                            // DF
+  if (below(4) == 0) frame.resize(frame.size() + below(20));  // padding
   frame[24] = frame[25] = 0;
   const size_t header = (frame[14] & 15u) * size_t{4};
   const uint16_t sum = net::checksum_finish(

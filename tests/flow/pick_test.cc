@@ -94,31 +94,7 @@ class Datagrams {
       client = which;
       return udp_frame(server, hairpin ? to : from, data);
     }
-    Frame frame = udp_frame(from, to, data);
-    switch (below(72)) {
-      case 0:
-        frame[22] = static_cast<uint8_t>(below(3));
-        break;
-      case 1:
-        return icmp_error_frame(from.address, to.address, 3, 3, frame);
-      case 2: {
-        const auto parts = udp_fragments(from, to, data, 24, static_cast<uint16_t>(below(8)));
-        return parts[below(static_cast<uint32_t>(parts.size()))];
-      }
-      case 3:  // a byte of options
-        frame[14] = 0x46;
-        break;
-      case 4:
-        frame[below(42)] ^= static_cast<uint8_t>(1u << below(8));
-        break;
-      case 5:
-      case 6:  // no checksum
-        frame[40] = frame[41] = 0;
-        break;
-      default:
-        break;
-    }
-    return finished(x_mutator, frame);
+    return varied(x_mutator, 72, udp_frame(from, to, data), from, to, data);
   }
 
  private:

@@ -97,31 +97,7 @@ class Packets {
                    below(4) ? 8080 : 80);
       return frame_of(server, from);
     }
-    Frame frame = frame_of(from, to);
-    switch (below(90)) {
-      case 0:
-        frame[22] = static_cast<uint8_t>(below(3));
-        break;
-      case 1:
-        return icmp_error_frame(from.address, to.address, 3, 3, frame);
-      case 2: {
-        const auto parts = udp_fragments(from, to, data, 24, static_cast<uint16_t>(below(8)));
-        return parts[below(static_cast<uint32_t>(parts.size()))];
-      }
-      case 3:  // a byte of options
-        frame[14] = 0x46;
-        break;
-      case 4:
-        frame[below(42)] ^= static_cast<uint8_t>(1u << below(8));
-        break;
-      case 5:
-      case 6:
-        if (is_udp) frame[40] = frame[41] = 0;  // no checksum
-        break;
-      default:
-        break;
-    }
-    return finished(x_mutator, frame);
+    return varied(x_mutator, 90, frame_of(from, to), from, to, data);
   }
 
  private:
