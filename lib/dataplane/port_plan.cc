@@ -10,6 +10,7 @@ namespace shunt::dataplane {
 namespace {
 
 constexpr uint16_t kUsualDescriptors = 1024;
+constexpr std::string_view kVirtioDrivers = "net_virtio";  // net_virtio_user is one, too
 constexpr uint64_t kRssTypes = RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP;
 
 /// `wish` moved between the limits and onto the alignment. Limits of 0 mean none.
@@ -37,6 +38,21 @@ uint16_t fit_mtu(uint16_t wish, const rte_eth_dev_info& info) {
   return static_cast<uint16_t>(std::min(std::max<uint32_t>(wanted, info.min_mtu), most));
 }
 
+// A virtio-net device that is not asked for RSS delivers the packets of a flow to the queue pair
+// that last sent packets of it (the virtio specification's automatic receive steering). This
+// is the queue of the flow's owner, so it saves the mailbox, too.
+//
+// RSS of QEMU's device loses wakeups. The host's interface steers by the sending queue in any case:
+// a frame comes in by queue i of the TAP interface, and QEMU computes RSS and delivers it to
+// receive queue j. If queue j has no free buffer, QEMU stops reading queue i of the interface; when
+// the driver adds buffers to queue j, QEMU resumes queue j, and never queue i. From then on all
+// flows that worker i sends receive nothing. A driver that sends a flow by the queue that received
+// it does not meet this, but an owner sends by its own queue.
+bool steers_by_sending_queue(const rte_eth_dev_info& info) {
+  return info.driver_name != nullptr &&
+         std::string_view(info.driver_name).starts_with(kVirtioDrivers);
+}
+
 }  // namespace
 
 Result<PortPlan> plan_port(std::string_view name, const rte_eth_dev_info& info,
@@ -60,7 +76,7 @@ Result<PortPlan> plan_port(std::string_view name, const rte_eth_dev_info& info,
   plan.tx_descriptors =
       fit_descriptors(wish.tx_descriptors, info.default_txportconf.ring_size, info.tx_desc_lim);
   plan.mtu = fit_mtu(wish.mtu, info);
-  if (plan.rx_queues > 1 && info.reta_size > 0)
+  if (plan.rx_queues > 1 && info.reta_size > 0 && !steers_by_sending_queue(info))
     plan.rss_types = kRssTypes & info.flow_type_rss_offloads;
   if (wish.one_mempool) plan.tx_offloads = RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE & info.tx_offload_capa;
   return plan;

@@ -28,7 +28,7 @@ struct PortPlan {
   uint16_t rx_descriptors;  ///< for each queue
   uint16_t tx_descriptors;
   uint16_t mtu;          ///< the wish, moved into what the device can do
-  uint64_t rss_types;    ///< RTE_ETH_RSS_*; 0: the device does not spread by RSS
+  uint64_t rss_types;    ///< RTE_ETH_RSS_*; 0: the device cannot, or steers better (virtio-net)
   uint64_t tx_offloads;  ///< RTE_ETH_TX_OFFLOAD_*
 };
 
