@@ -1,5 +1,6 @@
 #include "dataplane/reassembly.h"
 
+#include <algorithm>
 #include <bit>
 
 #include "dataplane/stages.h"
@@ -11,8 +12,6 @@ namespace {
 
 using ipvs::DropReason;
 
-/// Packets given up in one turn at the most.
-constexpr unsigned kExpirePerTurn = 64;
 constexpr uint32_t kMostBytes = 65535;
 
 /// The ECN field of a packet whose fragments had those that `seen` has bits for, or -1 if they do
@@ -61,58 +60,109 @@ void answer_incomplete(Worker& worker, rte_mbuf* first) {
     answer<F>(worker, first, net::IcmpError::kReassemblyTime, destination);
 }
 
+/// The buffers of a datagram as a chain in order of their bytes, of a list of `count` of them, the
+/// youngest first. Returns its first one.
+rte_mbuf* chain(rte_mbuf* youngest, unsigned count) {
+  rte_mbuf* parts[Reassembly::kMostPieces];
+  // The offset in units of 8 bytes, of 13 bits, and the place in `parts`.
+  uint32_t order[Reassembly::kMostPieces];
+  static_assert(Reassembly::kMostPieces <= 256);
+  unsigned place = count;
+  for (rte_mbuf* part = youngest; part; part = part->next) {
+    parts[--place] = part;
+    order[place] = uint32_t{meta(part).parsed.fragment_offset} / 8 << 8 | place;
+  }
+  if (!std::is_sorted(order, order + count)) std::sort(order, order + count);
+  for (unsigned i = 0; i < count; i++)
+    parts[order[i] & 0xff]->next = i + 1 < count ? parts[order[i + 1] & 0xff] : nullptr;
+  return parts[order[0] & 0xff];
+}
+
 }  // namespace
 
-Reassembly::Reassembly(uint32_t seed, unsigned most_parts)
-    : x_seed(seed), x_most_parts(most_parts), x_waiting(new Waiting[kMostPackets]) {
-  x_buckets.fill(kNone);
-  x_oldest.fill(kNone);
-  x_youngest.fill(kNone);
-  for (uint16_t i = 0; i + 1 < kMostPackets; i++) x_waiting[i].next = static_cast<uint16_t>(i + 1);
+Reassembly::Reassembly(const net::SipKey& key, unsigned most_parts)
+    : x_key(key),
+      x_most_parts(std::clamp(most_parts, 1u, kMostParts)),
+      x_most_of_source(std::max(x_most_parts / 4, kMostPieces)),
+      x_waiting(new Waiting[x_most_parts]),
+      x_runs(x_most_parts) {
+  for (unsigned i = 0; i + 1 < x_most_parts; i++)
+    x_waiting[i].next_free = static_cast<uint16_t>(i + 1);
 }
 
-uint32_t Reassembly::size_of(const Waiting& waiting, const rte_mbuf* part) const {
-  bool is_first = meta(const_cast<rte_mbuf*>(part)).parsed.fragment_offset == 0;
-  return is_first ? waiting.first_size : part->data_len;
+uint16_t Reassembly::share_of(const FragmentKey& key) const {
+  // An IPv4 address is the first 4 of these bytes.
+  const bool v4 = (key.protocol_and_family & 0xff) == static_cast<uint32_t>(Family::kV4);
+  return FragmentShares::number_of(net::siphash<1, 3>(key.addresses.data(), v4 ? 4 : 8, x_key));
 }
 
-uint16_t Reassembly::find(const FragmentKey& key) const {
-  uint16_t number = x_buckets[key.hash(x_seed) % kBuckets];
-  while (number != kNone && !(x_waiting[number].key == key)) number = x_waiting[number].next;
+uint16_t Reassembly::find(const FragmentKey& key, uint32_t hash) const {
+  return x_index.find(hash, [&](uint16_t number) { return x_waiting[number].key == key; });
+}
+
+/// The datagram that goes where too many fragments wait: the oldest of a source that has many; if
+/// none has, the oldest of all. There is one.
+uint16_t Reassembly::victim() const {
+  if (const FragmentShares::Share* share = x_shares.largest()) return share->by_age.oldest;
+  const uint16_t v4 = x_by_age[0].oldest, v6 = x_by_age[1].oldest;
+  if (v4 == kNone) return v6;
+  if (v6 == kNone) return v4;
+  return x_waiting[v4].until - kWaitV4 <= x_waiting[v6].until - kWaitV6 ? v4 : v6;
+}
+
+/// Makes room for another fragment, which begins a datagram or not. Returns the number of the
+/// datagram that had to go, or kNone.
+uint16_t Reassembly::make_room(Worker& worker, uint16_t share, bool begins) {
+  const FragmentShares::Share& own = x_shares[share];
+  uint16_t number = kNone;
+  auto reason = DropReason::kFragmentSourceFull;
+  if (own.parts >= x_most_of_source ||
+      (begins && own.datagrams == FragmentShares::kMostDatagrams)) {
+    number = own.by_age.oldest;
+  } else if (x_parts == x_most_parts) {
+    number = victim();
+    reason = DropReason::kFragmentsFull;
+  }
+  if (number != kNone) discard(worker, number, reason);
   return number;
 }
 
-uint16_t Reassembly::begin(Worker& worker, const FragmentKey& key) {
-  if (x_free == kNone) make_room(worker);
+/// There is room: fewer fragments wait than may, and each datagram has at least one.
+uint16_t Reassembly::begin(Worker& worker, const FragmentKey& key, uint32_t hash, uint16_t share) {
+  if (uint16_t other = x_index.in_the_way(hash); other != kNone)
+    discard(worker, other, DropReason::kFragmentsFull);
   const uint16_t number = x_free;
   Waiting& waiting = x_waiting[number];
-  x_free = waiting.next;
+  x_free = waiting.next_free;
   waiting = Waiting{};
   waiting.key = key;
+  waiting.hash = hash;
+  waiting.share = share;
+  x_runs[number].clear();
   const unsigned family = family_of(waiting);
   waiting.until = worker.now + (family == 0 ? kWaitV4 : kWaitV6);
-  uint16_t& bucket = x_buckets[key.hash(x_seed) % kBuckets];
-  waiting.next = bucket;
-  bucket = number;
-  waiting.older = x_youngest[family];
-  (waiting.older == kNone ? x_oldest[family] : x_waiting[waiting.older].younger) = number;
-  x_youngest[family] = number;
+  x_index.add(hash, number);
+  x_by_age[family].append(number,
+                          [this](uint16_t n) -> AgeLinks& { return x_waiting[n].in_family; });
+  x_shares[share].by_age.append(number,
+                                [this](uint16_t n) -> AgeLinks& { return x_waiting[n].in_share; });
+  x_shares.add_datagram(share);
   return number;
 }
 
 /// The parts are elsewhere already.
 void Reassembly::forget(uint16_t number) {
   Waiting& waiting = x_waiting[number];
-  uint16_t* link = &x_buckets[waiting.key.hash(x_seed) % kBuckets];
-  while (*link != number) link = &x_waiting[*link].next;
-  *link = waiting.next;
-  const unsigned family = family_of(waiting);
-  (waiting.older == kNone ? x_oldest[family] : x_waiting[waiting.older].younger) = waiting.younger;
-  (waiting.younger == kNone ? x_youngest[family] : x_waiting[waiting.younger].older) =
-      waiting.older;
+  FragmentShares::Share& share = x_shares[waiting.share];
+  x_index.remove(waiting.hash, number);
+  x_by_age[family_of(waiting)].remove(
+      number, [this](uint16_t n) -> AgeLinks& { return x_waiting[n].in_family; });
+  share.by_age.remove(number, [this](uint16_t n) -> AgeLinks& { return x_waiting[n].in_share; });
+  x_shares.remove_datagram(waiting.share);
+  share.parts = static_cast<uint16_t>(share.parts - waiting.count);
   x_parts -= waiting.count;
   waiting.parts = nullptr;
-  waiting.next = x_free;
+  waiting.next_free = x_free;
   x_free = number;
 }
 
@@ -125,20 +175,6 @@ void Reassembly::discard(Worker& worker, uint16_t number, DropReason reason) {
     worker.drop(part, reason);
   }
   forget(number);
-}
-
-/// What has waited longest goes.
-void Reassembly::make_room(Worker& worker) {
-  uint16_t oldest = x_oldest[0];
-  for (uint16_t other : x_oldest) {
-    if (other == kNone) continue;
-    auto begun = [this](uint16_t number) {
-      const Waiting& waiting = x_waiting[number];
-      return waiting.until - (family_of(waiting) == 0 ? kWaitV4 : kWaitV6);
-    };
-    if (oldest == kNone || begun(other) < begun(oldest)) oldest = other;
-  }
-  if (oldest != kNone) discard(worker, oldest, DropReason::kFragmentsFull);
 }
 
 /// Does the fragment agree with the others on where the packet ends? (ip_frag_queue)
@@ -155,35 +191,7 @@ bool Reassembly::fits_end(Waiting& waiting, const Part& part) const {
   return true;
 }
 
-/// Where it belongs: `where` is the link to it. Taken: all of its bytes are there in one piece.
-Reassembly::Place Reassembly::place(const Waiting& waiting, const Part& part,
-                                    rte_mbuf**& where) const {
-  uint32_t run_begin = 0, run_end = 0;
-  bool overlaps = false;
-  for (; *where; where = &(*where)->next) {
-    const uint32_t begin = meta(*where).parsed.fragment_offset;
-    const uint32_t end = begin + size_of(waiting, *where);
-    if (begin != run_end || run_end == 0) run_begin = begin;
-    run_end = end;
-    if (part.offset >= run_begin && part.end <= run_end) return Place::kTaken;
-    overlaps |= part.offset < end && part.end > begin;
-    if (begin >= part.end) break;
-    // One that begins behind this one's begin comes after it.
-    if (begin > part.offset) break;
-  }
-  // What follows may still hold all of it together with the run.
-  for (const rte_mbuf* rest = *where; rest; rest = rest->next) {
-    const uint32_t begin = meta(const_cast<rte_mbuf*>(rest)).parsed.fragment_offset;
-    if (begin >= part.end) break;
-    overlaps = true;
-    if (begin != run_end && rest != *where) break;
-    run_end = begin + size_of(waiting, rest);
-    if (part.offset >= run_begin && part.end <= run_end) return Place::kTaken;
-  }
-  return overlaps ? Place::kOverlaps : Place::kFree;
-}
-
-void Reassembly::insert(Worker& worker, Waiting& waiting, const Part& part, rte_mbuf** where) {
+void Reassembly::insert(Worker& worker, Waiting& waiting, const Part& part) {
   Meta& m = meta(part.packet);
   const auto ip_bytes =
       static_cast<uint16_t>(part.payload - m.parsed.l3_offset + (part.end - part.offset));
@@ -202,14 +210,16 @@ void Reassembly::insert(Worker& worker, Waiting& waiting, const Part& part, rte_
   // Padding goes, and headers, too, but the first ones.
   const auto end = static_cast<uint16_t>(part.payload + (part.end - part.offset));
   rte_pktmbuf_trim(part.packet, static_cast<uint16_t>(part.packet->data_len - end));
-  if (part.offset == 0)
+  if (part.offset == 0) {
+    waiting.first = part.packet;
     waiting.first_size = part.end;
-  else
+  } else {
     rte_pktmbuf_adj(part.packet, static_cast<uint16_t>(part.payload));
-  part.packet->next = *where;
-  *where = part.packet;
-  waiting.had += part.end - part.offset;
+  }
+  part.packet->next = waiting.parts;
+  waiting.parts = part.packet;
   waiting.count++;
+  x_shares[waiting.share].parts++;
   x_parts++;
   worker.counters.held.add(1);
 }
@@ -231,36 +241,43 @@ rte_mbuf* Reassembly::add(Worker& worker, rte_mbuf* fragment) {
     }
     part.end &= ~7u;
   }
-  if (x_parts >= x_most_parts) make_room(worker);
   const FragmentKey key = FragmentKey::of(meta(fragment));
-  uint16_t number = find(key);
-  if (number == kNone) number = begin(worker, key);
+  const uint32_t hash = this->hash(key, x_key);
+  uint16_t number = find(key, hash);
+  const uint16_t share = number == kNone ? share_of(key) : x_waiting[number].share;
+  if (make_room(worker, share, number == kNone) == number) number = kNone;
+  if (number == kNone) number = begin(worker, key, hash, share);
+  return take(worker, number, part);
+}
+
+rte_mbuf* Reassembly::take(Worker& worker, uint16_t number, const Part& part) {
   Waiting& waiting = x_waiting[number];
+  FragmentRuns& runs = x_runs[number];
   auto refuse = [&](DropReason reason) {
-    worker.drop(fragment, reason);
+    worker.drop(part.packet, reason);
     discard(worker, number, reason);
     return nullptr;
   };
   if (!fits_end(waiting, part)) return refuse(DropReason::kFragmentBad);
-  rte_mbuf** where = &waiting.parts;
-  switch (place(waiting, part, where)) {
-    case Place::kTaken:
-      worker.drop(fragment, DropReason::kFragmentOverlap);
+  if (waiting.count == kMostPieces) return refuse(DropReason::kFragmentTooMany);
+  switch (runs.add(part.offset, part.end)) {
+    case FragmentRuns::Added::kTaken:
+      worker.drop(part.packet, DropReason::kFragmentOverlap);
       return nullptr;
-    case Place::kOverlaps:
+    case FragmentRuns::Added::kOverlaps:
       return refuse(DropReason::kFragmentOverlap);
-    case Place::kFree:
+    case FragmentRuns::Added::kNew:
       break;
   }
-  insert(worker, waiting, part, where);
-  if (!waiting.has_last || waiting.had != waiting.end) return nullptr;
-  return v4 ? join<net::V4>(worker, number) : join<net::V6>(worker, number);
+  insert(worker, waiting, part);
+  if (!waiting.has_last || !runs.is_whole(waiting.end)) return nullptr;
+  return family_of(waiting) == 0 ? join<net::V4>(worker, number) : join<net::V6>(worker, number);
 }
 
 template <class F>
 rte_mbuf* Reassembly::join(Worker& worker, uint16_t number) {
-  const Waiting& waiting = x_waiting[number];
-  rte_mbuf* packet = waiting.parts;
+  Waiting& waiting = x_waiting[number];
+  rte_mbuf* packet = waiting.parts = chain(waiting.parts, waiting.count);
   Meta& m = meta(packet);
   const int ecn = joint_ecn(waiting.ecn);
   const size_t l3 = m.parsed.l3_offset;
@@ -295,34 +312,35 @@ rte_mbuf* Reassembly::join(Worker& worker, uint16_t number) {
 }
 
 void Reassembly::expire(Worker& worker) {
-  for (uint16_t& oldest : x_oldest) {
-    for (unsigned n = 0; n < kExpirePerTurn; n++) {
-      if (oldest == kNone || x_waiting[oldest].until > worker.now) break;
-      rte_mbuf* first = x_waiting[oldest].parts;
-      rte_mbuf* rest = first->next;
-      first->next = nullptr;
-      if (meta(first).parsed.fragment_offset == 0) {
-        if (meta(first).parsed.family == Family::kV4)
+  unsigned given_up = 0;
+  for (const AgeList& list : x_by_age) {
+    while (given_up < kExpirePerTurn && list.oldest != kNone &&
+           x_waiting[list.oldest].until <= worker.now) {
+      const Waiting& waiting = x_waiting[list.oldest];
+      if (rte_mbuf* first = waiting.first) {
+        rte_mbuf* rest = first->next;
+        first->next = nullptr;
+        if (family_of(waiting) == 0)
           answer_incomplete<net::V4>(worker, first);
         else
           answer_incomplete<net::V6>(worker, first);
+        first->next = rest;
       }
-      first->next = rest;
-      discard(worker, oldest, DropReason::kFragmentIncomplete);
+      given_up += waiting.count;
+      discard(worker, list.oldest, DropReason::kFragmentIncomplete);
     }
   }
 }
 
 void Reassembly::release() {
-  for (uint16_t oldest : {x_oldest[0], x_oldest[1]}) {
-    for (uint16_t number = oldest, younger; number != kNone; number = younger) {
-      younger = x_waiting[number].younger;
-      for (rte_mbuf *part = x_waiting[number].parts, *next; part; part = next) {
+  for (const AgeList& list : x_by_age) {
+    while (list.oldest != kNone) {
+      for (rte_mbuf *part = x_waiting[list.oldest].parts, *next; part; part = next) {
         next = part->next;
         part->next = nullptr;
         rte_pktmbuf_free(part);
       }
-      forget(number);
+      forget(list.oldest);
     }
   }
 }

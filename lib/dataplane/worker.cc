@@ -35,10 +35,10 @@ constexpr uint64_t kMostNoted = FlowPlans::kPlans / kSettled * kPacketsPerSettli
 static_assert(kMostNoted < uint64_t{1} << (64 - FlowWay::kPacketsAt) &&
               kMostNoted * UINT16_MAX < uint64_t{1} << FlowWay::kPacketsAt);
 
-/// Fragments of a worker's that wait at the most: 20 of the longest datagrams in Ethernet frames,
-/// and no more than a quarter of the buffers.
+/// Fragments of a worker's that wait at the most: a quarter of the buffers, for all workers
+/// together.
 unsigned most_parts(const rte_mempool* pool, unsigned workers) {
-  return std::min(1024u, pool->size / 4 / workers);
+  return pool->size / 4 / workers;
 }
 
 }  // namespace
@@ -58,7 +58,7 @@ Worker::Worker(const WorkerSettings& given, share::Board& shared, rte_mempool* b
       scheduler_states(ipvs::kMaxServices),
       kernel_bucket(given.kernel_rate, std::max<uint64_t>(given.kernel_rate / 10, 64)),
       icmp_bucket(given.icmp_rate, given.icmp_burst),
-      reassembly(given.seed, most_parts(buffers, given.workers)),
+      reassembly({given.seed, ~uint64_t{given.seed}}, most_parts(buffers, given.workers)),
       swift_lanes(choose_swift_lanes()),
       icmp_id(static_cast<uint16_t>(given.seed)),
       x_random(uint64_t{given.seed} + 0x9e3779b97f4a7c15) {

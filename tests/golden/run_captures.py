@@ -35,6 +35,7 @@ ICMP_BURST = 50  # ICMP errors that the rate limit always lets through
 PATIENCE = 60  # seconds for one replay
 EITHER = (
     *("fragment_incomplete", "fragments_full", "fragment_overlap", "fragment_bad"),
+    *("fragment_source_full", "fragment_too_many"),
     *("short_transport", "extensions", "icmp_checksum", "hop_limit", "too_big", "no_buffer"),
 )
 
