@@ -249,6 +249,7 @@ Result<void> read_file(Conf& conf, bool must_exist) {
     auto here = [&](const std::string& sentence) {
       return wrong(conf.conf + ":" + std::to_string(line_number) + ": " + sentence);
     };
+    if (line.find('\0') != line.npos) return here("a NUL byte, which no line has");
     // A comment begins a line or follows a blank, so that a '#' within a word is itself.
     for (size_t at = line.find('#'); at != line.npos; at = line.find('#', at + 1)) {
       if (at > 0 && std::string(kBlank).find(line[at - 1]) == std::string::npos) continue;

@@ -87,6 +87,12 @@ const poptOption kPoptTable[] = {
 Result<Command> parse_command(const std::vector<std::string>& arguments, const std::string& program,
                               const Names& names) {
   if (arguments.empty()) return Command{};
+  // popt reads C strings: what follows a NUL byte would be lost, and another command carried out.
+  for (const std::string& argument : arguments)
+    if (argument.find('\0') != argument.npos)
+      return Error{
+          "'" + std::string(argument.c_str()) + "' is followed by a NUL byte, which no word has",
+          2};
   std::vector<const char*> argv{program.c_str()};
   for (const std::string& argument : arguments) argv.push_back(argument.c_str());
   argv.push_back(nullptr);  // popt keeps no copy but reads the terminator in places

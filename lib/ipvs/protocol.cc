@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "ipvs/names.h"
+#include "ipvs/request_reader.h"
 
 namespace shunt::ipvs {
 namespace {
@@ -305,86 +306,6 @@ void append(std::string& to_line, const Reply& reply) {
   if (reply.knobs) append(row.begin("knobs"), *reply.knobs, std::nullopt);
 }
 
-/// Reads a request as it is parsed: a restore sends a hundred thousand of words, and a tree of them
-/// would cost the daemon as long as the commands themselves.
-class RequestReader : public nlohmann::json_sax<json> {
- public:
-  Result<Request> result() {
-    if (x_wrong.empty() && !x_has_commands) x_wrong = "no commands";
-    if (!x_wrong.empty()) return Error{"malformed request: " + x_wrong, 2};
-    return std::move(x_request);
-  }
-
-  bool start_object(size_t) override {
-    if (x_depth++ == 0) return true;
-    return x_key == kOther || wrong("an object where none belongs");
-  }
-  bool end_object() override { return x_depth--, true; }
-  bool key(std::string& name) override {
-    if (x_depth != 1) return true;
-    x_key = name == "commands" ? kCommands
-            : name == "atomic" ? kAtomic
-            : name == "cursor" ? kCursor
-                               : kOther;
-    return true;
-  }
-  bool start_array(size_t) override {
-    x_depth++;
-    if (x_depth == 1) return wrong("not a JSON object");
-    if (x_key == kOther) return true;
-    if (x_key != kCommands || x_depth > 3) return wrong("an array where none belongs");
-    if (x_depth == 2) {
-      x_request.commands.clear();
-      x_has_commands = true;
-    } else {
-      x_request.commands.emplace_back();
-    }
-    return true;
-  }
-  bool end_array() override { return x_depth--, true; }
-  bool string(std::string& word) override {
-    if (x_depth == 0 || x_key != kCommands || x_depth != 3) return scalar();
-    x_request.commands.back().push_back(std::move(word));
-    return true;
-  }
-  bool boolean(bool value) override {
-    if (x_depth == 0 || x_key != kAtomic) return scalar();
-    x_request.atomic = value;
-    return true;
-  }
-  bool number_unsigned(uint64_t value) override {
-    if (x_depth == 0 || x_key != kCursor) return scalar();
-    x_request.cursor = value;
-    return true;
-  }
-  bool number_integer(int64_t) override { return scalar(); }
-  bool number_float(double, const std::string&) override { return scalar(); }
-  bool null() override { return scalar(); }
-  bool binary(json::binary_t&) override { return scalar(); }
-  bool parse_error(size_t, const std::string&, const json::exception&) override {
-    return wrong("not a JSON object");
-  }
-
- private:
-  /// A value that is not what its field must be.
-  bool scalar() {
-    if (x_depth == 0) return wrong("not a JSON object");
-    return x_key == kOther || wrong(
-                                  "commands are arrays of words, atomic is true or false, a "
-                                  "cursor is a number");
-  }
-  bool wrong(const char* sentence) {
-    if (x_wrong.empty()) x_wrong = sentence;
-    return false;
-  }
-
-  Request x_request;
-  enum { kOther, kCommands, kAtomic, kCursor } x_key = kOther;
-  int x_depth = 0;  ///< arrays and objects that are open
-  bool x_has_commands = false;
-  std::string x_wrong;
-};
-
 /// Runs `read` on the line's object; what it throws becomes a sentence.
 template <class T, class Read>
 Result<T> decode(std::string_view line, const char* what, Read read) {
@@ -413,8 +334,13 @@ std::string encode(const Request& request) {
 
 Result<Request> decode_request(std::string_view line) {
   RequestReader reader;
-  json::sax_parse(line.begin(), line.end(), &reader);
-  return reader.result();
+  reader.feed(line);
+  auto packed = reader.finish();
+  if (!packed) return packed.error();
+  Request request{{}, packed->atomic, packed->cursor};
+  for (size_t i = 0; i < packed->commands.size(); i++)
+    request.commands.push_back(packed->commands.words(i));
+  return request;
 }
 
 std::string encode(const Reply& reply) {

@@ -19,12 +19,17 @@
 #include "base/result.h"
 #include "ipvs/knobs.h"
 #include "ipvs/listing.h"
+#include "ipvs/service_table.h"
 #include "ipvs/session_record.h"
 
 namespace shunt::ipvs {
 
-/// Longest line either side sends to the other, in bytes.
+/// Longest line of a client's, in bytes.
 inline constexpr size_t kMaxRequest = 16u << 20;
+/// Most commands of a request: a rules file that fills all room has no more.
+inline constexpr size_t kMaxCommands = kMaxServices + kMaxServers;
+/// Most words of a command, and bytes of a word.
+inline constexpr size_t kMaxWords = 64, kMaxWord = 4096;
 /// Most sessions of one reply; the next come with its cursor.
 inline constexpr size_t kSessionsPerReply = 10'000;
 

@@ -187,6 +187,8 @@ TEST_F(ConfTest, NamesFileAndLine) {
        {"mh-table-index = 7", "mh-table-index = 18", "maglev-slots = 65536", "maglev-key = 12"})
     EXPECT_FALSE(file(std::string("port = eth1\n") + line + "\n")) << line;
   expect_error(file("port =\n"), at(1) + "port needs a value");
+  expect_error(file(std::string("port = eth1\nrules = /a\0b\n", 25)),
+               at(2) + "a NUL byte, which no line has");
   expect_error(file("workers = four\n"), at(1) + "workers = four is not a number from 1 to 128");
   expect_error(file("workers = 0\n"), at(1) + "workers = 0 is not a number from 1 to 128");
   expect_error(file("sessions = -1\n"),

@@ -48,6 +48,8 @@ TEST(Rules, AnErrorNamesItsLineAndChangesNothing) {
             "servers, timeouts or knobs belong here");
   EXPECT_EQ(load(configuration, good + "-A -f 1 -s rr -6 -t"),
             "services.rules:3: -t: missing argument");
+  EXPECT_EQ(load(configuration, good + std::string("-A -t 10.0.0.2:80\0junk -s rr", 30)),
+            "services.rules:3: '10.0.0.2:80' is followed by a NUL byte, which no word has");
   EXPECT_EQ(configuration.table(), before);
   EXPECT_TRUE(configuration.find(ServiceKey{0, 6, {*parse_address("10.0.0.9"), 80}}));
 }
