@@ -13,6 +13,7 @@
 
 #include "control/console.h"
 #include "control/loop.h"
+#include "control/requests.h"
 #include "control/server.h"
 #include "control/twin.h"
 #include "engine.h"
@@ -102,7 +103,7 @@ Result<int> run(const control::Conf& conf) {
 
   auto server =
       control::Server::open((*loop)->get(), conf.socket,
-                            [&executor](std::string_view line) { return executor.answer(line); });
+                            [&executor] { return std::make_unique<control::Requests>(executor); });
   if (!server) return server.error();
   control::Console console(executor,
                            {.port_stats = [&engine] { return port_stats(**engine); },

@@ -91,6 +91,7 @@ void Workers::publish() {
 void Workers::tick() {
   share::Quiescence& quiescence = x_engine.board().quiescence;
   quiescence.collect();
+  if (x_configuration.is_open()) return;
   if (x_waiting) publish();
   if (x_waiting || x_recycled_at == x_edits) return;
   // Ids are looked at once a grace period after the last change has passed: until then a worker

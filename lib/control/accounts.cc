@@ -1,7 +1,7 @@
 #include "control/accounts.h"
 
 #include <algorithm>
-#include <vector>
+#include <tuple>
 
 namespace shunt::control {
 namespace {
@@ -30,14 +30,19 @@ Counters minus(Counters a, const Counters& b) {
 constexpr uint32_t kCallsPerSweep = 60 / Estimator::kPeriod;
 constexpr uint32_t kIdleSweeps = 2;
 
+std::vector<std::pair<uint32_t, Endpoint>> servers_of(const ipvs::ConfiguredService& service) {
+  std::vector<std::pair<uint32_t, Endpoint>> servers;
+  servers.reserve(service.servers.size());
+  for (const auto& server : service.servers)
+    servers.emplace_back(server.id, server.config.endpoint);
+  return servers;
+}
+
 }  // namespace
 
 void Accounts::follow(const ipvs::ConfiguredService& service) {
   ServiceAccount& account = x_services[service.config.key];
-  std::vector<std::pair<uint32_t, Endpoint>> present;
-  present.reserve(service.servers.size());
-  for (const auto& server : service.servers)
-    present.emplace_back(server.id, server.config.endpoint);
+  Present present = servers_of(service);
   std::sort(present.begin(), present.end());
   for (auto it = account.servers.begin(); it != account.servers.end();) {
     if (std::binary_search(present.begin(), present.end(),
@@ -50,6 +55,14 @@ void Accounts::follow(const ipvs::ConfiguredService& service) {
     account.bin[it->second.endpoint] = {it->first, minus(totals, it->second.base), 0};
     it = account.servers.erase(it);
   }
+  join(account, present);
+}
+
+void Accounts::join(const ipvs::ConfiguredService& service) {
+  join(x_services[service.config.key], servers_of(service));
+}
+
+void Accounts::join(ServiceAccount& account, const Present& present) {
   for (const auto& [id, endpoint] : present) {
     if (account.servers.contains(id)) continue;
     ServerFacts facts = x_read(id);
@@ -93,6 +106,20 @@ void Accounts::zero_all() {
   for (auto& [key, account] : x_services) zero(account);
 }
 
+bool Accounts::zero_next(std::optional<ipvs::ServiceKey>& key) {
+  auto next = key ? x_services.upper_bound(*key) : x_services.begin();
+  if (next == x_services.end()) return false;
+  key = next->first;
+  zero(next->second);
+  return true;
+}
+
+bool Accounts::free_next() {
+  if (x_garbage.empty()) return false;
+  x_garbage.erase(x_garbage.begin());
+  return true;
+}
+
 void Accounts::tick() {
   for (auto& [key, account] : x_services) {
     Counters total = account.carried;
@@ -125,22 +152,42 @@ void Accounts::sweep() {
 ipvs::ServiceListing Accounts::listing(const ipvs::ConfiguredService& service) const {
   ipvs::ServiceListing listing;
   listing.config = service.config;
-  auto found = x_services.find(service.config.key);
-  if (found == x_services.end()) return listing;
-  const ServiceAccount& account = found->second;
-  Counters total = account.carried;
-  for (const auto& configured : service.servers) {
-    auto server = account.servers.find(configured.id);
-    if (server == account.servers.end()) continue;
-    ServerFacts facts = x_read(configured.id);
-    total = plus(total, minus(facts.totals, server->second.joined));
-    listing.servers.push_back({configured.config, facts.active, facts.inactive, facts.persistent,
-                               minus(facts.totals, server->second.base),
-                               server->second.estimator.rates()});
-  }
-  listing.totals = minus(total, account.base);
-  listing.rates = account.estimator.rates();
+  Reading reading = begin(service.config.key);
+  for (const auto& configured : service.servers)
+    if (auto row = server(configured, reading)) listing.servers.push_back(*row);
+  std::tie(listing.totals, listing.rates) = end(reading);
   return listing;
+}
+
+Accounts::Reading Accounts::begin(const ipvs::ServiceKey& key) const {
+  auto found = x_services.find(key);
+  return {key, found == x_services.end() ? Counters{} : found->second.carried, 0};
+}
+
+std::optional<ipvs::ServerListing> Accounts::server(const ipvs::ConfiguredServer& configured,
+                                                    Reading& reading) const {
+  auto found = x_services.find(reading.key);
+  if (found == x_services.end()) return std::nullopt;
+  auto server = found->second.servers.find(configured.id);
+  if (server == found->second.servers.end()) return std::nullopt;
+  ServerFacts facts = x_read(configured.id);
+  reading.total = plus(reading.total, minus(facts.totals, server->second.joined));
+  reading.servers++;
+  return ipvs::ServerListing{configured.config,
+                             facts.active,
+                             facts.inactive,
+                             facts.persistent,
+                             minus(facts.totals, server->second.base),
+                             server->second.estimator.rates()};
+}
+
+std::pair<Counters, Counters> Accounts::end(const Reading& reading) const {
+  auto found = x_services.find(reading.key);
+  if (found == x_services.end()) return {};
+  const ServiceAccount& account = found->second;
+  // There are others if the service was edited meanwhile, or is being edited.
+  Counters total = reading.servers == account.servers.size() ? reading.total : sum(account);
+  return {minus(total, account.base), account.estimator.rates()};
 }
 
 }  // namespace shunt::control

@@ -11,6 +11,9 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
+#include <utility>
+#include <vector>
 
 #include "control/estimator.h"
 #include "ipvs/configuration.h"
@@ -32,13 +35,20 @@ class Accounts {
 
   /// The servers of this service may have changed.
   void follow(const ipvs::ConfiguredService& service);
+  /// Opens accounts of the servers that have none, and closes none: to be called before others
+  /// hear of the change, which follow() completes.
+  void join(const ipvs::ConfiguredService& service);
   void close(const ipvs::ServiceKey& key) { x_services.erase(key); }
-  void close_all() { x_services.clear(); }
+  /// What it closes is freed by free_next(), while that returns true, which is short.
+  void close_all() { x_garbage.swap(x_services), x_services.clear(); }
+  bool free_next();
   /// Closes the accounts of services that are not configured any more.
   void keep_only(const ipvs::Configuration& configuration);
   /// -Z
   void zero(const ipvs::ServiceKey& key);
   void zero_all();
+  /// Of the first service above `key`, which becomes its own; false: there is none.
+  bool zero_next(std::optional<ipvs::ServiceKey>& key);
   /// To be called every Estimator::kPeriod seconds.
   void tick();
   /// Throws out of the bin what lay there idle for two minutes. To be called every
@@ -46,6 +56,17 @@ class Accounts {
   void sweep();
 
   ipvs::ServiceListing listing(const ipvs::ConfiguredService& service) const;
+  /// The same in pieces: begin(), server() for each (none: it has no account), end().
+  struct Reading {
+    ipvs::ServiceKey key;
+    ipvs::Counters total;
+    size_t servers = 0;  ///< so far
+  };
+  Reading begin(const ipvs::ServiceKey& key) const;
+  std::optional<ipvs::ServerListing> server(const ipvs::ConfiguredServer& configured,
+                                            Reading& reading) const;
+  /// The service's totals and rates.
+  std::pair<ipvs::Counters, ipvs::Counters> end(const Reading& reading) const;
 
  private:
   struct Parted {
@@ -69,9 +90,12 @@ class Accounts {
 
   ipvs::Counters sum(const ServiceAccount& account) const;
   void zero(ServiceAccount& account);
+  using Present = std::vector<std::pair<uint32_t, Endpoint>>;
+  void join(ServiceAccount& account, const Present& present);
 
   Read x_read;
   std::map<ipvs::ServiceKey, ServiceAccount> x_services;
+  std::map<ipvs::ServiceKey, ServiceAccount> x_garbage;
   uint32_t x_swept = 0;  ///< calls of sweep() since it last looked or the bin was empty
 };
 

@@ -1,8 +1,10 @@
 // Carries out requests: the one place where commands meet the configuration and the running
 // workers.
 //
-// It knows the workers only as the functions of Runtime, so it runs without DPDK. Owner: the
-// control thread. Callers: Server, Console, shuntd at start and reload.
+// It knows the workers only as the functions of Runtime, so it runs without DPDK. Requests are
+// answered in slices (answer.h); one with "atomic" is a Change, while which others' edits wait and
+// their listings show what was before. Owner: the control thread. Callers: Requests, Console,
+// shuntd at start and reload.
 #pragma once
 
 #include <functional>
@@ -11,8 +13,10 @@
 #include <vector>
 
 #include "control/accounts.h"
+#include "control/answer.h"
 #include "ipvs/configuration.h"
 #include "ipvs/protocol.h"
+#include "ipvs/request_reader.h"
 
 namespace shunt::control {
 
@@ -27,12 +31,21 @@ struct Runtime {
   std::function<void(std::shared_ptr<const ipvs::ServiceTable>, const ipvs::Timeouts&)> publish;
 };
 
+class Change;
+
 class Executor {
  public:
   Executor(ipvs::Configuration& configuration, Runtime runtime);
+  ~Executor();
 
+  /// Begins to answer a request. The answer must not outlive the executor.
+  std::unique_ptr<Answer> begin(ipvs::PackedRequest request);
+  /// The answer to what was no request.
+  static std::unique_ptr<Answer> refuse(const Error& error);
+
+  /// At once, whoever waits: the console's, and those of tests and replays.
   ipvs::Reply execute(const ipvs::Request& request);
-  /// A line of the control socket, and its answer, both without newline.
+  /// A line of the control socket, and its answer, both without newline; at once.
   std::string answer(std::string_view line);
 
   /// Makes the rules file's text the whole configuration, or changes nothing (rules.h).
@@ -46,25 +59,35 @@ class Executor {
   void tick();
 
   const ipvs::Knobs& knobs() const { return x_configuration.knobs(); }
-  /// All services with their counters, in the configuration's order.
-  ipvs::Listing services() const;
+
+  // For answers.
+
+  ipvs::Configuration& configuration() { return x_configuration; }
+  const Accounts& accounts() const { return x_accounts; }
+  const Runtime& runtime() const { return x_runtime; }
+  /// Carries out one command that edits, and books it.
+  Result<void> apply(const ipvs::Command& command);
+  /// Carries out additions to one service, and books them; what each came to.
+  std::vector<Result<void>> add_servers(const std::vector<ipvs::Command>& commands);
+  /// Tells the workers what has changed since it last did.
+  void publish();
+  /// Begins the one change there may be; null while there is another, or it is not finished. It is
+  /// over when the caller drops it.
+  std::shared_ptr<Change> begin_change(const ipvs::PackedCommands& commands);
+  bool is_changing() const { return !x_change.expired(); }
 
  private:
-  /// Carries out one command of a request with one: edits and listings.
-  Result<void> execute(const ipvs::Command& command, uint64_t cursor, ipvs::Reply& reply);
-  /// Carries out the edits of a request with many; places[i] is where commands[i] was in it.
-  void edit(const std::vector<ipvs::Command>& commands, const std::vector<size_t>& places,
-            ipvs::Reply& reply);
   /// Books what a successful edit has changed.
   void book(const ipvs::Command& command);
-  void publish();
   /// Books and publishes whatever a rules file has made of the configuration.
   void settle();
+  void finish_change();
 
   ipvs::Configuration& x_configuration;
   Runtime x_runtime;
   Accounts x_accounts;
   bool x_changed = false;  ///< since the last publish()
+  std::weak_ptr<Change> x_change;
 };
 
 }  // namespace shunt::control

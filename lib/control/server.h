@@ -1,9 +1,10 @@
 // The control socket: a Unix stream socket that answers lines, on an sd-event loop.
 //
-// Nothing a client does blocks or ends the daemon: sockets never block, a line is at most
-// ipvs::kMaxRequest bytes, one line is answered per turn of the loop, nothing is read from a client
-// that does not take its answer, and when all places are taken the client that was silent longest
-// makes room. Owner: the control thread. Caller: shuntd.
+// Nothing a client does blocks or ends the daemon, or makes others wait long: sockets never block,
+// answers are worked on in slices, one in a turn of the loop, those that have just begun and the
+// others by turns. Nothing is read from a client that does not take its answer, and no more of the
+// answer is made. Memory is bounded by the constants below. When all places are taken, a client
+// that waits for nothing makes room. Owner: the control thread. Caller: shuntd.
 #pragma once
 
 #include <functional>
@@ -13,6 +14,7 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "control/conversation.h"
 
 struct sd_event;
 struct sd_event_source;
@@ -21,16 +23,21 @@ namespace shunt::control {
 
 class Server {
  public:
-  /// The answer to a line, both without newline.
-  using Answer = std::function<std::string(std::string_view line)>;
-
   static constexpr size_t kMostClients = 64;
+  /// Bytes of a client's answers that wait to be read, after which no more are made; the slice that
+  /// goes beyond it is let through.
+  static constexpr size_t kMostUnread = 256 * 1024;
+  /// Bytes of memory that the requests of all clients may take, and one that is spared when they
+  /// do.
+  static constexpr size_t kMostHeld = 64u << 20, kLittleHeld = 64 * 1024;
+  /// Bytes of a line. Conversations have limits of their own; this is where reading ends.
+  static constexpr size_t kMostOfLine = 17u << 20;
 
   /// Listens at `path` with mode 0660, making its directory if there is none. A socket that nobody
   /// listens at any more is replaced; one in use, or a file that is no socket, is refused with a
   /// sentence (status 1).
   static Result<std::unique_ptr<Server>> open(sd_event* loop, const std::string& path,
-                                              Answer answer);
+                                              NewConversation converse);
   /// Could open() listen at `path`? Its refusals, without changing anything: to be asked before
   /// work that would disturb the daemon that is there.
   static Result<void> check(const std::string& path);
@@ -40,26 +47,46 @@ class Server {
   Server& operator=(const Server&) = delete;
 
   size_t clients() const { return x_clients.size(); }
+  /// Bytes of answers that wait to be read, and that requests take, of all clients.
+  size_t unread() const;
+  size_t held() const;
 
  private:
   struct Client;
+  using Clients = std::list<std::unique_ptr<Client>>;  ///< the one heard last is at the end
   Server() = default;
   Result<void> listen(const std::string& path);
+  Result<void> watch();
   void accept_one();
-  /// One turn for a client whose socket is ready.
+  bool make_room(int fd);
+  Client* longest_silent_of_the_loudest();
+  void limit_held(Client& client);
+  /// A client whose socket is ready.
   void serve(Client& client, uint32_t events);
   bool receive(Client& client);
+  void hear(Client& client);
   bool send(Client& client);
-  void answer_one(Client& client);
+  void work_one();
+  void work_on(Client& client);
+  /// Asks the loop for what this client is to wait for.
+  void settle(Client& client);
+  void enqueue(Client& client, std::list<Client*>& queue);
+  void turn_away(Client& client, const std::string& sentence);
+  void lose(Client& client);
+  void give_back(Client& client);
   void close(Client& client);
 
   sd_event* x_loop = nullptr;
   std::string x_path;
-  Answer x_answer;
+  NewConversation x_converse;
   int x_fd = -1;
   int x_spare = -1;  ///< given up for a moment to turn a client away when descriptors run out
   sd_event_source* x_source = nullptr;
-  std::list<std::unique_ptr<Client>> x_clients;  ///< the one heard last is at the end
+  int x_work = -1;  ///< an eventfd, readable while there is something to work on
+  sd_event_source* x_worker = nullptr;
+  Clients x_clients;
+  std::list<Client*> x_new, x_long;  ///< to be worked on: not begun yet, and begun
+  bool x_long_next = false;          ///< they take turns
 };
 
 }  // namespace shunt::control

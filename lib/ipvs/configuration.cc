@@ -79,94 +79,9 @@ bool Configuration::is_edit(Verb verb) {
   }
 }
 
-const ConfiguredService* Configuration::find(const ServiceKey& key) const {
-  auto found = x_state.services.find(key);
-  return found == x_state.services.end() ? nullptr : &found->second;
-}
-
 Result<void> Configuration::apply(const Command& command) {
   if (auto built = check_built(command); !built) return built;
   return edit(command);
-}
-
-Result<void> Configuration::apply_all(std::span<const Command> commands, size_t& failed,
-                                      const std::optional<net::SipKey>* maglev_key) {
-  begin();
-  Result<void> result;
-  if (maglev_key && *maglev_key != x_state.maglev_key) {
-    x_state.maglev_key = *maglev_key;
-    for (const auto& [key, service] : x_state.services) {
-      x_undo->services.try_emplace(key, service);
-      x_touched.insert(key);
-    }
-    x_changed = true;
-  }
-  for (failed = 0; failed < commands.size() && result;) {
-    size_t run = additions(commands.subspan(failed));
-    if (run == 0) {
-      result = apply(commands[failed++]);
-      continue;
-    }
-    for (const Result<void>& added : add_servers(commands.subspan(failed, run))) {
-      failed++;
-      if (result = added; !result) break;
-    }
-  }
-  if (!result) failed--;
-  if (result) result = compile_batch(commands, failed);
-  if (!result) undo();
-  x_state.service_ids.commit();
-  x_state.server_ids.commit();
-  x_undo.reset();
-  return result;
-}
-
-Result<void> Configuration::compile_batch(std::span<const Command> commands, size_t& failed) {
-  for (const auto& [key, before] : x_undo->services) {
-    auto service = x_state.services.find(key);
-    if (service == x_state.services.end()) continue;  // deleted again
-    auto compiled = compile(service->second);
-    if (compiled) continue;
-    // The last line that changed this service is the one that made it impossible.
-    for (size_t i = 0; i < commands.size(); i++)
-      if (commands[i].service.key == key) failed = i;
-    return compiled;
-  }
-  return {};
-}
-
-void Configuration::begin() {
-  x_undo = {{},
-            {},
-            x_state.timeouts,
-            x_state.knobs,
-            x_state.maglev_key,
-            x_state.epochs,
-            x_state.early_ends,
-            x_changed};
-  x_state.service_ids.begin();
-  x_state.server_ids.begin();
-}
-
-void Configuration::undo() {
-  auto restore = [](auto& map, auto& saved) {
-    for (auto& [key, before] : saved) {
-      if (before)
-        map.insert_or_assign(key, std::move(*before));
-      else
-        map.erase(key);
-    }
-  };
-  restore(x_state.services, x_undo->services);
-  restore(x_state.parts, x_undo->parts);
-  x_state.service_ids.undo();
-  x_state.server_ids.undo();
-  x_state.timeouts = x_undo->timeouts;
-  x_state.knobs = x_undo->knobs;
-  x_state.maglev_key = x_undo->maglev_key;
-  x_state.epochs = x_undo->epochs;
-  x_state.early_ends = x_undo->early_ends;
-  x_changed = x_undo->changed;
 }
 
 Result<void> Configuration::edit(const Command& command) {
@@ -185,7 +100,8 @@ Result<void> Configuration::edit(const Command& command) {
     case Verb::kDeleteServer:
       return delete_server(service.key, command.server.endpoint);
     case Verb::kClear:
-      while (!x_state.services.empty()) drop(x_state.services.begin());
+      while (drop_next()) {
+      }
       return {};
     case Verb::kSetTimeouts: {
       static constexpr State kSet[] = {State::kEstablished, State::kFinWait, State::kUdp};
@@ -198,7 +114,7 @@ Result<void> Configuration::edit(const Command& command) {
       x_state.knobs.set(*command.knob, command.knob_value);
       return {};
     case Verb::kZero:
-      if (command.has(Option::kService) && !find(service.key)) return no_such_service();
+      if (command.has(Option::kService) && !find_changed(service.key)) return no_such_service();
       return {};
     default:
       return refusal("'" + std::string(name(command.verb)) + "' changes no configuration");
@@ -213,7 +129,7 @@ Result<void> Configuration::check_scheduler(const ServiceConfig& config) const {
 }
 
 Result<void> Configuration::add_service(const ServiceConfig& config) {
-  if (find(config.key)) return refusal("Service already exists");
+  if (find_changed(config.key)) return refusal("Service already exists");
   if (auto checked = check_scheduler(config); !checked) return checked;
   auto id = x_state.service_ids.intern(config.key);
   if (!id)
@@ -238,7 +154,7 @@ void Configuration::add_part(const ServiceKey& key, const ClientPart& part) {
     x_undo->parts.try_emplace(
         key, known == x_state.parts.end() ? std::nullopt : std::optional(known->second));
   add_once(x_state.parts[key], part);
-  x_touched.insert(key);
+  touch(key);
 }
 
 /// Sessions at a new service's place may have begun under the one that takes every port there.
@@ -256,7 +172,7 @@ void Configuration::note_covering_parts(const ServiceKey& key) {
 }
 
 Result<void> Configuration::edit_service(const ServiceConfig& config) {
-  const ConfiguredService* service = find(config.key);
+  const ConfiguredService* service = find_changed(config.key);
   if (!service) return no_such_service();
   if (auto checked = check_scheduler(config); !checked) return checked;
   ConfiguredService next = *service;
@@ -279,11 +195,17 @@ Result<void> Configuration::delete_service(const ServiceKey& key) {
   return {};
 }
 
+bool Configuration::drop_next() {
+  if (x_state.services.empty()) return false;
+  drop(x_state.services.begin());
+  return true;
+}
+
 void Configuration::drop(std::map<ServiceKey, ConfiguredService>::iterator service) {
   for (const ConfiguredServer& server : service->second.servers) release_server(server.id);
   x_state.service_ids.release(service->second.id);
   auto node = x_state.services.extract(service);
-  x_touched.insert(node.key());
+  touch(node.key());
   x_changed = true;
   if (x_undo) x_undo->services.try_emplace(node.key(), std::move(node.mapped()));
 }
@@ -299,7 +221,7 @@ size_t Configuration::additions(std::span<const Command> commands) {
 std::vector<Result<void>> Configuration::add_servers(std::span<const Command> commands) {
   std::vector<Result<void>> results(commands.size());
   if (commands.empty()) return results;
-  const ConfiguredService* service = find(commands[0].service.key);
+  const ConfiguredService* service = find_changed(commands[0].service.key);
   if (!service) {
     for (size_t i = 0; i < commands.size(); i++) {
       results[i] = check_built(commands[i]);
@@ -342,7 +264,7 @@ std::vector<Result<void>> Configuration::add_servers(std::span<const Command> co
 }
 
 Result<void> Configuration::edit_server(const ServiceKey& key, const ServerConfig& config) {
-  const ConfiguredService* service = find(key);
+  const ConfiguredService* service = find_changed(key);
   if (!service) return service_not_defined();
   if (auto checked = check_server(config); !checked) return checked;
   ConfiguredService next = *service;
@@ -355,7 +277,7 @@ Result<void> Configuration::edit_server(const ServiceKey& key, const ServerConfi
 }
 
 Result<void> Configuration::delete_server(const ServiceKey& key, const Endpoint& endpoint) {
-  const ConfiguredService* service = find(key);
+  const ConfiguredService* service = find_changed(key);
   if (!service) return service_not_defined();
   ConfiguredService next = *service;
   auto server = find_server(next.servers, endpoint);
@@ -392,7 +314,7 @@ void Configuration::note_change(ConfiguredService& service,
 
 Result<void> Configuration::replace(ConfiguredService next) {
   const ServiceKey key = next.config.key;
-  const ConfiguredService* before = find(key);
+  const ConfiguredService* before = find_changed(key);
   if (x_undo) {
     if (!x_undo->services.contains(key))
       x_undo->services.emplace(key, before ? std::optional(*before) : std::nullopt);
@@ -400,7 +322,7 @@ Result<void> Configuration::replace(ConfiguredService next) {
     return compiled;
   }
   x_state.services.insert_or_assign(key, std::move(next));
-  x_touched.insert(key);
+  touch(key);
   x_changed = true;
   return {};
 }
@@ -442,20 +364,6 @@ Result<void> Configuration::compile(ConfiguredService& service) const {
   return {};
 }
 
-std::shared_ptr<const ServiceTable> Configuration::table() {
-  if (!x_changed) return x_table;
-  auto next = std::make_shared<ServiceTable>(*x_table);
-  for (const ServiceKey& key : x_touched) {
-    const ConfiguredService* service = find(key);
-    next->put(key, service ? service->compiled : nullptr, remains(key));
-  }
-  next->set_early_ends(x_state.early_ends);
-  x_table = std::move(next);
-  x_changed = false;
-  x_touched.clear();
-  return x_table;
-}
-
 std::shared_ptr<const ServiceTable::Remains> Configuration::remains(const ServiceKey& key) const {
   ServiceTable::Remains remains;
   x_state.server_ids.each_from({key, Endpoint{}}, [&](const ServerName& name, bool held) {
@@ -464,7 +372,7 @@ std::shared_ptr<const ServiceTable::Remains> Configuration::remains(const Servic
     return true;
   });
   auto known = x_state.parts.find(key);
-  remains.is_departed = known != x_state.parts.end() && !find(key);
+  remains.is_departed = known != x_state.parts.end() && !find_changed(key);
   if (remains.servers.empty() && !remains.is_departed) return nullptr;
   remains.key = key;
   if (known != x_state.parts.end()) remains.parts = known->second;
@@ -472,9 +380,10 @@ std::shared_ptr<const ServiceTable::Remains> Configuration::remains(const Servic
 }
 
 void Configuration::recycle(const std::function<bool(uint32_t server_id)>& idle) {
+  if (is_open()) return;  // the transaction may go back to these ids
   x_state.server_ids.recycle([&](uint32_t id) {
     if (!idle(id)) return false;
-    x_touched.insert(x_state.server_ids.key(id)->first);
+    touch(x_state.server_ids.key(id)->first);
     return true;
   });
   x_state.service_ids.recycle([&](uint32_t id) {
@@ -486,7 +395,7 @@ void Configuration::recycle(const std::function<bool(uint32_t server_id)>& idle)
     });
     if (has_servers) return false;
     x_state.parts.erase(key);
-    x_touched.insert(key);
+    touch(key);
     return true;
   });
 }

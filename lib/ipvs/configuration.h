@@ -65,10 +65,31 @@ class Configuration {
   /// that depends on what has changed.
   std::shared_ptr<const ServiceTable> table();
 
+  /// A transaction, for edits that take longer than others can wait. What apply() and add_servers()
+  /// change from begin() on is not seen before commit(): find(), next(), timeouts(), knobs() and
+  /// table() show what was. To end it, in this order and each while it returns true:
+  /// compile_next(), table_next(); then commit(), and free_next(), which frees what is not needed
+  /// any more. Or, at any time before commit(): undo_next(). Every call is short.
+  void begin();
+  bool is_open() const { return x_undo.has_value(); }
+  /// Removes a service, as -C does to all.
+  bool drop_next();
+  /// `key` becomes that of the service it was about, also if that does not compile.
+  Result<bool> compile_next(ServiceKey& key);
+  bool table_next();
+  void commit();
+  bool undo_next();
+  bool free_next();
+
+  /// What is configured; in a transaction with its changes.
   const std::map<ServiceKey, ConfiguredService>& services() const { return x_state.services; }
+  const ConfiguredService* find_changed(const ServiceKey& key) const;
+
   const ConfiguredService* find(const ServiceKey& key) const;
-  const Timeouts& timeouts() const { return x_state.timeouts; }
-  const Knobs& knobs() const { return x_state.knobs; }
+  /// The service with the least key above `key`, or the first if there is no `key`.
+  const ConfiguredService* next(const std::optional<ServiceKey>& key) const;
+  const Timeouts& timeouts() const { return x_undo ? x_undo->timeouts : x_state.timeouts; }
+  const Knobs& knobs() const { return x_undo ? x_undo->knobs : x_state.knobs; }
   /// Of a start's own settings (conf, command line); --sysctl comes by apply().
   void set_knobs(const Knobs& knobs) { x_state.knobs = knobs; }
 
@@ -96,7 +117,7 @@ class Configuration {
     uint32_t epochs = 0;      ///< given out so far
     uint64_t early_ends = 0;  ///< ServiceTable::early_ends()
   };
-  /// What apply_all() needs to go back: the rest, and of services and parts those touched.
+  /// What a transaction needs to go back: the rest, and of services and parts those touched.
   struct Undo {
     std::map<ServiceKey, std::optional<ConfiguredService>> services;
     std::map<ServiceKey, std::optional<std::vector<ClientPart>>> parts;
@@ -106,6 +127,7 @@ class Configuration {
     uint32_t epochs;
     uint64_t early_ends;
     bool changed;
+    std::optional<ServiceKey> compiled;  ///< the last one that compile_next() was about
   };
 
   Result<void> edit(const Command& command);
@@ -127,18 +149,21 @@ class Configuration {
   void note_part(const ServiceConfig& config);
   void note_covering_parts(const ServiceKey& key);
   void add_part(const ServiceKey& key, const ClientPart& part);
-  Result<void> compile_batch(std::span<const Command> commands, size_t& failed);
-  void begin();
-  void undo();
+  /// The table is not what is at this key any more.
+  void touch(const ServiceKey& key);
+  void put_maglev_key(const std::optional<net::SipKey>& key);
   std::shared_ptr<const ServiceTable::Remains> remains(const ServiceKey& key) const;
 
   const Engine& x_engine;
   const SchedulerSettings x_settings;
   Contents x_state;
-  std::optional<Undo> x_undo;  ///< in apply_all, which compiles at the end
+  std::optional<Undo> x_undo;     ///< in a transaction, which compiles at the end
+  std::optional<Undo> x_garbage;  ///< of the transaction before
   std::shared_ptr<const ServiceTable> x_table = std::make_shared<const ServiceTable>();
-  bool x_changed = false;          ///< since x_table was made
-  std::set<ServiceKey> x_touched;  ///< what may be otherwise than in x_table
+  bool x_changed = false;                ///< since x_table was made
+  std::set<ServiceKey> x_touched;        ///< what may be otherwise than in x_table
+  std::shared_ptr<ServiceTable> x_next;  ///< the next x_table, while it is being made
+  std::optional<ServiceKey> x_put;       ///< the last of x_touched that is in x_next
 };
 
 }  // namespace shunt::ipvs

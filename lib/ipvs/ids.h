@@ -54,16 +54,21 @@ class Ids {
     x_changes.clear();
   }
   void undo() {
-    for (auto it = x_changes.rbegin(); it != x_changes.rend(); ++it) {
-      auto [id, kind] = *it;
-      if (kind == Change::kReleased) {
-        hold(id);
-      } else {
-        drop(id);
-        if (kind == Change::kMade) x_released.erase(forget(id));
-      }
+    while (undo_next()) {
     }
-    commit();
+  }
+  /// Undoes one change, the latest; false: there is none, which ends it.
+  bool undo_next() {
+    if (x_changes.empty()) return commit(), false;
+    auto [id, kind] = x_changes.back();
+    x_changes.pop_back();
+    if (kind == Change::kReleased) {
+      hold(id);
+    } else {
+      drop(id);
+      if (kind == Change::kMade) x_released.erase(forget(id));
+    }
+    return true;
   }
 
   /// Frees the ids of released keys for which `idle` holds.

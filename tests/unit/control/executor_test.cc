@@ -4,6 +4,8 @@
 
 #include <sstream>
 
+#include "control/slice.h"
+#include "ipvs/command.h"
 #include "ipvs/ipvsadm.h"
 #include "net/headers.h"
 
@@ -46,6 +48,39 @@ class ExecutorTest : public testing::Test {
                                  },
                                  {in, out, err});
     return out.str() + (err.str().empty() ? "" : "ERR " + err.str());
+  }
+
+  /// Begins to answer lines of ipvsadm.
+  std::unique_ptr<Answer> begin(const std::string& lines, bool atomic = false) {
+    ipvs::PackedRequest request;
+    std::istringstream in(lines);
+    for (std::string line; std::getline(in, line);) {
+      request.commands.add_command();
+      for (const std::string& word : ipvs::split_line(line, "shuntadm"))
+        request.commands.add_word(word);
+    }
+    request.atomic = atomic;
+    return x_executor.begin(std::move(request));
+  }
+
+  /// Works on it until it is done; how many slices that took. `text` becomes the reply.
+  static int finish(Answer& answer, std::string* text = nullptr) {
+    std::string all;
+    int slices = 1;
+    while (answer.work(all) != Progress::kDone) slices++;
+    if (text) *text = all;
+    return slices;
+  }
+
+  /// Lines that add services from `first` on, each with a server.
+  static std::string services(int first, int count) {
+    std::string lines;
+    for (int i = first; i < first + count; i++) {
+      const std::string key =
+          "-t 10.0." + std::to_string(i / 250) + "." + std::to_string(i % 250) + ":80";
+      lines += "-A " + key + " -s rr\n-a " + key + " -r 10.1.0.1 -m\n";
+    }
+    return lines;
   }
 
   std::map<uint32_t, ServerFacts> x_facts;
@@ -263,6 +298,171 @@ TEST_F(ExecutorTest, NeverLooksNamesUp) {
   ASSERT_TRUE(reply);
   ASSERT_EQ(reply->errors.size(), 1u);
   EXPECT_EQ(reply->errors[0].message, "illegal virtual server address[:port] specified");
+}
+
+TEST_F(ExecutorTest, LongRequestsAreAnsweredInSlices) {
+  std::string reply;
+  auto lines = begin(services(0, 3000));
+  EXPECT_GE(finish(*lines, &reply), 6);
+  EXPECT_EQ(reply, "{\"errors\":[]}");
+  EXPECT_EQ(x_configuration.services().size(), 3000u);
+  EXPECT_GE(x_published, 5) << "workers hear of it slice by slice";
+  std::string more = "-A -t 10.9.0.1:80 -s rr\n";
+  for (int i = 0; i < 4200; i++)
+    more += "-a -t 10.9.0.1:80 -r 10.2." + std::to_string(i / 250) + "." + std::to_string(i % 250) +
+            "\n";
+  EXPECT_GE(finish(*begin(more)), 4);
+  EXPECT_EQ(x_configuration.find({0, 6, {*parse_address("10.9.0.1"), 80}})->servers.size(), 4200u);
+  std::string listing;
+  EXPECT_GE(finish(*begin("-L -n"), &listing), 5);
+  EXPECT_EQ(ipvs::decode_reply(listing)->services->size(), 3001u);
+  x_sessions = 5000;
+  EXPECT_GE(finish(*begin("-L -c"), &listing), 5);
+  EXPECT_EQ(ipvs::decode_reply(listing)->sessions->size(), 5000u);
+  EXPECT_GE(finish(*begin("-Z")), 3);
+  x_published = 0;
+  EXPECT_GE(finish(*begin("-C")), 6);
+  EXPECT_EQ(x_published, 1);
+  EXPECT_TRUE(x_configuration.services().empty());
+  EXPECT_EQ(run("-L -n").find("TCP"), std::string::npos);
+}
+
+TEST_F(ExecutorTest, SlicesAreBoundedInSteps) {
+  for (size_t count : {kSliceSteps / 2 - 1, kSliceSteps / 2, kSliceSteps / 2 + 1}) {
+    run("-C");
+    auto lines = begin(services(0, static_cast<int>(count)));
+    std::string text;
+    // The clock may end a slice before the steps do; it never has more of them.
+    lines->work(text);
+    EXPECT_LE(x_configuration.services().size(), kSliceSteps / 2);
+    finish(*lines);
+    EXPECT_EQ(x_configuration.services().size(), count);
+  }
+}
+
+TEST_F(ExecutorTest, ErrorsOfManySlicesStayInOrder) {
+  std::string lines, reply;
+  for (int i = 0; i < 5000; i++) lines += i % 2 ? "-a -t 10.0.0.1:80 -r 10.1.0.1\n" : "-A -t x\n";
+  finish(*begin(lines), &reply);
+  auto decoded = ipvs::decode_reply(reply);
+  ASSERT_TRUE(decoded);
+  ASSERT_EQ(decoded->errors.size(), 5000u);
+  for (size_t i = 0; i < 5000; i++) {
+    EXPECT_EQ(decoded->errors[i].index, i);
+    EXPECT_EQ(decoded->errors[i].status, i % 2 ? 255 : 2);
+  }
+}
+
+TEST_F(ExecutorTest, AnAtomicRequestIsSeenWholeOrNotAtAll) {
+  run("-A -t 10.0.0.1:80 -s rr");
+  run("-a -t 10.0.0.1:80 -r 10.1.0.9 -m");
+  run("--set 100 0 0");
+  x_facts[0].totals.connections = 7;
+  const std::string before = run("-L -n --stats") + run("-L --timeout") + run("--sysctl");
+  x_published = 0;
+  auto atomic = begin("-C\n--set 5 5 5\n--sysctl drop_entry=1\n" + services(0, 2000), true);
+  std::string text;
+  int reads = 0;
+  for (Progress progress = Progress::kMore; progress != Progress::kDone;) {
+    progress = atomic->work(text);
+    if (x_published != 0) continue;
+    EXPECT_EQ(run("-L -n --stats") + run("-L --timeout") + run("--sysctl"), before);
+    EXPECT_EQ(run("-L -n -t 10.0.0.2:80"), "ERR No such service\n");
+    reads++;
+  }
+  EXPECT_GE(reads, 5);
+  EXPECT_EQ(text, "{\"errors\":[]}");
+  EXPECT_EQ(x_published, 1);
+  EXPECT_EQ(x_configuration.services().size(), 2000u);
+  EXPECT_EQ(run("-L --timeout"), "Timeout (tcp tcpfin udp): 5 5 5\n");
+  EXPECT_NE(run("-L -n").find("10.1.0.1:80"), std::string::npos);
+  EXPECT_EQ(run("-L -n").find("10.1.0.9:80"), std::string::npos);
+}
+
+TEST_F(ExecutorTest, EditsWaitForAnAtomicRequest) {
+  auto atomic = begin(services(0, 2000), true);
+  std::string text, other;
+  ASSERT_EQ(atomic->work(text), Progress::kMore);
+  auto edit = begin("-A -t 10.0.0.1:80 -s mh");
+  auto second = begin("-A -t 10.9.0.1:80 -s rr\n", true);
+  auto listing = begin("-L");
+  EXPECT_EQ(edit->work(other), Progress::kWaits);
+  EXPECT_EQ(second->work(other), Progress::kWaits);
+  EXPECT_EQ(other, "");
+  EXPECT_EQ(listing->work(other), Progress::kDone) << "reads do not";
+  finish(*atomic);
+  other.clear();
+  EXPECT_EQ(edit->work(other), Progress::kDone);
+  EXPECT_NE(other.find("Service already exists"), std::string::npos) << other;
+  EXPECT_EQ(second->work(other), Progress::kDone);
+  EXPECT_EQ(x_configuration.services().size(), 2001u);
+}
+
+TEST_F(ExecutorTest, WhatCannotWaitFinishesAnAtomicRequest) {
+  auto atomic = begin(services(0, 2000), true);
+  std::string text;
+  ASSERT_EQ(atomic->work(text), Progress::kMore);
+  EXPECT_EQ(run("-A -t 10.9.0.1:80 -s rr"), "");
+  EXPECT_EQ(x_configuration.services().size(), 2001u);
+  EXPECT_EQ(atomic->work(text), Progress::kDone);
+  EXPECT_EQ(text, "{\"errors\":[]}");
+  text.clear();
+  auto next = begin(services(3000, 2000), true);
+  ASSERT_EQ(next->work(text), Progress::kMore);
+  EXPECT_TRUE(x_executor.load_rules("-A -t 10.0.0.9:80 -s rr\n", "f", ipvs::numeric_names()));
+  EXPECT_EQ(run("-S -n"), "-A -t 10.0.0.9:80 -s rr\n");
+}
+
+TEST_F(ExecutorTest, ARefusedOrDroppedAtomicRequestLeavesNothing) {
+  run("-R", services(0, 500) + "-D -t 10.0.0.3:80\n");
+  const std::string before = run("-S -n");
+  auto table = x_table;
+  x_published = 0;
+  const std::string lines = "-C\n--set 9 9 9\n" + services(0, 2000);
+  std::string text;
+  EXPECT_GE(finish(*begin(lines + "-D -t 10.9.9.9:80\n", true), &text), 5);
+  EXPECT_NE(text.find("\"index\":4002,\"status\":255,\"message\":\"No such service\""), text.npos)
+      << text;
+  EXPECT_EQ(run("-S -n"), before);
+  {
+    auto dropped = begin(lines, true);
+    for (int i = 0; i < 3; i++) ASSERT_EQ(dropped->work(text), Progress::kMore);
+  }
+  EXPECT_EQ(run("-S -n"), before);
+  EXPECT_NE(run("-L --timeout").find("900"), std::string::npos);
+  EXPECT_EQ(x_published, 0);
+  EXPECT_EQ(x_configuration.table(), table);
+  EXPECT_EQ(run("-A -t 10.9.0.1:80 -s rr"), "") << "others may edit";
+}
+
+TEST_F(ExecutorTest, AnAtomicRequestNamesTheLineThatDoesNotCompile) {
+  std::string lines = "-A -t 10.0.0.1:80 -s mh\n-A -t 10.0.0.2:80 -s rr\n", text;
+  for (int i = 0; i < 4200; i++)
+    lines += "-a -t 10.0.0.1:80 -r 10.2." + std::to_string(i / 250) + "." +
+             std::to_string(i % 250) + "\n";
+  finish(*begin(lines + "--set 1 1 1\n", true), &text);
+  EXPECT_NE(text.find("\"index\":4201,"), text.npos) << text;
+  EXPECT_NE(text.find("has room for 4093"), text.npos) << text;
+  EXPECT_TRUE(x_configuration.services().empty());
+}
+
+TEST_F(ExecutorTest, AListingGoesOnWhenItsServiceIsEdited) {
+  run(
+      "-R", services(0, 5) + [] {
+        std::string lines;
+        for (int i = 0; i < 3000; i++)
+          lines += "-a -t 10.0.0.2:80 -r 10.2." + std::to_string(i / 250) + "." +
+                   std::to_string(i % 250) + "\n";
+        return lines;
+      }());
+  auto listing = begin("-L");
+  std::string text;
+  ASSERT_EQ(listing->work(text), Progress::kMore);
+  run("-D -t 10.0.0.2:80");
+  run("-D -t 10.0.0.3:80");
+  finish(*listing, &text);
+  EXPECT_NE(text.find("\"address\":\"10.0.0.4\""), text.npos) << "services behind it come";
+  EXPECT_EQ(text.find("\"address\":\"10.0.0.3\""), text.npos);
 }
 
 TEST_F(ExecutorTest, AnswersAnything) {

@@ -5,9 +5,11 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <systemd/sd-event.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <filesystem>
@@ -15,10 +17,48 @@
 #include <thread>
 
 #include "control/executor.h"
+#include "control/requests.h"
 #include "ipvs/client.h"
 
 namespace shunt::control {
 namespace {
+
+/// Answers "<line>", the line cut to 20 bytes, in as many slices as it is told.
+class Echo : public Conversation {
+ public:
+  struct Told {
+    std::string tail, slice;  ///< of the answer, and of what each slice but the last appends
+    int slices = 1, answered = 0, worked = 0;
+    bool edits = false;
+    size_t held = 0;  ///< bytes for each byte heard
+  };
+  explicit Echo(Told& told) : x_told(told) {}
+  void hear(std::string_view bytes) override {
+    x_heard += bytes.size();
+    x_line.append(bytes.substr(0, 20 - std::min<size_t>(20, x_line.size())));
+  }
+  void end_line() override { x_slices = x_told.slices; }
+  Progress work(std::string& to) override {
+    x_told.worked++;
+    if (--x_slices > 0) {
+      to += x_told.slice;
+      return Progress::kMore;
+    }
+    x_told.answered++;
+    to += "<" + std::exchange(x_line, {}) + ">" + x_told.tail + "\n";
+    x_heard = 0;
+    return Progress::kDone;
+  }
+  bool edits() const override { return x_told.edits; }
+  size_t memory() const override { return x_heard * x_told.held; }
+  std::string farewell(const std::string& sentence) const override { return sentence + "\n"; }
+
+ private:
+  Told& x_told;
+  std::string x_line;
+  size_t x_heard = 0;
+  int x_slices = 0;
+};
 
 class ServerTest : public testing::Test {
  protected:
@@ -35,21 +75,25 @@ class ServerTest : public testing::Test {
   }
 
   void open() {
-    auto server = Server::open(x_loop, x_path, [this](std::string_view line) {
-      x_answered++;
-      return "<" + std::string(line.substr(0, 20)) + ">" + x_tail;
-    });
+    auto server = Server::open(x_loop, x_path, [this] { return std::make_unique<Echo>(x_told); });
     ASSERT_TRUE(server) << server.error().message;
     x_server = std::move(*server);
   }
 
-  int connect_to(bool blocking = false) {
+  int connect_to() {
+    int fd = connect_to_busy();
+    turn();
+    return fd;
+  }
+
+  /// With the loop still at work afterwards.
+  int connect_to_busy() {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     std::strcpy(address.sun_path, x_path.c_str());
-    int fd = socket(AF_UNIX, SOCK_STREAM | (blocking ? 0 : SOCK_NONBLOCK), 0);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
     EXPECT_EQ(connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
-    turn();
+    for (int i = 0; i < 4; i++) sd_event_run(x_loop, 0);
     return fd;
   }
 
@@ -76,10 +120,10 @@ class ServerTest : public testing::Test {
     EXPECT_EQ(send(fd, text.data(), text.size(), MSG_NOSIGNAL), static_cast<ssize_t>(text.size()));
   }
 
-  std::string x_directory, x_path, x_tail;
+  std::string x_directory, x_path;
+  Echo::Told x_told;
   sd_event* x_loop = nullptr;
   std::unique_ptr<Server> x_server;
-  int x_answered = 0;
 };
 
 TEST_F(ServerTest, AnswersLineAfterLine) {
@@ -152,15 +196,15 @@ TEST_F(ServerTest, MakesItsDirectory) {
 }
 
 TEST_F(ServerTest, ASlowClientHoldsUpNobodyAndIsNotReadMeanwhile) {
-  x_tail.assign(4 << 20, 'x');
+  x_told.tail.assign(4 << 20, 'x');
   open();
   int slow = connect_to(), other = connect_to();
   for (int i = 0; i < 10; i++) write_to(slow, "slow\n");
   turn();
-  EXPECT_EQ(x_answered, 1) << "its first answer is not taken yet";
+  EXPECT_EQ(x_told.answered, 1) << "its first answer is not taken yet";
   write_to(other, "quick\n");
-  EXPECT_EQ(read_all(other).size(), x_tail.size() + 8);
-  EXPECT_EQ(read_all(slow).size(), 10 * (x_tail.size() + 7));
+  EXPECT_EQ(read_all(other).size(), x_told.tail.size() + 8);
+  EXPECT_EQ(read_all(slow).size(), 10 * (x_told.tail.size() + 7));
   close(slow);
   close(other);
 }
@@ -171,15 +215,16 @@ TEST_F(ServerTest, EndlessLinesAreRefused) {
   std::string block(1 << 20, 'x');
   std::string got;
   size_t sent = 0;
-  while (sent < ipvs::kMaxRequest + (4 << 20)) {
+  while (sent < Server::kMostOfLine + (4 << 20)) {
     ssize_t n = send(fd, block.data(), block.size(), MSG_NOSIGNAL);
     if (n < 0 && errno != EAGAIN) break;
     if (n > 0) sent += static_cast<size_t>(n);
     turn();
   }
-  EXPECT_LT(sent, ipvs::kMaxRequest + (2 << 20));
-  EXPECT_NE(read_all(fd).find("a request has at most 16777216 bytes"), std::string::npos);
-  EXPECT_EQ(x_answered, 0);
+  EXPECT_LT(sent, Server::kMostOfLine + (2 << 20));
+  EXPECT_EQ(read_all(fd).substr(0, 23), "<" + std::string(20, 'x') + ">\n");
+  turn();
+  EXPECT_EQ(x_server->clients(), 0u);
   close(fd);
 }
 
@@ -191,7 +236,9 @@ TEST_F(ServerTest, TheSilentMakeRoom) {
   EXPECT_EQ(read_all(fds[0]), "<I am alive>\n");
   fds.push_back(connect_to());
   EXPECT_EQ(x_server->clients(), Server::kMostClients);
-  EXPECT_EQ(read_all(fds[1]), "[closed]");
+  EXPECT_EQ(read_all(fds[1]),
+            "shuntd speaks with 64 clients at once at most: this one was silent longest and made "
+            "room\n[closed]");
   write_to(fds[0], "me too\n");
   EXPECT_EQ(read_all(fds[0]), "<me too>\n");
   write_to(fds.back(), "new\n");
@@ -200,7 +247,7 @@ TEST_F(ServerTest, TheSilentMakeRoom) {
 }
 
 TEST_F(ServerTest, ClientsThatVanishAreForgotten) {
-  x_tail.assign(1 << 20, 'x');
+  x_told.tail.assign(1 << 20, 'x');
   open();
   for (int i = 0; i < 200; i++) {
     int fd = connect_to();
@@ -212,6 +259,177 @@ TEST_F(ServerTest, ClientsThatVanishAreForgotten) {
   EXPECT_EQ(x_server->clients(), 0u);
 }
 
+TEST_F(ServerTest, ALongAnswerHoldsUpNobody) {
+  open();
+  std::vector<int> fds;
+  for (size_t i = 0; i < 10; i++) fds.push_back(connect_to());
+  x_told.slices = 1'000'000;
+  for (int fd : fds) {
+    write_to(fd, "long\n");
+    for (int i = 0; i < 4; i++) sd_event_run(x_loop, 0);
+  }
+  x_told.slices = 1;
+  int quick = connect_to_busy();
+  for (int round = 0; round < 100; round++) {
+    write_to(quick, "quick\n");
+    const int before = x_told.worked;
+    std::string got;
+    while (got.empty()) {
+      ASSERT_GT(sd_event_run(x_loop, 0), 0);
+      char bytes[100];
+      if (ssize_t n = read(quick, bytes, sizeof bytes); n > 0) got.assign(bytes, n);
+    }
+    EXPECT_EQ(got, "<quick>\n");
+    EXPECT_LE(x_told.worked - before, 4) << "others' slices, and its own";
+  }
+  close(quick);
+  for (int fd : fds) close(fd);
+}
+
+TEST_F(ServerTest, LongAnswersTakeTurns) {
+  open();
+  x_told.slices = 50;
+  int first = connect_to(), second = connect_to();
+  write_to(first, "first\n");
+  write_to(second, "second\n");
+  for (int i = 0; i < 104; i++) sd_event_run(x_loop, 0);
+  char bytes[100];
+  EXPECT_EQ(read(first, bytes, sizeof bytes), 8);
+  EXPECT_EQ(read(second, bytes, sizeof bytes), 9) << "neither waited for the other";
+  close(first);
+  close(second);
+}
+
+TEST_F(ServerTest, AnswersAreMadeWhileTheyAreRead) {
+  x_told.slice.assign(10'000, 'x');
+  x_told.slices = 5000;  // 50 MB
+  open();
+  std::vector<int> fds;
+  for (int i = 0; i < 10; i++) {
+    fds.push_back(connect_to());
+    write_to(fds.back(), "big\n");
+  }
+  turn();
+  EXPECT_GE(x_server->unread(), 10 * Server::kMostUnread);
+  EXPECT_LE(x_server->unread(), 10 * 2 * (Server::kMostUnread + x_told.slice.size()));
+  EXPECT_LT(x_told.worked, 1000);
+  EXPECT_EQ(read_all(fds[0]).size(), 4999 * x_told.slice.size() + 6) << "all of it comes";
+  EXPECT_LE(x_server->unread(), 9 * 2 * (Server::kMostUnread + x_told.slice.size()));
+  for (int fd : fds) close(fd);
+  turn();
+  EXPECT_EQ(x_server->unread(), 0u);
+  EXPECT_EQ(x_server->clients(), 0u);
+}
+
+TEST_F(ServerTest, AsMuchIsMadeAsIsRead) {
+  constexpr size_t kSlice = 1 << 10;
+  x_told.slice.assign(kSlice, 'x');
+  x_told.slices = INT32_MAX;
+  open();
+  int fd = connect_to();
+  write_to(fd, "big\n");
+  turn();
+  const int stopped = x_told.worked;
+  size_t got = 0;
+  for (std::string bytes(1 << 20, 0); got < bytes.size(); turn()) {
+    ssize_t n = read(fd, bytes.data(), bytes.size() - got);
+    ASSERT_GT(n, 0);
+    got += static_cast<size_t>(n);
+  }
+  EXPECT_NEAR(x_told.worked - stopped, 1024, 300) << "as much is made as was read";
+  close(fd);
+}
+
+TEST_F(ServerTest, EditsOfAClientThatWentAwayAreCarriedOut) {
+  x_told.slices = 50;
+  open();
+  for (bool edits : {true, false}) {
+    x_told.edits = edits;
+    x_told.slice = "x";
+    x_told.worked = 0;
+    int fd = connect_to();
+    write_to(fd, "edit\nnext\n");
+    close(fd);
+    turn();
+    EXPECT_EQ(x_told.worked, edits ? 50 : 1);
+    EXPECT_EQ(x_server->clients(), 0u);
+  }
+}
+
+TEST_F(ServerTest, RequestsOfAllClientsTakeSoMuchMemory) {
+  x_told.held = 1 << 20;  // of a byte
+  open();
+  const size_t each = 8, most = Server::kMostHeld >> 20;
+  std::vector<int> fds;
+  for (size_t i = 0; i < most / each; i++) {
+    fds.push_back(connect_to());
+    write_to(fds.back(), std::string(i == 0 ? each - 1 : each, 'x'));
+    turn();
+  }
+  EXPECT_EQ(x_server->held() >> 20, most - 1);
+  write_to(fds[0], "x");
+  turn();
+  EXPECT_EQ(x_server->held() >> 20, most);
+  EXPECT_EQ(x_server->clients(), fds.size()) << "at the limit";
+  write_to(fds[0], "x");
+  EXPECT_EQ(read_all(fds[1]),
+            "the requests of all clients take 67108864 bytes at most: this one waited longest\n"
+            "[closed]");
+  EXPECT_EQ(x_server->clients(), fds.size() - 1);
+  write_to(fds[0], "\n");
+  EXPECT_EQ(read_all(fds[0]), "<xxxxxxxxx>\n");
+  write_to(fds[0], std::string(most + 1, 'x'));
+  EXPECT_EQ(read_all(fds[0]),
+            "the requests of all clients take 67108864 bytes at most: try again later\n[closed]");
+  for (int fd : fds) close(fd);
+}
+
+TEST_F(ServerTest, AThousandConnectionsDriveNobodyOutWhoIsServed) {
+  open();
+  x_told.slices = 100'000;
+  int working = connect_to_busy();
+  write_to(working, "working\n");
+  for (int i = 0; i < 4; i++) sd_event_run(x_loop, 0);
+  x_told.slices = 1;
+  std::vector<int> fds;
+  for (int i = 0; i < 1000; i++) {
+    fds.push_back(connect_to_busy());
+    EXPECT_LE(x_server->clients(), Server::kMostClients);
+  }
+  turn();
+  char bytes[100];
+  EXPECT_EQ(read(working, bytes, sizeof bytes), 10);
+  for (int fd : fds) close(fd);
+  close(working);
+  turn();
+  EXPECT_EQ(x_server->clients(), 0u);
+}
+
+TEST_F(ServerTest, WhoeverOpensManyLosesHisOwn) {
+  open();
+  int other = connect_to();
+  pid_t child = fork();
+  if (child == 0) {  // all but one of the places
+    for (size_t i = 0; i < 3 * Server::kMostClients; i++) {
+      sockaddr_un address{};
+      address.sun_family = AF_UNIX;
+      std::strcpy(address.sun_path, x_path.c_str());
+      int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+      if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) _exit(1);
+    }
+    pause();
+  }
+  auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (x_server->clients() < Server::kMostClients && std::chrono::steady_clock::now() < give_up)
+    sd_event_run(x_loop, 10'000);
+  for (int i = 0; i < 1000; i++) sd_event_run(x_loop, 100);
+  write_to(other, "here\n");
+  EXPECT_EQ(read_all(other), "<here>\n") << "silent longest, but alone";
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
+  close(other);
+}
+
 TEST_F(ServerTest, ServesTheClient) {
   ipvs::Configuration configuration;
   Executor executor(configuration,
@@ -221,8 +439,7 @@ TEST_F(ServerTest, ServesTheClient) {
                        return std::vector<ipvs::SessionRecord>{};
                      },
                      [](std::shared_ptr<const ipvs::ServiceTable>, const ipvs::Timeouts&) {}});
-  auto server =
-      Server::open(x_loop, x_path, [&](std::string_view line) { return executor.answer(line); });
+  auto server = Server::open(x_loop, x_path, [&] { return std::make_unique<Requests>(executor); });
   ASSERT_TRUE(server);
   std::atomic<bool> done = false;
   std::thread client_thread([&] {
