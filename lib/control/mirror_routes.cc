@@ -46,6 +46,8 @@ RouteMessage::Kind kind_of(uint8_t type) {
       return RouteMessage::kUnicast;
     case RTN_LOCAL:
       return RouteMessage::kLocal;
+    case RTN_BROADCAST:
+      return RouteMessage::kBroadcast;
     case RTN_BLACKHOLE:
     case RTN_UNREACHABLE:
     case RTN_PROHIBIT:
@@ -115,7 +117,9 @@ RouteMessage parse_route(const nlmsghdr& message) {
 MirrorRoutes::Applied MirrorRoutes::apply(const nlmsghdr& message, bool from_dump) {
   RouteMessage route = parse_route(message);
   if (route.kind == RouteMessage::kIgnored) return {};
-  Key key{route.kind == RouteMessage::kLocal, route.prefix, route.metric};
+  const bool is_local =
+      route.kind == RouteMessage::kLocal || route.kind == RouteMessage::kBroadcast;
+  Key key{is_local, route.prefix, route.metric};
   auto found = x_routes.find(key);
   bool known = found != x_routes.end();
 
@@ -168,7 +172,8 @@ MirrorRoutes::Tables MirrorRoutes::compile(const std::map<uint32_t, uint8_t>& po
       if (!tables.locals.empty() && tables.locals.back().prefix == key.prefix) continue;
       uint32_t interface = same.front().ways.empty() ? 0 : same.front().ways.front().interface;
       auto port = ports.find(interface);
-      tables.locals.push_back({key.prefix, port == ports.end() ? uint8_t{0} : port->second});
+      tables.locals.push_back({key.prefix, port == ports.end() ? uint8_t{0} : port->second,
+                               same.front().kind == RouteMessage::kBroadcast});
       continue;
     }
     // Keys of one prefix follow each other, lowest metric first.

@@ -35,7 +35,7 @@ struct Way {
 };
 
 struct RouteMessage {
-  enum Kind : uint8_t { kIgnored, kUnicast, kLocal, kRefusing };
+  enum Kind : uint8_t { kIgnored, kUnicast, kLocal, kBroadcast, kRefusing };
   Kind kind = kIgnored;
   Prefix prefix;
   uint32_t metric = 0;  ///< RTA_PRIORITY
@@ -76,7 +76,7 @@ class MirrorRoutes {
 
  private:
   struct Key {
-    bool local;
+    bool local;  ///< or broadcast
     Prefix prefix;
     uint32_t metric;
     auto operator<=>(const Key&) const = default;

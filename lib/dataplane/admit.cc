@@ -6,6 +6,7 @@
 #include "dataplane/begin.h"
 #include "dataplane/full.h"
 #include "dataplane/help.h"
+#include "dataplane/ingress.h"
 #include "dataplane/persistence.h"
 #include "dataplane/schedule.h"
 #include "dataplane/service_of.h"
@@ -203,6 +204,11 @@ void admit_one(Worker& worker, rte_mbuf* packet, Burst& found) {
     m.why = Why::kNotFirst;
     return worker.to_kernel(packet);
   }
+  const bool optional = has_options<F>(packet, m.parsed);
+  if (optional &&
+      worker.services->has_real_server<F>(tuple.protocol, tuple.source, tuple.source_port) &&
+      refuse_options<F>(worker, packet, true))
+    return;
   if (worker.services->has_speakers())
     if (const ipvs::Service* speaker = speaker_of<F>(worker, m))
       if (speak<F>(worker, *speaker, packet, found.n)) return found.add(packet);
@@ -230,11 +236,12 @@ void admit_one(Worker& worker, rte_mbuf* packet, Burst& found) {
   m.why = begins ? Why::kScheduled : Why::kNotFirst;
   if (!begins && !is_stateless<F>(worker, *service, m)) return worker.to_kernel(packet);
   const bool is_ftps = is_kept_for_ftp(*service, tuple.destination_port);
-  if (!one_packet && !is_ftps) {
-    if (is_refused<F>(worker, *service, m.replaces))
-      return worker.drop(packet, ipvs::DropReason::kTableFull);
-    count_admission<F>(worker, m.replaces);
-  }
+  const bool needs_room = !one_packet && !is_ftps;
+  if (needs_room && is_refused<F>(worker, *service, m.replaces))
+    return worker.drop(packet, ipvs::DropReason::kTableFull);
+  if (refuse_source<F>(worker, packet) || (optional && refuse_options<F>(worker, packet, false)))
+    return;
+  if (needs_room) count_admission<F>(worker, m.replaces);
   if (begins && worker.defense.drops_packet())
     return worker.drop(packet, ipvs::DropReason::kDropRate);
   uint16_t port = tuple.destination_port.host();

@@ -1,6 +1,7 @@
 // advance: what a packet does to its session: counters, state, timer. An ICMP error is counted and
 // changes nothing else.
 #include "dataplane/datagram.h"
+#include "dataplane/ingress.h"
 #include "dataplane/persistence.h"
 #include "dataplane/stages.h"
 
@@ -77,6 +78,7 @@ void advance(Worker& worker, const Burst& found, Burst& live) {
         continue;
       }
     }
+    if (may_be_own<F>(worker, m, session) && refuse_own<F>(worker, packet, session)) continue;
     if (m.is_reply && !may_be_answer<F>(worker, packet, session)) continue;
     if (m.parsed.kind == net::Kind::kIcmpError && !is_intact<F>(packet, m)) {
       worker.drop(packet, ipvs::DropReason::kIcmpChecksum);

@@ -29,6 +29,12 @@ rte_mbuf* make(Worker& worker, const uint8_t* frame, size_t size) {
 template <class F>
 void answer(Worker& worker, rte_mbuf* packet, net::IcmpError error,
             const typename F::Address& source, uint32_t mtu) {
+  answer<F>(worker, packet, net::icmp_message<F>(error, mtu), source);
+}
+
+template <class F>
+void answer(Worker& worker, rte_mbuf* packet, const net::IcmpMessage& message,
+            const typename F::Address& source) {
   const Meta& about = meta(packet);
   uint8_t frame[net::kMaxIcmpErrorFrame<F>], beginning[net::kMaxIcmpErrorFrame<F>];
   const uint8_t* from = bytes(packet);
@@ -39,7 +45,7 @@ void answer(Worker& worker, rte_mbuf* packet, net::IcmpError error,
     parsed.ip_end = static_cast<uint16_t>(quotable);
     from = beginning;
   }
-  size_t size = net::icmp_error<F>(frame, from, parsed, error, source, worker.icmp_id, mtu);
+  size_t size = net::icmp_error<F>(frame, from, parsed, message, source, worker.icmp_id);
   if (size == 0 || !worker.icmp_bucket.take(worker.now)) return;
   rte_mbuf* reply = make(worker, frame, size);
   if (!reply) return;
@@ -80,6 +86,8 @@ void answer_request(Worker& worker, rte_mbuf* packet, uint16_t request,
   if (!try_resolve(worker, reply)) worker.hold(reply);
 }
 
+template void answer<net::V4>(Worker&, rte_mbuf*, const net::IcmpMessage&, const Ipv4&);
+template void answer<net::V6>(Worker&, rte_mbuf*, const net::IcmpMessage&, const Ipv6&);
 template void answer<net::V4>(Worker&, rte_mbuf*, net::IcmpError, const Ipv4&, uint32_t);
 template void answer<net::V6>(Worker&, rte_mbuf*, net::IcmpError, const Ipv6&, uint32_t);
 

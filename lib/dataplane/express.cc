@@ -165,6 +165,7 @@ bool Lane<F>::take(rte_mbuf* packet, uint8_t* frame, uint32_t value) {
   const uint32_t hop_id = is_reply ? session.hop_out : session.hop_in;
   if (session.deadline <= x_now || deadline < session.deadline ||
       session.routes_generation != x_generation || hop_id == kNoHop ||
+      session.hop_in == kNoHop ||  // an answer of a server that may be the director itself
       frame[Frame::kHopLimit] <= 1 || !is_usual(session) || !is_usual(frame, session, is_reply) ||
       !keeps_state(session, is_reply) || !x_configured.has(session.server_id))
     return false;

@@ -1,6 +1,7 @@
 // find: the sessions of a burst of flows, looked up at once by full tuple. One lookup serves both
 // directions: a NAT session is indexed by its request tuple and by its reply tuple.
 #include "dataplane/help.h"
+#include "dataplane/ingress.h"
 #include "dataplane/persistence.h"
 #include "dataplane/service_of.h"
 #include "dataplane/stages.h"
@@ -8,6 +9,14 @@
 namespace shunt::dataplane {
 
 namespace {
+
+/// Does Linux drop this packet of a session before IPVS sees it? An error may come from anybody.
+template <class F>
+bool refuse(Worker& worker, rte_mbuf* packet, bool is_reply) {
+  const Meta& m = meta(packet);
+  if (m.parsed.kind != net::Kind::kFlow && refuse_source<F>(worker, packet)) return true;
+  return has_options<F>(packet, m.parsed) && refuse_options<F>(worker, packet, is_reply);
+}
 
 /// SYN without RST, or INIT first. (is_new_conn, ip_vs_core.c)
 bool begins_connection(const Meta& m) {
@@ -120,6 +129,7 @@ unsigned find(Worker& worker, const Burst& burst, unsigned from, Burst& found, B
     Hit hit = hits[i - from];
     // What was a retired session's answer may be an older one's.
     if (hit && retired.contains(hit.session)) hit = sessions.lookup(m.template tuple<F>());
+    if (hit && refuse<F>(worker, packet, hit.is_reply)) continue;
     while (hit) {
       sessions.slow_down(hit.session);
       const Session<F>& session = sessions.at(hit.session);
@@ -143,6 +153,7 @@ unsigned find(Worker& worker, const Burst& burst, unsigned from, Burst& found, B
         worker.drop(packet, reason);
         continue;
       }
+      if (met == Met::kSession && refuse<F>(worker, packet, m.is_reply)) continue;
       if (met == Met::kSession) hit.session = m.session;
     }
     (hit ? found : missed).add(packet);

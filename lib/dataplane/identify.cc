@@ -3,6 +3,7 @@
 //
 // Fragments go first to the worker that FragmentKey's hash names. Those of protocols that are not
 // balanced, and all where the family has no services, are Linux's at once.
+#include "dataplane/ingress.h"
 #include "dataplane/stages.h"
 #include "net/fragment.h"
 
@@ -50,11 +51,25 @@ void make_whole(rte_mbuf* packet) {
   m.parsed.fragment_id = id;
 }
 
+/// Does Linux drop this fragment of a packet to a local address? What it forwards may be an answer
+/// of a server's, and is looked at when it is whole.
+template <class F>
+bool refuse(Worker& worker, rte_mbuf* packet) {
+  const Meta& m = meta(packet);
+  if (!worker.routes->is_local(Address(m.tuple<F>().destination))) return false;
+  return refuse_source<F>(worker, packet) ||
+         (has_options<F>(packet, m.parsed) && refuse_options<F>(worker, packet, false));
+}
+
 void identify_one(Worker& worker, rte_mbuf* packet, Burst& v4, Burst& v6) {
   Meta& m = meta(packet);
   const bool four = m.parsed.family == Family::kV4;
   if (!concerns_flows(m.parsed) || !worker.services->has_family(m.parsed.family))
     return worker.to_kernel(packet);
+  // One by one, before they wait for the others of their packet.
+  if (m.parsed.kind == net::Kind::kFragment && !m.from_twin &&
+      (four ? refuse<net::V4>(worker, packet) : refuse<net::V6>(worker, packet)))
+    return;
   if (m.parsed.fragment_offset == 0 && !m.parsed.more_fragments) {
     make_whole(packet);
     return sort(worker, packet, v4, v6);

@@ -175,6 +175,10 @@ inline void choose_slots(const Picks& picks, const Scanned& scanned, unsigned n,
     candidates &= candidates - 1;
     rte_mbuf* const packet = burst.packets[i];
     auto go = [&] {
+      const auto source = load<Ipv4>(scanned.frames[i] + Frame::kEnds);
+      if (worker.routes->may_refuse_source(source) &&
+          worker.routes->judge_source(source) != share::SourceVerdict::kAccepted) [[unlikely]]
+        return false;
       const auto word = static_cast<uint32_t>(scanned.picks[i]);
       const Pick& its = picks.at(word);
       if (its.revision != revision && !picks.renew(worker, word)) [[unlikely]]

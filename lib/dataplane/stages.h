@@ -100,6 +100,10 @@ void retire(Worker& worker, uint32_t session);
 template <class F>
 void answer(Worker& worker, rte_mbuf* packet, net::IcmpError error,
             const typename F::Address& source, uint32_t mtu = 0);
+/// The same, with a message of any kind.
+template <class F>
+void answer(Worker& worker, rte_mbuf* packet, const net::IcmpMessage& message,
+            const typename F::Address& source);
 /// The address that the kernel would speak to `to` from; `otherwise` if it has none on that way.
 template <class F>
 typename F::Address own_source(const Worker& worker, const typename F::Address& to,

@@ -44,24 +44,6 @@ bool may_answer(const uint8_t* frame, const Parsed& parsed) {
   return may_answer(ip.source, ip.destination);
 }
 
-template <class F>
-IcmpMessage message(IcmpError what, uint32_t mtu) {
-  constexpr bool v4 = F::family == Family::kV4;
-  switch (what) {
-    case IcmpError::kPortUnreachable:
-      return v4 ? IcmpMessage{3, 3, 0} : IcmpMessage{1, 4, 0};
-    case IcmpError::kHostUnreachable:
-      return v4 ? IcmpMessage{3, 1, 0} : IcmpMessage{1, 3, 0};
-    case IcmpError::kTimeExceeded:
-      return v4 ? IcmpMessage{11, 0, 0} : IcmpMessage{3, 0, 0};
-    case IcmpError::kReassemblyTime:
-      return v4 ? IcmpMessage{11, 1, 0} : IcmpMessage{3, 1, 0};
-    case IcmpError::kTooBig:
-      break;
-  }
-  return v4 ? IcmpMessage{3, 4, mtu} : IcmpMessage{2, 0, mtu};
-}
-
 /// Fills the header of a packet to the sender of `about` with `size` bytes after it; returns what
 /// ICMP's checksum begins with.
 uint32_t write_header(Ipv4Header& ip, const Ipv4& source, const Ipv4Header& about, size_t size,
@@ -97,9 +79,27 @@ uint32_t write_header(Ipv6Header& ip, const Ipv6& source, const Ipv6Header& abou
 }  // namespace
 
 template <class F>
+IcmpMessage icmp_message(IcmpError what, uint32_t mtu) {
+  constexpr bool v4 = F::family == Family::kV4;
+  switch (what) {
+    case IcmpError::kPortUnreachable:
+      return v4 ? IcmpMessage{3, 3, 0} : IcmpMessage{1, 4, 0};
+    case IcmpError::kHostUnreachable:
+      return v4 ? IcmpMessage{3, 1, 0} : IcmpMessage{1, 3, 0};
+    case IcmpError::kTimeExceeded:
+      return v4 ? IcmpMessage{11, 0, 0} : IcmpMessage{3, 0, 0};
+    case IcmpError::kReassemblyTime:
+      return v4 ? IcmpMessage{11, 1, 0} : IcmpMessage{3, 1, 0};
+    case IcmpError::kTooBig:
+      break;
+  }
+  return v4 ? IcmpMessage{3, 4, mtu} : IcmpMessage{2, 0, mtu};
+}
+
+template <class F>
 size_t icmp_error(uint8_t* out, const uint8_t* frame, const Parsed& parsed, IcmpError what,
                   const typename F::Address& source, uint16_t id, uint32_t mtu) {
-  return icmp_error<F>(out, frame, parsed, message<F>(what, mtu), source, id);
+  return icmp_error<F>(out, frame, parsed, icmp_message<F>(what, mtu), source, id);
 }
 
 template <class F>
@@ -126,6 +126,8 @@ size_t icmp_error(uint8_t* out, const uint8_t* frame, const Parsed& parsed,
   return l4 + icmp_size;
 }
 
+template IcmpMessage icmp_message<V4>(IcmpError, uint32_t);
+template IcmpMessage icmp_message<V6>(IcmpError, uint32_t);
 template size_t icmp_error<V4>(uint8_t*, const uint8_t*, const Parsed&, IcmpError, const Ipv4&,
                                uint16_t, uint32_t);
 template size_t icmp_error<V6>(uint8_t*, const uint8_t*, const Parsed&, IcmpError, const Ipv6&,

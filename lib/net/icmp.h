@@ -28,6 +28,10 @@ struct IcmpMessage {
 template <class F>
 inline constexpr size_t kMaxIcmpErrorFrame = F::family == Family::kV4 ? 14 + 576 : 14 + 1280;
 
+/// The message that such an error is.
+template <class F>
+IcmpMessage icmp_message(IcmpError what, uint32_t mtu = 0);
+
 /// Writes a whole frame to `out` (kMaxIcmpErrorFrame<F> bytes) that answers `frame`: to its
 /// sender's address and MAC, from `source` and the frame's destination MAC. Linux's form: IPv4 ToS
 /// 0xc0, TTL 64, DF unset, `id`; IPv6 traffic class 0, hop limit 64. Returns the frame's size in

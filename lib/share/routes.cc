@@ -39,6 +39,14 @@ bool add(rte_rib6* rib, const Prefix& prefix, uint64_t place) {
   return rte_rib6_set_nh(node, place) == 0;
 }
 
+/// In 127.0.0.0/8, or ::1.
+bool is_loopback(const Address& address) {
+  if (address.is_v4()) return address.bytes[0] == 127;
+  Ipv6 loopback{};
+  loopback.bytes[15] = 1;
+  return address == Address(loopback);
+}
+
 constexpr uint64_t kNone = UINT64_MAX;
 
 uint64_t find(rte_rib* rib4, rte_rib6* rib6, const Address& address) {
@@ -86,7 +94,27 @@ Result<std::unique_ptr<Routes>> Routes::build(const char* name, std::vector<Rout
                  std::to_string(built->x_routes.size()) + " routes and " +
                  std::to_string(built->x_locals.size()) +
                  " local addresses: " + rte_strerror(rte_errno) + "; reserve more memory"};
+  for (const char* martians :
+       {"0.0.0.0/32", "127.0.0.0/8", "224.0.0.0/4", "255.255.255.255/32", "::/128", "::1/128"})
+    built->suspect(*parse_prefix(martians));
+  for (const LocalAddress& local : built->x_locals)
+    if (local.prefix.length != 0) built->suspect(local.prefix);
   return built;
+}
+
+void Routes::suspect(const Prefix& prefix) {
+  const Address& address = prefix.address;
+  if (address.is_v4()) {
+    const uint32_t first = host_order(address) >> 16;
+    const uint32_t count = prefix.length < 16 ? 1u << (16 - prefix.length) : 1;
+    for (uint32_t i = first & ~(count - 1), n = 0; n < count; i++, n++)
+      x_suspects4[i >> 8][i % 256 / 64] |= uint64_t{1} << i % 64;
+  } else if (prefix.length >= 64) {
+    const uint32_t place = suspect_place(address.v6());
+    x_suspects6[place / 64] |= uint64_t{1} << place % 64;
+  } else {
+    x_suspects6.fill(UINT64_MAX);
+  }
 }
 
 Routes::~Routes() {
@@ -101,13 +129,30 @@ const Route* Routes::lookup(const Address& destination) const {
   return place == kNone ? nullptr : &x_routes[place];
 }
 
+const LocalAddress* Routes::find_local(const Address& address) const {
+  uint64_t place = find(x_local4, x_local6, address);
+  return place == kNone ? nullptr : &x_locals[place];
+}
+
 bool Routes::is_local(const Address& address) const {
-  return find(x_local4, x_local6, address) != kNone;
+  const LocalAddress* local = find_local(address);
+  return local && !local->is_broadcast && !is_loopback(address);
 }
 
 bool Routes::is_own(const Address& address) const {
-  uint64_t place = find(x_local4, x_local6, address);
-  return place != kNone && x_locals[place].prefix.length != 0;
+  const LocalAddress* local = find_local(address);
+  return local && !local->is_broadcast && local->prefix.length != 0;
+}
+
+SourceVerdict Routes::judge_source(const Address& source) const noexcept {
+  const uint8_t first = source.bytes[0];
+  const bool is_group =
+      source.is_v4() ? (first & 0xf0) == 0xe0 || source == Address(Ipv4{{255, 255, 255, 255}})
+                     : first == 0xff;
+  if (is_group || is_loopback(source) || source.is_unspecified()) return SourceVerdict::kMartian;
+  const LocalAddress* local = find_local(source);
+  if (!local || local->prefix.length == 0) return SourceVerdict::kAccepted;
+  return local->is_broadcast ? SourceVerdict::kMartian : SourceVerdict::kOwn;
 }
 
 }  // namespace shunt::share

@@ -125,6 +125,9 @@ TEST_F(MirrorTest, ReportsWhatIsThereAlready) {
   ASSERT_TRUE(local("192.0.2.80/32"));  // a VIP on lo is as local as one on a twin
   EXPECT_EQ(local("192.0.2.80/32")->port, 0);
   EXPECT_TRUE(local("203.0.113.0/28"));
+  EXPECT_FALSE(local("10.1.0.1/32")->is_broadcast);
+  ASSERT_TRUE(local("10.1.0.255/32"));
+  EXPECT_TRUE(local("10.1.0.255/32")->is_broadcast);
 
   ASSERT_EQ(x_heard.size(), 1u);
   EXPECT_EQ(x_heard[0].port, 3);

@@ -37,6 +37,36 @@ TEST(Routes, LongestPrefixWins) {
   EXPECT_EQ(port_of(*routes, "2001:db9::1"), -1);
 }
 
+TEST(Routes, JudgesSources) {
+  const auto local = [](const char* prefix, bool is_broadcast) {
+    return LocalAddress{*parse_prefix(prefix), 0, is_broadcast};
+  };
+  auto routes = routes_of({}, {local("10.1.0.1/32", false), local("10.1.0.255/32", true),
+                               local("172.16.0.0/12", false), local("127.0.0.0/8", false),
+                               local("2001:db8::1/128", false), local("0.0.0.0/0", false)});
+  const auto judge = [&](const char* text) {
+    const Address source = *parse_address(text);
+    const SourceVerdict verdict = routes->judge_source(source);
+    // The quick look errs on one side only.
+    const bool may = source.is_v4() ? routes->may_refuse_source(source.v4())
+                                    : routes->may_refuse_source(source.v6());
+    EXPECT_TRUE(may || verdict == SourceVerdict::kAccepted) << text;
+    return verdict;
+  };
+  for (const char* text : {"10.1.0.1", "172.16.0.0", "172.31.255.255", "2001:db8::1"})
+    EXPECT_EQ(judge(text), SourceVerdict::kOwn) << text;
+  for (const char* text : {"0.0.0.0", "127.0.0.1", "127.255.0.1", "224.0.0.1", "239.255.255.255",
+                           "255.255.255.255", "10.1.0.255", "::", "::1", "ff02::1"})
+    EXPECT_EQ(judge(text), SourceVerdict::kMartian) << text;
+  for (const char* text : {"0.0.0.1", "10.1.0.2", "172.32.0.1", "240.0.0.1", "126.255.255.255",
+                           "128.0.0.1", "255.255.255.254", "2001:db8::2", "::2", "fe80::1"})
+    EXPECT_EQ(judge(text), SourceVerdict::kAccepted) << text;
+  EXPECT_FALSE(routes->may_refuse_source(parse_address("203.0.113.7")->v4()));
+  EXPECT_FALSE(routes->is_local(*parse_address("10.1.0.255")));
+  EXPECT_FALSE(routes->is_local(*parse_address("127.0.0.1"))) << "not for a wire";
+  EXPECT_TRUE(routes->is_own(*parse_address("127.0.0.1"))) << "a server may be there";
+}
+
 TEST(Routes, KeepsWhatARouteSays) {
   Route wanted = route("0.0.0.0/0", 2);
   wanted.gateway = *parse_address("10.0.0.254");
