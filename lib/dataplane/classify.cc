@@ -34,22 +34,26 @@ void reverse_embedded(Meta& meta) {
     meta.v6 = meta.v6.reversed();
 }
 
-/// An error of a router inside a tunnel of ours. It comes to an address of the director, and what
-/// may be GUE's needs a server that has it.
 bool is_tunnel_error(const Worker& worker, const rte_mbuf* packet, Meta& m) {
-  if (m.parsed.family != Family::kV4 || m.parsed.protocol != net::kIcmp || packet->nb_segs > 1 ||
-      !worker.services->has_tunnels())
-    return false;
-  const auto error = net::parse_tunnel_error(rte_pktmbuf_mtod(packet, const uint8_t*), m.parsed);
-  if (!error || !worker.routes->is_local(Address(error->near_end))) return false;
-  if (error->type == net::TunnelType::kGue && !worker.services->has_tunnel_port(error->port))
-    return false;
-  m.parsed.kind = net::Kind::kTunnelError;
-  m.v4 = error->tuple;
-  return true;
+  if (m.parsed.family != Family::kV4 || packet->nb_segs > 1) return false;
+  return is_tunnel_error(worker, rte_pktmbuf_mtod(packet, const uint8_t*), m.parsed, m.v4);
 }
 
 }  // namespace
+
+bool is_tunnel_error(const Worker& worker, const uint8_t* frame, net::Parsed& parsed,
+                     net::Tuple<net::V4>& tuple) noexcept {
+  if (parsed.family != Family::kV4 || parsed.protocol != net::kIcmp ||
+      !worker.services->has_tunnels())
+    return false;
+  const auto error = net::parse_tunnel_error(frame, parsed);
+  if (!error || !worker.routes->is_local(Address(error->near_end))) return false;
+  if (error->type == net::TunnelType::kGue && !worker.services->has_tunnel_port(error->port))
+    return false;
+  parsed.kind = net::Kind::kTunnelError;
+  tuple = error->tuple;
+  return true;
+}
 
 void sort(Worker& worker, rte_mbuf* packet, Burst& v4, Burst& v6) {
   Meta& m = meta(packet);

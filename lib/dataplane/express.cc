@@ -9,9 +9,11 @@
 // the sessions, and only then packet by packet. Nothing waits for memory in the first passes.
 //
 // Packets of one session stay in order. Once one has to take the other lane, all later ones of the
-// burst with its tuple or its session follow it there; those two are remembered as bits.
+// burst with its tuple or its session follow it there; those two are remembered as bits. Behind a
+// frame that is not plain only those follow that it may be about (odd_frames.h).
 #include <rte_mbuf.h>
 
+#include "dataplane/odd_frames.h"
 #include "dataplane/plain_edit.h"
 #include "dataplane/stages.h"
 #include "dataplane/swift.h"
@@ -103,6 +105,12 @@ class Lane {
     return x_slow_tuples != 0 && ((x_slow_tuples & bit_of(x_hashes[i])) != 0 ||
                                   (x_slow_sessions & bit_of(x_values[i] >> 1)) != 0);
   }
+  /// May a fragment that went the other lane be of this session, in either direction?
+  bool follows_fragment(const Session<F>& session) const {
+    return !x_fragments.empty() &&
+           (x_fragments.has(session.request) || x_fragments.has(session.reply));
+  }
+  void let_others_wait(rte_mbuf* packet);
   bool take(rte_mbuf* packet, uint8_t* frame, uint32_t value);
   void account(Session<F>& session, bool is_reply, uint32_t length);
   void describe(rte_mbuf* packet, const Session<F>& session, const Meta& found);
@@ -123,7 +131,8 @@ class Lane {
   Burst& x_rest;
   /// Of tuples and of sessions with packets in the other lane, a bit by their hash and number.
   uint64_t x_slow_tuples = 0, x_slow_sessions = 0;
-  uint64_t x_plain = 0;  ///< a bit a packet
+  FragmentAddresses<F> x_fragments;  ///< in the other lane
+  uint64_t x_plain = 0;              ///< a bit a packet
   uint8_t* x_frames[kBurst];
   typename TupleIndex<F>::Key x_keys[kBurst];  ///< of plain packets, as what follows
   uint64_t x_hashes[kBurst];
@@ -218,19 +227,34 @@ void Lane<F>::fetch_session(unsigned i) {
   if (hit) x_sessions.prefetch_found(hit.session);
 }
 
+/// The packet is not plain: later ones that it may be about go the other lane, too.
+template <class F>
+void Lane<F>::let_others_wait(rte_mbuf* packet) {
+  const Concern<F> concern = concern_of<F>(x_worker, x_port_in, packet);
+  if (concern.kind == Concern<F>::kAddresses) x_fragments.add(concern.tuple);
+  if (concern.kind != Concern<F>::kFlow) return;
+  const auto* ends = reinterpret_cast<const uint8_t*>(&concern.tuple);
+  const auto key = x_index.key_of(ends, concern.tuple.protocol);
+  const uint64_t hash = x_index.hash(key);
+  const Hit hit = x_index.guess(key, hash);
+  if (!hit) return;  // nor have later ones of this tuple a session
+  x_slow_tuples |= bit_of(hash);
+  x_slow_sessions |= bit_of(hit.session);
+}
+
 template <class F>
 void Lane<F>::decide(unsigned i) {
   rte_mbuf* packet = x_burst.packets[i];
   if (!(x_plain >> i & 1)) {
-    // A fragment, an ICMP error: who knows of which flow.
-    if (Frame::may_be_related(x_frames[i], packet->data_len) && x_ours.has(x_frames[i]))
-      x_slow_tuples = UINT64_MAX;
+    let_others_wait(packet);
     return x_rest.add(packet);
   }
   const uint32_t value = x_values[i];
   const bool found =
       value != kNoSession && has_tuple(x_sessions.at(value >> 1), value & 1, x_frames[i]);
-  if (found && !follows_slow(i) && take(packet, x_frames[i], value)) return;
+  if (found && !follows_slow(i) && !follows_fragment(x_sessions.at(value >> 1)) &&
+      take(packet, x_frames[i], value))
+    return;
   x_slow_tuples |= bit_of(x_hashes[i]);
   if (found) x_slow_sessions |= bit_of(value >> 1);
   x_rest.add(packet);

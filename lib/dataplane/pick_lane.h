@@ -4,7 +4,7 @@
 // stateless_test.cc). Called by the swift lane, whose scan has found their endpoints' numbers.
 //
 // Packets of one client's endpoint stay in order: once one is left, all later ones of the burst are
-// left, too.
+// left, too. For a frame that is not plain only those of its own client wait (odd_frames.h).
 #pragma once
 
 #include <rte_mbuf.h>
@@ -15,6 +15,7 @@
 #include "dataplane/absent.h"
 #include "dataplane/burst_scan.h"
 #include "dataplane/full.h"
+#include "dataplane/odd_frames.h"
 #include "dataplane/pick_hash.h"
 #include "dataplane/picks.h"
 #include "dataplane/prefetch.h"
@@ -26,12 +27,31 @@ namespace {
 
 constexpr size_t kUdpChecksum = Frame::kL4 + offsetof(net::UdpHeader, checksum);
 
-/// The packets that have to be left behind packet `i`, a bit each.
-[[gnu::noinline]] inline uint64_t behind(const Scanned& scanned, unsigned n, unsigned i) {
+/// The packets behind packet `i` of this client, a bit each; `mask`: what of it counts.
+[[gnu::noinline]] inline uint64_t behind(const Scanned& scanned, unsigned n, unsigned i,
+                                         uint64_t client, uint64_t mask) {
   uint64_t same = 0;
   for (unsigned k = i - i % kLanes; k < n; k += kLanes)
-    same |= bits_of(are_equal(get(scanned.clients + k), Words{} + scanned.clients[i])) << k;
+    same |= bits_of(are_equal(get(scanned.clients + k) & mask, Words{} + client)) << k;
   return same & (~uint64_t{1} << i);
+}
+/// The packets that have to be left behind packet `i`, a bit each.
+inline uint64_t behind(const Scanned& scanned, unsigned n, unsigned i) {
+  return behind(scanned, n, i, scanned.clients[i], UINT64_MAX);
+}
+
+/// The packets that have to wait for packet `i`, which is not plain: those of its client's
+/// endpoint, or of its client's address if it is a fragment.
+[[gnu::noinline]] inline uint64_t behind_odd(const Worker& worker, uint8_t port_in,
+                                             const Burst& burst, const Scanned& scanned,
+                                             unsigned i) {
+  using V4 = net::V4;
+  const Concern<V4> concern = concern_of<V4>(worker, port_in, burst.packets[i]);
+  if (concern.kind == Concern<V4>::kNothing) return 0;
+  const uint64_t address = uint64_t{load<uint32_t>(&concern.tuple.source)} << 16;
+  if (concern.kind == Concern<V4>::kAddresses)
+    return behind(scanned, burst.n, i, address, kLow32 << 16);
+  return behind(scanned, burst.n, i, address | concern.tuple.source_port.raw(), UINT64_MAX);
 }
 
 /// Of these packets those about which not_to_pick() is to be asked.
@@ -67,8 +87,8 @@ struct Candidates {
   uint64_t for_want_of_room = 0;  ///< of them
   uint64_t begin = UINT64_MAX;    ///< those that may begin a session, where there is room for one
 };
-[[gnu::noinline]] inline Candidates candidates_of(Worker& worker, const Burst& burst,
-                                                  const OurMac& ours, const Scanned& scanned) {
+[[gnu::noinline]] inline Candidates candidates_of(Worker& worker, uint8_t port_in,
+                                                  const Burst& burst, const Scanned& scanned) {
   const PickRules rules = pick_rules(worker);
   if (!rules.may_pick) return {};
   const unsigned n = burst.n;
@@ -96,14 +116,9 @@ struct Candidates {
   }
   uint64_t odd = plain & ~candidates;
   candidates &= plain;
-  // A fragment, an ICMP error: who knows of which flow.
   for (uint64_t left = all & ~scanned.plain; left != 0; left &= left - 1) {
     const auto i = static_cast<unsigned>(std::countr_zero(left));
-    if (!Frame::may_be_related(scanned.frames[i], burst.packets[i]->data_len) ||
-        !ours.has(scanned.frames[i]))
-      continue;
-    candidates &= (uint64_t{1} << i) - 1;
-    break;
+    candidates &= ~behind_odd(worker, port_in, burst, scanned, i);
   }
   for (; odd != 0; odd &= odd - 1) {
     const auto i = static_cast<unsigned>(std::countr_zero(odd));
@@ -152,8 +167,8 @@ inline void choose_slots(const Picks& picks, const Scanned& scanned, unsigned n,
 
 /// Sends what it may, and says which packets those were, a bit each.
 [[gnu::always_inline]] inline uint64_t pick(Worker& worker, uint8_t port_in, const Burst& burst,
-                                            const OurMac& ours, const Scanned& scanned) {
-  const Candidates found = candidates_of(worker, burst, ours, scanned);
+                                            const Scanned& scanned) {
+  const Candidates found = candidates_of(worker, port_in, burst, scanned);
   uint64_t candidates = found.packets;
   if (candidates == 0) return 0;
   Picks& picks = worker.picks;

@@ -72,9 +72,9 @@ struct PlainFrame {
            (frame[kL4 + offsetof(Tcp, flags)] & (Tcp::kSyn | Tcp::kRst)) == Tcp::kSyn;
   }
 
-  /// Could it be of a flow of this family although it is not plain?
-  static bool may_be_related(const uint8_t* frame, uint32_t size) {
-    return size >= kL3 && load<uint16_t>(frame + offsetof(net::EthernetHeader, type)) == kRawType;
+  /// Is it of this family by its Ethertype? Reads 14 bytes.
+  static bool has_ether_type(const uint8_t* frame) {
+    return load<uint16_t>(frame + offsetof(net::EthernetHeader, type)) == kRawType;
   }
 
  private:

@@ -15,6 +15,12 @@ void express(Worker& worker, uint8_t port_in, const Burst& burst, Burst& rest);
 /// Parses; sorts packets into flows of each family and fragments. Not ours: kernel or drop.
 void classify(Worker& worker, const Burst& burst, Burst& v4, Burst& v6, Burst& fragments);
 
+/// An error of a router inside a tunnel of ours, of a frame that parse() has described. It comes to
+/// an address of the director, and what may be GUE's needs a server that has it. Then `parsed` says
+/// so, and `tuple` is the quoted request's.
+bool is_tunnel_error(const Worker& worker, const uint8_t* frame, net::Parsed& parsed,
+                     net::Tuple<net::V4>& tuple) noexcept;
+
 /// By what parse() says it is: a flow, the kernel's, or malformed.
 void sort(Worker& worker, rte_mbuf* packet, Burst& v4, Burst& v6);
 

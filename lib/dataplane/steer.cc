@@ -21,6 +21,7 @@
 #include <climits>
 #include <span>
 
+#include "dataplane/odd_frames.h"
 #include "dataplane/plain_frame.h"
 #include "dataplane/service_of.h"
 #include "dataplane/speak.h"
@@ -271,6 +272,53 @@ bool surely_owns(const Worker& worker, const net::Tuple<F>& tuple) {
          owner_of_client<F>(worker, tuple.source, tuple.source_port) == worker.settings.number;
 }
 
+namespace {
+
+/// Of a burst's frames that are not plain, whose requests stay here behind them, in order: those of
+/// the client's endpoint that they name, or of the two addresses of a fragment.
+class ClientsConcerned {
+ public:
+  void add(const Concern<net::V4>& concern) {
+    const net::Tuple<net::V4>& tuple = concern.tuple;
+    if (concern.kind == Concern<net::V4>::kAddresses) {
+      x_fragments.add(tuple);
+      add(tuple.destination, kAddressAlone);
+    } else if (concern.kind == Concern<net::V4>::kFlow) {
+      // Its own, or the one that it answers.
+      add(tuple.source, tuple.source_port.raw());
+      add(tuple.destination, tuple.destination_port.raw());
+    }
+  }
+  bool has(const net::Tuple<net::V4>& request) const {
+    return x_any && (has(request.source, request.source_port.raw()) ||
+                     has(request.source, kAddressAlone) || x_fragments.has(request));
+  }
+
+ private:
+  static constexpr uint32_t kAddressAlone = 1u << 16;
+  static constexpr unsigned kBitsOfPlace = 10;
+  static unsigned place_of(const Ipv4& address, uint32_t port) {
+    const uint64_t word = load<uint32_t>(&address) | uint64_t{port} << 32;
+    return static_cast<unsigned>(word * 0x9e3779b97f4a7c15 >> (64 - kBitsOfPlace));
+  }
+  void add(const Ipv4& address, uint32_t port) {
+    x_any = true;
+    const unsigned place = place_of(address, port);
+    x_bits[place / 64] |= uint64_t{1} << place % 64;
+  }
+  bool has(const Ipv4& address, uint32_t port) const {
+    const unsigned place = place_of(address, port);
+    return x_bits[place / 64] >> place % 64 & 1;
+  }
+
+  // A bit each: others may have the same one, and stay for nothing then.
+  bool x_any = false;
+  std::array<uint64_t, (1u << kBitsOfPlace) / 64> x_bits{};
+  FragmentAddresses<net::V4> x_fragments;
+};
+
+}  // namespace
+
 void steer_plain(Worker& worker, uint8_t port_in, Burst& burst) {
   using Frame = PlainFrame<net::V4>;
   if (worker.services->has_networks() || worker.board.marks.marks_ftp()) return;
@@ -278,21 +326,20 @@ void steer_plain(Worker& worker, uint8_t port_in, Burst& burst) {
   const Burst all = burst;
   const unsigned mine = worker.settings.number;
   unsigned owners[kBurst];
-  bool in_order = true;
+  ClientsConcerned waiting;
   for (unsigned i = 0; i < all.n; i++) {
     rte_mbuf* packet = all.packets[i];
     const uint8_t* frame = bytes(packet);
     owners[i] = mine;
     const bool is_ours = packet->data_len >= sizeof(uint64_t) && ours.has(frame);
     if (packet->nb_segs != 1 || !is_ours || !Frame::is(frame, packet->data_len)) {
-      // Behind a fragment, or an ICMP error, of its flow it stays.
-      in_order &= !(is_ours && Frame::may_be_related(frame, packet->data_len));
+      waiting.add(concern_of<net::V4>(worker, port_in, packet));
       continue;
     }
     net::Tuple<net::V4> tuple{};
     std::memcpy(&tuple, frame + Frame::kEnds, sizeof(Ends<net::V4>));
-    if (in_order && !worker.services->is_masqueraded_server<net::V4>(
-                        frame[Frame::kProtocol], tuple.source, tuple.source_port))
+    if (!waiting.has(tuple) && !worker.services->is_masqueraded_server<net::V4>(
+                                   frame[Frame::kProtocol], tuple.source, tuple.source_port))
       owners[i] = owner_of_client<net::V4>(worker, tuple.source, tuple.source_port);
   }
   burst.n = 0;

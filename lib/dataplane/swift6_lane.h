@@ -6,7 +6,8 @@
 // Where it goes is its server's way (server_ways.h). The burst is gone through once to fetch the
 // lines of the index and once to fetch the sessions (burst_scan6.h), and only then packet by
 // packet. Packets of one flow stay in order: once one is left, all later ones of the burst whose
-// tuple has the same hash are left, too.
+// tuple has the same hash are left, too. For a frame that is not plain only those wait that it may
+// be about (odd_frames.h).
 #pragma once
 
 #include <rte_mbuf.h>
@@ -17,6 +18,7 @@
 
 #include "dataplane/burst_scan6.h"
 #include "dataplane/flow_plans.h"
+#include "dataplane/odd_frames.h"
 #include "dataplane/swift.h"
 
 namespace shunt::dataplane {
@@ -72,13 +74,54 @@ class UsualSession {
   uint32_t x_word;
 };
 
-/// A bit for each packet whose tuple has the same hash as the one of packet `i`, among those behind
-/// it and some before.
-[[gnu::noinline]] inline uint64_t same_tuple(const Scanned6& scanned, unsigned n, unsigned i) {
+/// A bit for each packet of which the word is this one, among those behind packet `i` and some
+/// before.
+[[gnu::noinline]] inline uint64_t same_word(const uint64_t* words, unsigned n, unsigned i,
+                                            uint64_t word) {
   uint64_t same = 0;
   for (unsigned k = i - i % kLanes; k < n; k += kLanes)
-    same |= bits_of(are_equal(get(scanned.hashes + k), Words{} + scanned.hashes[i])) << k;
+    same |= bits_of(are_equal(get(words + k), Words{} + word)) << k;
   return same;
+}
+
+/// Of each packet behind the first fragment of a burst a word that its two addresses tell.
+/// Others may have the same one, and wait for nothing then.
+struct AddressPairs {
+  bool made = false;
+  alignas(64) uint64_t words[kBurst];
+  static uint64_t word_of(const uint8_t* addresses) {
+    constexpr uint64_t kFactors[] = {0x9e3779b97f4a7c15, 0xbf58476d1ce4e5b9, 0x94d049bb133111eb,
+                                     0xd6e8feb86659fd93};
+    uint64_t sum = 0;
+    for (size_t i = 0; i < std::size(kFactors); i++)
+      sum += load<uint64_t>(addresses + 8 * i) * kFactors[i];
+    return sum;
+  }
+};
+
+/// The packets that have to wait for packet `i`, which is not plain: only requests are ready, and
+/// only those of direct routing, to which there are no answers.
+[[gnu::noinline]] inline uint64_t concerned6(const Worker& worker, uint8_t port_in,
+                                             const Burst& burst, const Scanned6& scanned,
+                                             AddressPairs& pairs, unsigned i) {
+  using V6 = net::V6;
+  const unsigned n = burst.n;
+  const Concern<V6> concern = concern_of<V6>(worker, port_in, burst.packets[i]);
+  if (concern.kind == Concern<V6>::kNothing) return 0;
+  const auto* ends = reinterpret_cast<const uint8_t*>(&concern.tuple);
+  if (concern.kind == Concern<V6>::kFlow) {
+    const auto key = worker.sessions_v6->index().key_of(ends, concern.tuple.protocol);
+    return same_word(scanned.hashes, n, i, key.hash);
+  }
+  if (!pairs.made) {
+    pairs.made = true;
+    const unsigned begin = i - i % kLanes, end = (n + kLanes - 1) / kLanes * kLanes;
+    for (unsigned k = begin; k < end; k++) {
+      const bool is_later = k > i && k < n;
+      pairs.words[k] = is_later ? AddressPairs::word_of(scanned.frames[k] + Frame6::kEnds) : 0;
+    }
+  }
+  return same_word(pairs.words, n, i, AddressPairs::word_of(ends));
 }
 
 [[gnu::always_inline]] inline bool run6(Worker& worker, uint8_t port_in, const Burst& burst,
@@ -97,6 +140,7 @@ class UsualSession {
   const bool notes = worker.fates != nullptr;
   const uint32_t revision = notes ? FlowPlans::kNoRevision : sessions.plans().revision();
   uint64_t ready = scanned.ready;
+  AddressPairs pairs;
   bool may_have_sessions = false;  // those that were left
 
   // Packets that go to one port.
@@ -148,9 +192,9 @@ class UsualSession {
     if (go()) [[likely]]
       continue;
     if (scanned.plain >> i & 1) {
-      if (ready >> i > 1) ready &= ~same_tuple(scanned, n, i);
-    } else if (Frame6::may_be_related(frame, packet->data_len) && ours.has(frame)) {
-      ready = 0;  // a fragment, an ICMP error: who knows of which flow
+      if (ready >> i > 1) ready &= ~same_word(scanned.hashes, n, i, scanned.hashes[i]);
+    } else if (ready >> i > 1) {
+      ready &= ~concerned6(worker, port_in, burst, scanned, pairs, i);
     }
     may_have_sessions |= scanned.known >> i & 1;
     rest.add(packet);

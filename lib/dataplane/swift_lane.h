@@ -6,7 +6,8 @@
 // Memory is slow: the burst is gone through once to find out where in the index its flows are
 // (burst_scan.h) and to fetch their lines, and only then packet by packet. Packets
 // of one flow stay in order: once one is left, all later ones of the burst whose key has the same
-// home are left, too.
+// home are left, too. For a frame that is not plain only those wait that it may be about
+// (odd_frames.h).
 #pragma once
 
 #include <rte_mbuf.h>
@@ -16,6 +17,7 @@
 #include <cstring>
 
 #include "dataplane/burst_scan.h"
+#include "dataplane/odd_frames.h"
 #include "dataplane/pick_lane.h"
 #include "dataplane/refusals.h"
 #include "dataplane/swift.h"
@@ -29,7 +31,6 @@ struct Walk {
   Worker& worker;
   const FlowLines& lines;
   const Burst& burst;
-  const OurMac ours;
   const uint8_t port_in;
   const uint64_t now;       ///< as FlowWord's stamps
   const uint32_t revision;  ///< kNoRevision: every way is in doubt, as there are notes to take
@@ -47,21 +48,59 @@ inline uint64_t same_home(const Scanned& scanned, unsigned n, unsigned i) {
   return same;
 }
 
+/// Of the `later` packets, which are ready, those that have to wait for packet `i`, which is not
+/// plain.
+[[gnu::noinline]] inline uint64_t concerned(const Walk& walk, unsigned i, uint64_t later) {
+  using V4 = net::V4;
+  const Scanned& scanned = walk.scanned;
+  const unsigned first = i - i % kLanes, n = walk.burst.n;
+  const Concern<V4> concern = concern_of<V4>(walk.worker, walk.port_in, walk.burst.packets[i]);
+  uint64_t found = 0;
+  if (concern.kind == Concern<V4>::kFlow) {
+    const auto* ends = reinterpret_cast<const uint8_t*>(&concern.tuple);
+    const uint64_t key =
+        walk.worker.sessions_v4->index().exact_key(ends, concern.tuple.protocol).bits;
+    if (key == 0) return 0;
+    for (unsigned k = first; k < n; k += kLanes)
+      found |= bits_of(are_equal(get(scanned.keys + k), Words{} + (key << 1))) << k;
+    return found & later;
+  }
+  if (concern.kind != Concern<V4>::kAddresses) return 0;
+  // A key has its client's address in bits 17 to 48. The fragment's datagram may be a request to
+  // its destination, or an answer of its source.
+  const auto source = load<uint32_t>(&concern.tuple.source),
+             destination = load<uint32_t>(&concern.tuple.destination);
+  for (unsigned k = first; k < n; k += kLanes) {
+    const Words client = get(scanned.keys + k) >> 17 & kLow32;
+    found |= bits_of(either(are_equal(client, Words{} + uint64_t{source}),
+                            are_equal(client, Words{} + uint64_t{destination})))
+             << k;
+  }
+  uint64_t waiting = 0;
+  for (found &= later; found != 0; found &= found - 1) {
+    const auto k = static_cast<unsigned>(std::countr_zero(found));
+    const uint8_t* ends = scanned.frames[k] + Frame::kEnds;
+    const auto from = load<uint32_t>(ends), to = load<uint32_t>(ends + 4);
+    const bool is_reply = (scanned.ways[k] & sizeof(FlowWay)) != 0;
+    const uint32_t client = is_reply ? to : from;
+    if ((client == source && (is_reply || to == destination)) ||
+        (client == destination && (!is_reply || from == source)))
+      waiting |= found & -found;
+  }
+  return waiting;
+}
+
 /// Leaves packet `i`, and with it all later ones that may be of its flow.
 inline void leave(Walk& walk, unsigned i, bool has_word) {
   Scanned& scanned = walk.scanned;
-  const uint8_t* frame = scanned.frames[i];
   const uint64_t later = scanned.ready & (~uint64_t{1} << i);
   uint64_t related = 0;
   if (!(scanned.plain >> i & 1)) {
-    // A fragment, an ICMP error: who knows of which flow.
-    if (Frame::may_be_related(frame, walk.burst.packets[i]->data_len) && walk.ours.has(frame))
-      related = later;
-    walk.rest_may_have_sessions = true;
+    if (later != 0) related = concerned(walk, i, later);
   } else if (scanned.keys[i] != 0) {
     if (later != 0) related = later & same_home(scanned, walk.burst.n, i);
     // UDP without a checksum is not for here, but for the express lane.
-    walk.rest_may_have_sessions |= has_word || frame[Frame::kProtocol] != net::kTcp;
+    walk.rest_may_have_sessions |= has_word || scanned.frames[i][Frame::kProtocol] != net::kTcp;
   }
   scanned.ready &= ~related;
   for (; related != 0; related &= related - 1)
@@ -112,13 +151,12 @@ inline bool suits(const rte_mbuf* packet, const uint8_t* frame, const FlowWay& w
   Walk walk{.worker = worker,
             .lines = sessions.index().lines(),
             .burst = burst,
-            .ours = OurMac(worker.ports[port_in].mac, worker.ports[port_in].any_mac),
             .port_in = port_in,
             .now = FlowWord::stamp(sessions.tick()),
             .revision = worker.fates ? FlowPlans::kNoRevision : sessions.plans().revision(),
             .rest_may_have_sessions = sessions.index().has_hashed(),
             .scanned = scanned};
-  scan(sessions, walk.ours, burst, scanned);
+  scan(sessions, OurMac(worker.ports[port_in].mac, worker.ports[port_in].any_mac), burst, scanned);
   bytes = scanned.bytes;
 
   // Packets that go to one port.
@@ -163,7 +201,7 @@ inline bool suits(const rte_mbuf* packet, const uint8_t* frame, const FlowWay& w
   const size_t n = burst.n;
   uint64_t elsewhere = 0, todo = n == 64 ? UINT64_MAX : (uint64_t{1} << n) - 1;
   if (scanned.picked != 0) [[unlikely]]
-    todo &= ~pick(worker, port_in, burst, walk.ours, scanned);
+    todo &= ~pick(worker, port_in, burst, scanned);
   if (refusals.may()) [[unlikely]]
     todo &= ~refusals.take(burst, scanned.plain & ~scanned.usual & todo);
   for (;; todo &= todo - 1) {

@@ -9,6 +9,7 @@
 #include "dataplane/full.h"
 #include "dataplane/help.h"
 #include "dataplane/persistence.h"
+#include "dataplane/plain_frame.h"
 #include "dataplane/stages.h"
 #include "dataplane/swift.h"
 
@@ -39,6 +40,13 @@ static_assert(kMostNoted < uint64_t{1} << (64 - FlowWay::kPacketsAt) &&
 /// together.
 unsigned most_parts(const rte_mempool* pool, unsigned workers) {
   return pool->size / 4 / workers;
+}
+
+/// Is any of these frames of IPv6 by its Ethertype? What one too short has there is no matter.
+bool has_ipv6(const Burst& burst) {
+  for (unsigned i = 0; i < burst.n; i++)
+    if (PlainFrame<net::V6>::has_ether_type(bytes(burst.packets[i]))) return true;
+  return false;
 }
 
 }  // namespace
@@ -186,11 +194,10 @@ uint64_t Worker::take_express(uint8_t port, Burst& burst) {
     const bool goes_on = swift_lanes.v4(*this, port, burst, slow, bytes);
     burst.n = 0;
     if (slow.n == 0) return bytes;
-    if (!goes_on) {
+    if (goes_on)
+      express<net::V4>(*this, port, slow, burst);
+    else
       burst = slow;
-      return bytes;
-    }
-    express<net::V4>(*this, port, slow, burst);
   } else {
 #pragma GCC unroll 4
     for (unsigned i = 0; i < burst.n; i++) {
@@ -198,7 +205,7 @@ uint64_t Worker::take_express(uint8_t port, Burst& burst) {
       bytes += burst.packets[i]->pkt_len;
     }
   }
-  if (burst.n == 0 || !settings.express || !services->has_family(Family::kV6)) return bytes;
+  if (!settings.express || !services->has_family(Family::kV6) || !has_ipv6(burst)) return bytes;
   Burst slow;
   const bool goes_on = swift_lanes.v6(*this, port, burst, slow);
   burst.n = 0;

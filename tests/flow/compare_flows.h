@@ -1,4 +1,4 @@
-// What tests compare that send the same IPv4 packets through workers with a short way and without,
+// What tests compare that send the same packets through workers with a short way and without,
 // where packets of different flows may leave in another order: frames by flow, and sessions.
 #pragma once
 
@@ -37,6 +37,12 @@ inline void sort_by_flow(std::vector<Frame>& frames) {
     frame[18] = frame[19] = frame[24] = frame[25] = 0;
   }
   auto flow = [](const Frame& frame) {
+    if (frame.size() >= 58 && frame[12] == 0x86) {
+      Frame key(frame.begin() + 12, frame.begin() + 14);
+      key.push_back(frame[20]);
+      key.insert(key.end(), frame.begin() + 22, frame.begin() + 58);
+      return key;
+    }
     const size_t at = overhead_of(frame) + 26;
     Frame key = {frame.size() > at ? frame[at - 3] : uint8_t{0}};
     for (size_t i = at; i < at + 12; i++) key.push_back(i < frame.size() ? frame[i] : 0);
@@ -66,10 +72,10 @@ inline std::string difference(const std::vector<Frame>& fast, const std::vector<
   return "";
 }
 
-inline std::vector<std::string> sessions_of(Rig& rig) {
-  std::vector<std::string> all;
+template <class F>
+void add_sessions(Rig& rig, std::vector<std::string>& all) {
   for (auto& worker : rig.workers) {
-    auto& table = *worker->sessions_v4;
+    auto& table = worker->sessions<F>();
     uint32_t cursor = 0, numbers[64];
     while (unsigned n = table.dump(cursor, numbers, 64)) {
       for (unsigned i = 0; i < n; i++) {
@@ -83,6 +89,12 @@ inline std::vector<std::string> sessions_of(Rig& rig) {
       }
     }
   }
+}
+
+inline std::vector<std::string> sessions_of(Rig& rig) {
+  std::vector<std::string> all;
+  add_sessions<net::V4>(rig, all);
+  add_sessions<net::V6>(rig, all);
   std::sort(all.begin(), all.end());
   return all;
 }

@@ -1,0 +1,78 @@
+#include "dataplane/odd_frames.h"
+
+#include "dataplane/plain_frame.h"
+#include "dataplane/stages.h"
+#include "net/parse.h"
+
+namespace shunt::dataplane {
+
+namespace {
+
+/// An ICMP message that is no error and in no fragment, behind a usual header: of no flow, whatever
+/// else is wrong with it. Most floods that are not plain are pings, and need no parser.
+template <class F>
+bool is_surely_no_error(const uint8_t* frame, uint32_t size) {
+  using Frame = PlainFrame<F>;
+  if (size <= Frame::kL4 || frame[Frame::kProtocol] != F::kIcmpProtocol) return false;
+  const uint8_t type = frame[Frame::kL4];
+  if constexpr (Frame::kIsV4) {
+    constexpr uint8_t kUnreachable = 3, kSourceQuench = 4, kTimeExceeded = 11;
+    return frame[Frame::kL3] == 0x45 && type != kUnreachable && type != kSourceQuench &&
+           type != kTimeExceeded && (load<uint16_t>(frame + Frame::kL3 + 6) & 0xff3f) == 0;
+  } else {
+    constexpr uint8_t kFirstInformational = 128;
+    return type >= kFirstInformational;
+  }
+}
+
+}  // namespace
+
+template <class F>
+Concern<F> concern_of(const Worker& worker, uint8_t port_in, rte_mbuf* packet) noexcept {
+  using Kind = typename Concern<F>::Kind;
+  const WorkerPort& port = worker.ports[port_in];
+  if (packet->data_len < sizeof(net::EthernetHeader) ||
+      !PlainFrame<F>::has_ether_type(bytes(packet)) ||
+      !OurMac(port.mac, port.any_mac).has(bytes(packet)) ||
+      !worker.services->has_family(F::family) || rte_pktmbuf_linearize(packet) != 0)
+    return {};
+  const uint8_t* frame = bytes(packet);
+  if (is_surely_no_error<F>(frame, packet->data_len)) return {};
+  Concern<F> concern;
+  net::Tuple<net::V4> v4{};
+  net::Tuple<net::V6> v6{};
+  net::Parsed parsed = net::parse(frame, packet->data_len, v4, v6);
+  const auto tuple = [&]() -> net::Tuple<F>& {
+    if constexpr (F::family == Family::kV4)
+      return v4;
+    else
+      return v6;
+  };
+  switch (parsed.kind) {
+    case net::Kind::kBad:
+      break;
+    case net::Kind::kFragment:
+      concern.kind = Kind::kAddresses;
+      concern.tuple = tuple();
+      break;
+    case net::Kind::kOther:
+    case net::Kind::kIcmpError:
+      if (is_tunnel_error(worker, frame, parsed, v4))
+        concern = {Kind::kFlow, tuple()};
+      else if (parsed.kind == net::Kind::kIcmpError)
+        concern = {Kind::kFlow, tuple().reversed()};
+      break;
+    case net::Kind::kFlow:
+    case net::Kind::kIpsec:
+    case net::Kind::kTunnelError:
+    case net::Kind::kEncapsulated:
+      concern = {Kind::kFlow, tuple()};
+      break;
+  }
+  return concern;
+}
+
+template Concern<net::V4> concern_of<net::V4>(const Worker&, uint8_t, rte_mbuf*) noexcept;
+template Concern<net::V6> concern_of<net::V6>(const Worker&, uint8_t, rte_mbuf*) noexcept;
+
+}  // namespace shunt::dataplane

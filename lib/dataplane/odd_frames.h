@@ -1,0 +1,79 @@
+// Frames that are not plain (plain_frame.h), and which packets of their burst have to wait for
+// them: those of the same flow that came later, and no others. A ping, ARP or a malformed frame is
+// of no flow; a frame with IP options, SCTP, ESP or an ICMP error names its flow; a fragment names
+// the two addresses between which its flow runs. Callers: the lanes and steer_plain().
+#pragma once
+
+#include <rte_mbuf.h>
+
+#include <cstdint>
+#include <cstring>
+
+#include "dataplane/packet.h"
+#include "net/family.h"
+
+namespace shunt::dataplane {
+
+class Worker;
+
+/// What a frame that is not plain may be about.
+template <class F>
+struct Concern {
+  enum Kind : uint8_t {
+    kNothing,    ///< no flow of this family
+    kFlow,       ///< the flow of `tuple`, as its session is looked up, in both directions
+    kAddresses,  ///< a flow between the addresses of `tuple`: it is a fragment
+  } kind = kNothing;
+  net::Tuple<F> tuple{};
+};
+
+/// Of a frame that came in by this port and is not plain. One of several segments is put into one,
+/// as classify does with it. Fragments of an ICMP error are taken for their own addresses' only:
+/// what they quote is not known before they are whole.
+template <class F>
+Concern<F> concern_of(const Worker& worker, uint8_t port_in, rte_mbuf* packet) noexcept;
+
+/// Fragments of a burst by their two addresses: may a datagram of theirs be of a given flow?
+template <class F>
+class FragmentAddresses {
+ public:
+  void add(const net::Tuple<F>& tuple) {
+    const Pair pair = pair_of(tuple);
+    x_bits |= bit_of(pair);
+    if (x_count < kBurst) x_pairs[x_count++] = pair;
+  }
+  bool empty() const { return x_count == 0; }
+  /// Is there one from the source of these to their destination?
+  bool has(const Ends<F>& ends) const {
+    return has({ends.source, ends.destination, be16(0), be16(0), 0, {}});
+  }
+  bool has(const net::Tuple<F>& tuple) const {
+    if (x_bits == 0) return false;
+    const Pair pair = pair_of(tuple);
+    if (!(x_bits & bit_of(pair))) return false;
+    for (unsigned i = 0; i < x_count; i++)
+      if (std::memcmp(&x_pairs[i], &pair, sizeof pair) == 0) return true;
+    return false;
+  }
+
+ private:
+  struct Pair {
+    typename F::Address source, destination;
+  };
+  static Pair pair_of(const net::Tuple<F>& tuple) { return {tuple.source, tuple.destination}; }
+  static uint64_t bit_of(const Pair& pair) {
+    uint64_t sum = 0;
+    for (size_t i = 0; i < sizeof pair; i += sizeof sum) {
+      uint64_t word;
+      std::memcpy(&word, reinterpret_cast<const uint8_t*>(&pair) + i, sizeof word);
+      sum = (sum ^ word) * 0x9e3779b97f4a7c15;
+    }
+    return uint64_t{1} << (sum >> 58);
+  }
+
+  uint64_t x_bits = 0;  ///< one or more of 64 for the pairs there are, so that most ask no further
+  unsigned x_count = 0;
+  Pair x_pairs[kBurst];
+};
+
+}  // namespace shunt::dataplane
