@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "engine.h"
+#include "memory.h"
 #include "share/eal.h"
 
 namespace shunt::daemon {
@@ -46,14 +47,6 @@ uint64_t free_hugepages() {
     bytes += pages * size;
   }
   return bytes;
-}
-
-/// What sessions and packet buffers take, roughly: index entries and sessions of both families.
-uint64_t memory_needed(const control::Conf& conf) {
-  constexpr uint64_t kSession4 = 128 + 2 * 64, kSession6 = 192 + 2 * 96, kBuffer = 2560;
-  uint64_t queues = std::max<uint64_t>(conf.ports.size(), 1) * 2 * conf.workers;
-  return conf.sessions * (kSession4 + kSession6 / 4) +
-         std::max<uint64_t>(16384, queues * 4096) * kBuffer + (32ull << 20);
 }
 
 }  // namespace

@@ -7,7 +7,11 @@
 #include <spdlog/spdlog.h>
 #include <sys/random.h>
 
+#include <algorithm>
+
 #include "control/twin.h"
+#include "dataplane/queues.h"
+#include "memory.h"
 
 namespace shunt::daemon {
 
@@ -15,16 +19,24 @@ namespace {
 
 /// Data room of a packet buffer: an Ethernet frame of 1518 bytes with two VLAN tags, and headroom.
 constexpr uint16_t kDataRoom = RTE_MBUF_DEFAULT_BUF_SIZE;
-constexpr unsigned kLeastBuffers = 16383, kBuffersPerQueue = 4096;
 constexpr unsigned kBufferCache = 256;
 constexpr uint16_t kTwinDescriptors = 1024;
-/// Room of a mailbox between workers; there is one for each two of them.
-constexpr unsigned kFewWorkers = 8, kStraySlotsOfFew = 4096;
 
 uint32_t random_seed() {
   uint32_t seed = 0;
   if (getrandom(&seed, sizeof seed, 0) != sizeof seed) seed = 0x9e3779b9;
   return seed;
+}
+
+/// How many CPUs the workers' threads have together.
+unsigned cpus_of(unsigned workers) {
+  rte_cpuset_t all;
+  CPU_ZERO(&all);
+  for (unsigned w = 0; w < workers; w++) {
+    rte_cpuset_t own = rte_lcore_cpuset(w + 1);
+    CPU_OR(&all, &all, &own);
+  }
+  return static_cast<unsigned>(std::max(1, CPU_COUNT(&all)));
 }
 
 Result<uint16_t> attach_port(const control::PortConf& conf, unsigned workers) {
@@ -43,8 +55,10 @@ Result<uint16_t> attach_port(const control::PortConf& conf, unsigned workers) {
 
 Result<std::unique_ptr<Engine>> Engine::start(const control::Conf& conf) {
   std::unique_ptr<Engine> engine(new Engine(conf));
+  engine->attach_ports();
   if (auto done = engine->make_pool(); !done) return done.error();
   if (auto done = engine->bring_up_ports(); !done) return done.error();
+  if (auto done = engine->make_board(); !done) return done.error();
   if (auto done = engine->make_workers(); !done) return done.error();
   return engine;
 }
@@ -64,9 +78,48 @@ Engine::~Engine() {
   (void)x_board.release();
 }
 
+/// What the devices are and how many queues they have, before there is a pool to receive into.
+void Engine::attach_ports() {
+  for (const control::PortConf& conf : x_conf.ports) {
+    EnginePort port;
+    port.name = conf.name;
+    port.device = conf.device;
+    port.twin_name = conf.twin;
+    auto attached = [&]() -> Result<void> {
+      if (!conf.interface().empty()) {
+        auto deaf = control::Deaf::make(conf.interface());
+        if (!deaf) return deaf.error();
+        port.deaf.emplace(std::move(*deaf));
+      }
+      auto id = attach_port(conf, x_conf.workers);
+      if (!id) return id.error();
+      port.id = *id;
+      dataplane::PortWish wish;
+      wish.workers = static_cast<uint16_t>(x_conf.workers);
+      auto plan = dataplane::Port::plan(port.id, port.name, wish);
+      if (!plan) return plan.error();
+      port.plan = *plan;
+      return {};
+    }();
+    if (attached) {
+      x_ports.push_back(std::move(port));
+      continue;
+    }
+    x_last_error = attached.error().message;
+    spdlog::error("port {} does not come up: {}", conf.name, x_last_error);
+  }
+}
+
 Result<void> Engine::make_pool() {
-  auto queues = static_cast<unsigned>(x_conf.ports.size()) * 2 * x_conf.workers;
-  unsigned buffers = std::max(kLeastBuffers, queues * kBuffersPerQueue);
+  QueueTotal total;
+  unsigned most = 0;
+  for (const EnginePort& port : x_ports) {
+    const unsigned queues = std::max(port.plan.rx_queues, port.plan.tx_queues);
+    total.queues += queues + std::min(port.plan.tx_queues, share::kMaxTapQueues);
+    most = std::max(most, queues);
+  }
+  total.workers_without = x_conf.workers - std::min(x_conf.workers, most);
+  const unsigned buffers = packet_buffers(total);
   x_pool = rte_pktmbuf_pool_create("packets", buffers, kBufferCache, dataplane::kMetaSize,
                                    kDataRoom, SOCKET_ID_ANY);
   if (!x_pool)
@@ -78,102 +131,125 @@ Result<void> Engine::make_pool() {
 }
 
 Result<void> Engine::bring_up_ports() {
-  std::string last;
-  for (const control::PortConf& conf : x_conf.ports) {
-    auto port = bring_up(conf, static_cast<unsigned>(x_ports.size()));
-    if (!port) {
-      last = port.error().message;
-      spdlog::error("port {} does not come up: {}", conf.name, last);
+  for (auto port = x_ports.begin(); port != x_ports.end();) {
+    auto up = bring_up(*port, static_cast<unsigned>(port - x_ports.begin()));
+    if (!up) {
+      x_last_error = up.error().message;
+      spdlog::error("port {} does not come up: {}", port->name, x_last_error);
+      port = x_ports.erase(port);
       continue;
     }
-    spdlog::info("port {}: {}, MAC {}, MTU {}, {} receive queue(s), twin {}", port->name,
-                 conf.device, to_string(port->nic->mac()), port->nic->mtu(), port->nic->rx_queues(),
-                 port->twin_name);
-    x_ports.push_back(std::move(*port));
+    const dataplane::Port &nic = *port->nic, &twin = *port->twin;
+    spdlog::info(
+        "port {}: {}, MAC {}, MTU {}, {} receive and {} transmit queue(s), twin {} with {} and {}",
+        port->name, port->device, to_string(nic.mac()), nic.mtu(), nic.rx_queues(), nic.tx_queues(),
+        port->twin_name, twin.rx_queues(), twin.tx_queues());
+    port++;
   }
   if (x_ports.empty()) {
     if (x_conf.ports.empty())
       return Error{"no port is configured: name one in " + x_conf.conf + ", as in `port = eth1`"};
     return Error{"not one of the ports comes up; the last one, " + x_conf.ports.back().name + ": " +
-                 last};
+                 x_last_error};
   }
   return {};
 }
 
-Result<EnginePort> Engine::bring_up(const control::PortConf& conf, unsigned index) {
-  EnginePort port;
-  port.name = conf.name;
-  port.twin_name = conf.twin;
-  if (!conf.interface().empty()) {
-    auto deaf = control::Deaf::make(conf.interface());
-    if (!deaf) return deaf.error();
-    port.deaf.emplace(std::move(*deaf));
-  }
-  auto id = attach_port(conf, x_conf.workers);
-  if (!id) return id.error();
+Result<void> Engine::bring_up(EnginePort& port, unsigned index) {
   dataplane::PortWish wish;
   wish.workers = static_cast<uint16_t>(x_conf.workers);
-  auto nic = dataplane::Port::start(*id, conf.name, wish, x_pool);
+  auto nic = dataplane::Port::start(port.id, port.name, wish, x_pool);
   if (!nic) return nic.error();
   port.nic = std::move(*nic);
 
-  if (auto made = control::prepare_twin(conf.twin, port.nic->mac(), port.nic->mtu()); !made)
+  const std::string& name = port.twin_name;
+  if (auto made = control::prepare_twin(name, port.nic->mac(), port.nic->mtu()); !made)
     return made.error();
-  auto twin_id = dataplane::attach(control::twin_devargs(index, conf.twin, port.nic->mac()));
+  auto twin_id = dataplane::attach(control::twin_devargs(index, name, port.nic->mac()));
   if (!twin_id) return twin_id.error();
   wish.rx_descriptors = wish.tx_descriptors = kTwinDescriptors;
   wish.mtu = port.nic->mtu();
-  auto twin = dataplane::Port::start(*twin_id, conf.twin, wish, x_pool);
+  // Who hears Linux sends what it says: see queues.h.
+  wish.workers = std::min(wish.workers, port.nic->tx_queues());
+  auto twin = dataplane::Port::start(*twin_id, name, wish, x_pool);
   if (!twin) return twin.error();
   port.twin = std::move(*twin);
-  if (auto settled = control::settle_twin(conf.twin, port.nic->mtu()); !settled)
-    return settled.error();
-  return port;
+  return control::settle_twin(name, port.nic->mtu());
 }
 
-Result<void> Engine::make_workers() {
+Result<void> Engine::make_board() {
   share::Board::Size size;
   size.workers = x_conf.workers;
   size.socket = SOCKET_ID_ANY;
-  // With more workers than free CPUs, one may be away for milliseconds while others feed it.
-  if (x_conf.workers <= kFewWorkers) size.stray_slots = kStraySlotsOfFew;
+  size.stray_slots = stray_slots(x_conf.workers);
   auto board = share::Board::create("shunt", size);
   if (!board) return board.error();
   x_board = std::move(*board);
   x_board->owner_seed = random_seed();
   set_marks();
   x_board->mss_clamps = x_conf.mss_clamps;
+  return {};
+}
+
+Result<std::vector<dataplane::WorkerPort>> Engine::ports_of(unsigned worker) {
+  std::vector<dataplane::WorkerPort> ports;
+  for (const EnginePort& up : x_ports) {
+    dataplane::WorkerPort port;
+    port.nic = up.nic->id();
+    port.twin = up.twin->id();
+    port.mac = up.nic->mac();
+    port.mtu = up.nic->mtu();
+    const dataplane::QueueCounts counts{up.nic->rx_queues(), up.nic->tx_queues(),
+                                        up.twin->rx_queues(), up.twin->tx_queues()};
+    auto given = give_queues(*x_board, counts, worker, static_cast<uint8_t>(ports.size()), port);
+    if (!given) return given.error();
+    ports.push_back(port);
+  }
+  return ports;
+}
+
+Result<void> Engine::make_workers() {
+  const uint64_t memory_before = memory_taken();
+  unsigned twin_queues = 1;
+  for (const EnginePort& port : x_ports)
+    twin_queues = std::max<unsigned>(twin_queues, port.twin->tx_queues());
   x_threads.reserve(x_conf.workers);
   for (unsigned w = 0; w < x_conf.workers; w++) {
-    std::vector<dataplane::WorkerPort> ports;
-    for (const EnginePort& up : x_ports) {
-      dataplane::WorkerPort port;
-      port.nic = up.nic->id();
-      port.twin = up.twin->id();
-      auto queue = static_cast<uint16_t>(w);
-      if (queue < up.nic->rx_queues()) port.rx_queue = queue;
-      if (queue < up.twin->rx_queues()) port.twin_queue = queue;
-      port.tx_queue = port.twin_tx_queue = queue;
-      port.mac = up.nic->mac();
-      port.mtu = up.nic->mtu();
-      ports.push_back(port);
-    }
+    auto ports = ports_of(w);
+    if (!ports) return ports.error();
     dataplane::WorkerSettings settings;
     settings.number = w;
     settings.workers = x_conf.workers;
     settings.sessions_v4 = static_cast<uint32_t>(x_conf.sessions / x_conf.workers);
     settings.sessions_v6 = std::max<uint32_t>(settings.sessions_v4 / 4, 64);
-    settings.kernel_rate = x_conf.kernel_rate;
+    // Those with a queue to the kernel keep the rate together, those without each for themselves
+    // (hand_over.cc). 0 is no limit, so a small rate stays one.
+    settings.kernel_rate = (x_conf.kernel_rate + twin_queues - 1) / twin_queues;
     settings.local_ports = {x_conf.masquerade_ports.first, x_conf.masquerade_ports.last};
     settings.full = x_conf.full;
     settings.seed = random_seed();
     settings.socket = SOCKET_ID_ANY;
     auto worker = dataplane::Worker::create("worker" + std::to_string(w), settings, *x_board,
-                                            x_pool, std::move(ports));
+                                            x_pool, std::move(*ports));
     if (!worker) return worker.error();
     x_workers.push_back(std::move(*worker));
   }
+  say_what_workers_take(memory_taken() - memory_before);
   return {};
+}
+
+void Engine::say_what_workers_take(uint64_t memory) const {
+  const unsigned workers = x_conf.workers, files = files_open();
+  const auto kib = [&](uint64_t bytes) { return bytes / workers >> 10; };
+  const uint64_t mailboxes =
+      uint64_t{workers} * (workers - 1) * share::Mailbox<rte_mbuf*>::bytes(stray_slots(workers));
+  spdlog::info(
+      "{} worker(s), by worker: {} KiB for sessions, {} KiB for mailboxes, {} packet buffers, {} "
+      "file descriptor(s); together {} MiB of {} buffers and {} files",
+      workers, kib(memory), kib(mailboxes), x_pool->size / workers, (files + workers - 1) / workers,
+      x_pool->populated_size * uint64_t{rte_mempool_calc_obj_size(x_pool->elt_size, 0, nullptr)} >>
+          20,
+      x_pool->size, files);
 }
 
 /// A rule for a port that did not come up matches nothing.
@@ -186,8 +262,9 @@ void Engine::set_marks() {
 }
 
 Result<void> Engine::launch() {
+  const long longest = longest_sleep(x_conf.workers, cpus_of(x_conf.workers));
   for (unsigned w = 0; w < x_workers.size(); w++) {
-    x_threads.push_back({x_workers[w].get(), static_cast<Idle>(x_conf.idle), &x_stop});
+    x_threads.push_back({x_workers[w].get(), static_cast<Idle>(x_conf.idle), &x_stop, longest});
     // Lcore 0 is control's.
     if (rte_eal_remote_launch(run_worker, &x_threads[w], w + 1) != 0)
       return Error{"worker " + std::to_string(w) +

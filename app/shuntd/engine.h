@@ -19,7 +19,9 @@ namespace shunt::daemon {
 
 /// A port that is up. Its index in Engine::ports() is its number everywhere.
 struct EnginePort {
-  std::string name, twin_name;
+  std::string name, device, twin_name;
+  uint16_t id = 0;                    ///< the ethdev's number
+  dataplane::PortPlan plan{};         ///< of the NIC
   std::optional<control::Deaf> deaf;  ///< the kernel's side of an af_packet interface
   std::unique_ptr<dataplane::Port> nic, twin;
 };
@@ -38,15 +40,20 @@ class Engine {
 
  private:
   explicit Engine(const control::Conf& conf) : x_conf(conf) {}
+  void attach_ports();
   Result<void> make_pool();
   Result<void> bring_up_ports();
-  Result<EnginePort> bring_up(const control::PortConf& conf, unsigned index);
+  Result<void> bring_up(EnginePort& port, unsigned index);
+  Result<void> make_board();
   Result<void> make_workers();
+  Result<std::vector<dataplane::WorkerPort>> ports_of(unsigned worker);
+  void say_what_workers_take(uint64_t memory) const;
   void set_marks();
 
   const control::Conf& x_conf;
   rte_mempool* x_pool = nullptr;
   std::vector<EnginePort> x_ports;
+  std::string x_last_error;  ///< of a port that did not come up
   std::unique_ptr<share::Board> x_board;
   std::vector<std::unique_ptr<dataplane::Worker>> x_workers;
   std::vector<WorkerThread> x_threads;

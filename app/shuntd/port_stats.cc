@@ -50,6 +50,9 @@ std::string port_stats(Engine& engine) {
   std::snprintf(line, sizeof line, "  packets without a session: %llu   sessions evicted: %llu\n",
                 all(&W::stateless), all(&W::evicted));
   text += line;
+  std::snprintf(line, sizeof line, "  sent by another worker's queue: %llu\n",
+                all(&W::handed_over));
+  text += line;
   std::snprintf(line, sizeof line, "  handshakes with a lowered MSS: %llu\n", all(&W::clamped));
   text += line;
   for (int reason = 0; reason < ipvs::kDropReasons; reason++) {

@@ -15,8 +15,15 @@ namespace {
 /// Idle turns before a sleeping worker begins to sleep, and how long it sleeps at the most.
 constexpr unsigned kIdleTurns = 64;
 constexpr long kShortestSleep = 10'000, kLongestSleep = 500'000;  // nanoseconds
+/// Of a CPU's time for each of its workers, so that they wake it up 20,000 times a second at most.
+constexpr long kBetweenWorkers = 50'000;
 
 }  // namespace
+
+long longest_sleep(unsigned workers, unsigned cpus) {
+  const long on_cpu = (workers + cpus - 1) / cpus;
+  return std::max(kLongestSleep, on_cpu * kBetweenWorkers);
+}
 
 int run_worker(void* argument) {
   auto& thread = *static_cast<WorkerThread*>(argument);
@@ -53,7 +60,7 @@ int run_worker(void* argument) {
         timespec rest{0, pause};
         nanosleep(&rest, nullptr);
         quiescence.online(number);
-        pause = std::min(pause * 2, kLongestSleep);
+        pause = std::min(pause * 2, thread.longest_sleep);
         break;
     }
   }

@@ -1,7 +1,6 @@
 #include "control/conf.h"
 
 #include <net/if.h>
-#include <sched.h>
 
 #include <algorithm>
 #include <boost/program_options.hpp>
@@ -10,7 +9,9 @@
 #include <regex>
 #include <sstream>
 
+#include "control/conf_limits.h"
 #include "ipvs/schedulers/maglev.h"
+#include "share/bounds.h"
 
 namespace shunt::control {
 namespace {
@@ -95,13 +96,6 @@ Result<PortRange> range(const std::string& text) {
   }
   return wrong("masquerade-ports = " + text +
                " is not FIRST-LAST, two ports from 1 to 65535, such as 10000-32767");
-}
-
-unsigned available_cpus() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-  return static_cast<unsigned>(std::max(1, CPU_COUNT(&set)));
 }
 
 PortConf::Kind kind_of(const std::string& device) {
@@ -213,8 +207,9 @@ Result<void> apply(Conf& conf, const std::string& key, const std::string& value)
     conf.schedulers.maglev_key = *read;
   }
   if (key == "workers") {
-    if (value != "auto") return set_number(conf.workers, 1, 128);
-    conf.workers = std::max(1u, available_cpus() - 1);
+    auto workers = value == "auto" ? automatic_workers() : read_workers(value);
+    if (!workers) return workers.error();
+    conf.workers = *workers;
   }
   if (key == "idle") {
     if (value != "spin" && value != "yield" && value != "sleep")
@@ -275,6 +270,8 @@ Result<void> complete(Conf& conf) {
   if (conf.ports.empty())
     return wrong("there is no port: say `port = NAME DEVICE` in " + conf.conf +
                  " or --port 'NAME DEVICE'");
+  if (auto checked = check_devices(conf); !checked) return checked;
+  if (auto checked = check_shares(conf); !checked) return checked;
   for (size_t i = 0; i < conf.ports.size(); i++) {
     PortConf& port = conf.ports[i];
     if (!port.twin.empty()) continue;
@@ -329,7 +326,11 @@ std::string PortConf::devargs(unsigned workers) const {
   if (kind != kInterface) return device;
   // The vdev's name begins with its driver's; ours cannot clash with one a user wrote out.
   return "net_af_packet_" + name + ",iface=" + device +
-         ",blocksz=65536,framesz=2048,framecnt=4096,qpairs=" + std::to_string(workers);
+         ",blocksz=65536,framesz=2048,framecnt=4096,qpairs=" + std::to_string(queues(workers));
+}
+
+unsigned PortConf::queues(unsigned workers) const {
+  return kind == kInterface ? std::min(workers, share::kMaxPacketQueues) : workers;
 }
 
 std::string conf_usage() {
@@ -344,7 +345,7 @@ std::string conf_usage() {
 
 Result<Conf> parse_conf(int argc, const char* const* argv) {
   Conf conf;
-  conf.workers = std::max(1u, available_cpus() - 1);
+  conf.workers = automatic_workers();
   std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);
   std::vector<std::string> eal;
   auto dashes = std::find(arguments.begin(), arguments.end(), "--");

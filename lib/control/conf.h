@@ -36,8 +36,11 @@ struct PortConf {
   /// deaf; empty: none.
   std::string interface() const;
   /// What EAL is to probe. Of a kernel interface: net_af_packet with a ring that does not lose a
-  /// burst (the default of 512 frames does) and a queue pair for each worker.
+  /// burst (the default of 512 frames does) and a queue pair for each worker, up to
+  /// share::kMaxPacketQueues.
   std::string devargs(unsigned workers) const;
+  /// How many queues it will have at the most, as far as can be said before the device is asked.
+  unsigned queues(unsigned workers) const;
 };
 
 enum class Idle : uint8_t { kSpin, kYield, kSleep };  ///< what a worker does on an empty poll

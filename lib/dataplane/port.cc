@@ -41,6 +41,14 @@ Result<uint16_t> attach(const std::string& devargs) {
   return Error{device + ": it was attached but made no Ethernet port; give a network device"};
 }
 
+Result<PortPlan> Port::plan(uint16_t ethdev_id, const std::string& name, const PortWish& wish) {
+  rte_eth_dev_info info;
+  if (int status = rte_eth_dev_info_get(ethdev_id, &info); status != 0)
+    return Error{"port " + name +
+                 ": asking the device what it can do failed: " + rte_strerror(std::abs(status))};
+  return plan_port(name, info, wish);
+}
+
 Result<std::unique_ptr<Port>> Port::start(uint16_t ethdev_id, const std::string& name,
                                           const PortWish& wish, rte_mempool* pool) {
   std::unique_ptr<Port> port(new Port(ethdev_id, name));

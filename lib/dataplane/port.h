@@ -2,8 +2,7 @@
 //
 // Invariant: a Port that exists is started; its destruction stops and closes the ethdev and, with
 // its last port, detaches the device; nobody may poll it then. Made and destroyed by the main
-// thread; workers only use id() and the queue numbers (worker i: receive queue i if there is one,
-// transmit queue i).
+// thread; workers only use id() and the queue numbers (queues.h).
 #pragma once
 
 #include <cstdint>
@@ -25,6 +24,8 @@ Result<uint16_t> attach(const std::string& devargs);
 
 class Port {
  public:
+  /// What start() would ask of the device.
+  static Result<PortPlan> plan(uint16_t ethdev_id, const std::string& name, const PortWish& wish);
   /// Receives into mbufs of `pool`, which must outlive the port. Accepts all multicast (IPv6
   /// neighbour discovery, VRRP) where the device can be told. Errors name the port and the step;
   /// the device is then stopped, still attached, and may be tried again.

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <string>
 
+#include "share/bounds.h"
+
 namespace shunt::dataplane {
 
 namespace {
@@ -12,6 +14,25 @@ namespace {
 constexpr uint16_t kUsualDescriptors = 1024;
 constexpr std::string_view kVirtioDrivers = "net_virtio";  // net_virtio_user is one, too
 constexpr uint64_t kRssTypes = RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP;
+
+/// What drivers do not say of themselves.
+struct DriverQueues {
+  std::string_view driver;
+  uint16_t most;         ///< in each direction; 0: what it says
+  bool receives_on_all;  ///< packets come on every queue that was made with the device
+};
+constexpr DriverQueues kDriverQueues[] = {
+    {"net_tap", share::kMaxTapQueues, false},
+    {"net_af_packet", 0, true},
+    {"net_ring", 0, true},
+};
+
+DriverQueues queues_of(const rte_eth_dev_info& info) {
+  const std::string_view name = info.driver_name ? info.driver_name : "";
+  for (const DriverQueues& row : kDriverQueues)
+    if (row.driver == name) return row;
+  return {};
+}
 
 /// `wish` moved between the limits and onto the alignment. Limits of 0 mean none.
 uint16_t fit_descriptors(uint16_t wish, uint16_t preferred, const rte_eth_desc_lim& limits) {
@@ -60,17 +81,13 @@ Result<PortPlan> plan_port(std::string_view name, const rte_eth_dev_info& info,
   std::string port = "port " + std::string(name);
   if (info.max_rx_queues == 0) return Error{port + ": its device has no receive queue"};
   if (info.max_tx_queues == 0) return Error{port + ": its device has no transmit queue"};
-  if (info.max_tx_queues < wish.workers) {
-    std::string queues = std::to_string(info.max_tx_queues);
-    bool one = info.max_tx_queues == 1;
-    return Error{port + ": its device has " + queues + " transmit queue" + (one ? "" : "s") +
-                 ", so it supports " + queues + " worker" + (one ? "" : "s") + " and not " +
-                 std::to_string(wish.workers) + "; set workers to " + queues +
-                 " or give the device more queues"};
-  }
+  const DriverQueues driver = queues_of(info);
+  const uint16_t most = driver.most != 0 ? driver.most : UINT16_MAX;
+  const uint16_t wanted = std::clamp<uint16_t>(wish.workers, 1, most);
   PortPlan plan{};
-  plan.tx_queues = std::max<uint16_t>(wish.workers, 1);
-  plan.rx_queues = std::min(plan.tx_queues, info.max_rx_queues);
+  plan.tx_queues = std::min(wanted, info.max_tx_queues);
+  plan.rx_queues =
+      driver.receives_on_all ? info.max_rx_queues : std::min(wanted, info.max_rx_queues);
   plan.rx_descriptors =
       fit_descriptors(wish.rx_descriptors, info.default_rxportconf.ring_size, info.rx_desc_lim);
   plan.tx_descriptors =

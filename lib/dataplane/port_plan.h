@@ -23,8 +23,9 @@ struct PortWish {
 };
 
 struct PortPlan {
-  uint16_t rx_queues;       ///< 1..workers; worker i polls queue i, others live on their mailboxes
-  uint16_t tx_queues;       ///< one for each worker
+  uint16_t rx_queues;       ///< all of them are polled (queues.h); more than workers only where the
+                            ///< device fills all it has, whatever is asked of it
+  uint16_t tx_queues;       ///< 1..workers
   uint16_t rx_descriptors;  ///< for each queue
   uint16_t tx_descriptors;
   uint16_t mtu;          ///< the wish, moved into what the device can do
@@ -32,8 +33,7 @@ struct PortPlan {
   uint64_t tx_offloads;  ///< RTE_ETH_TX_OFFLOAD_*
 };
 
-/// Errors: no receive or transmit queue, or fewer transmit queues than workers (with the number of
-/// workers that the port supports).
+/// Errors: no receive or transmit queue.
 Result<PortPlan> plan_port(std::string_view name, const rte_eth_dev_info& info,
                            const PortWish& wish);
 

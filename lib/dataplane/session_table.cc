@@ -6,9 +6,13 @@
 #include <bit>
 #include <string>
 
+#include "share/bounds.h"
+
 namespace shunt::dataplane {
 
 namespace {
+
+static_assert(SessionTable<net::V4>::kMostSessions == share::kMaxSessionsOfWorker);
 
 uint64_t words(uint32_t capacity) {
   return (uint64_t{capacity} + 63) / 64;

@@ -7,7 +7,9 @@ namespace shunt::dataplane {
 
 unsigned Worker::receive_strays() {
   unsigned total = 0;
-  for (auto& mailbox : desk.strays) {
+  for (size_t looked = 0; looked < desk.strays.size() && may_receive(); looked++) {
+    const auto& mailbox = desk.strays[x_next_stray];
+    if (++x_next_stray == desk.strays.size()) x_next_stray = 0;
     if (!mailbox) continue;
     Burst came;
     came.n = mailbox->receive(came.packets, kBurst);

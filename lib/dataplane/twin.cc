@@ -46,7 +46,7 @@ unsigned Worker::receive_from_twins() {
   unsigned total = 0;
   for (unsigned i = 0; i < ports.size(); i++) {
     WorkerPort& port = ports[i];
-    if (port.twin_queue == WorkerPort::kNone) continue;
+    if (port.twin_queue == WorkerPort::kNone || !may_receive()) continue;
     rte_mbuf* packets[kReceive];
     unsigned n = rte_eth_rx_burst(port.twin, port.twin_queue, packets, kReceive);
     if (n == 0) continue;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <climits>
 #include <cstring>
+#include <utility>
 
 #include "dataplane/full.h"
 #include "dataplane/help.h"
@@ -70,7 +71,10 @@ Worker::Worker(const WorkerSettings& given, share::Board& shared, rte_mempool* b
       swift_lanes(choose_swift_lanes()),
       icmp_id(static_cast<uint16_t>(given.seed)),
       x_random(uint64_t{given.seed} + 0x9e3779b97f4a7c15) {
-  for (const WorkerPort& port : ports) least_mtu = std::min(least_mtu, port.mtu);
+  for (const WorkerPort& port : ports) {
+    least_mtu = std::min(least_mtu, port.mtu);
+    if (port.nic_sender) x_senders.push_back(port.nic_sender);
+  }
   for (bool secure : {false, true})
     for (unsigned direction = 0; direction < 3; direction++)
       for (int state = 0; state < ipvs::kStates; state++)
@@ -126,7 +130,8 @@ bool Worker::turn(Nanoseconds time) {
 
   if (x_held_count) retry_held();
   if (!reassembly.empty()) reassembly.expire(*this);
-  unsigned packets = receive_strays();
+  unsigned packets = send_for_others();
+  packets += receive_strays();
   packets += receive_from_ports();
   packets += receive_from_twins();
   expire<net::V4>();
@@ -154,17 +159,25 @@ void Worker::measure_room() {
 unsigned Worker::receive_from_ports() {
   unsigned total = 0;
   for (uint8_t i = 0; i < ports.size(); i++) {
-    if (ports[i].rx_queue == WorkerPort::kNone) continue;
-    unsigned slow = 0, received = kReceive;
-    for (unsigned bursts = 0; bursts < kBurstsPerTurn && received == kReceive && slow <= kSlow;
-         bursts++) {
-      Burst burst;
-      burst.n = received =
-          rte_eth_rx_burst(ports[i].nic, ports[i].rx_queue, burst.packets, kReceive);
-      if (received == kReceive) evictions_left = std::min(evictions_left, kEvictionsWhenBusy);
-      if (received != 0) slow += take(i, burst);
-      total += received;
-    }
+    const WorkerPort& port = ports[i];
+    if (port.rx_queue == WorkerPort::kNone) continue;
+    total += receive_from(i, port.rx_queue);
+    for (unsigned more = 1; more <= port.more_rx_queues; more++)
+      total += receive_from(i, static_cast<uint16_t>(port.rx_queue + more * settings.workers));
+  }
+  return total;
+}
+
+unsigned Worker::receive_from(uint8_t port, uint16_t queue) {
+  unsigned total = 0, slow = 0, received = kReceive;
+  for (unsigned bursts = 0; bursts < kBurstsPerTurn && received == kReceive && slow <= kSlow;
+       bursts++) {
+    if (!may_receive()) break;
+    Burst burst;
+    burst.n = received = rte_eth_rx_burst(ports[port].nic, queue, burst.packets, kReceive);
+    if (received == kReceive) evictions_left = std::min(evictions_left, kEvictionsWhenBusy);
+    if (received != 0) slow += take(port, burst);
+    total += received;
   }
   return total;
 }
@@ -429,6 +442,8 @@ void Worker::transmit(WorkerPort& port, uint8_t index, rte_mbuf* packets[], unsi
                       uint64_t bytes) {
   if (fates)
     for (unsigned i = 0; i < n; i++) note(packets[i], Fate::kForwarded, {});
+  if (port.nic_sender) [[unlikely]]
+    return hand_over(*port.nic_sender, packets, n);
   const unsigned sent =
       rte_eth_tx_burst(port.nic, port.tx_queue, packets, static_cast<uint16_t>(n));
   for (unsigned i = sent; i < n; i++) {
@@ -448,16 +463,20 @@ void Worker::flush(WorkerPort& port, uint8_t index) {
     port.to_nic_bytes = 0;
   }
   if (port.to_twin.n) {
+    Burst& waiting = port.to_twin;
     if (fates)
-      for (unsigned i = 0; i < port.to_twin.n; i++)
-        note(port.to_twin.packets[i], Fate::kKernel, {});
-    unsigned sent = rte_eth_tx_burst(port.twin, port.twin_tx_queue, port.to_twin.packets,
-                                     static_cast<uint16_t>(port.to_twin.n));
+      for (unsigned i = 0; i < waiting.n; i++) note(waiting.packets[i], Fate::kKernel, {});
+    if (port.twin_sender) {
+      hand_over(*port.twin_sender, waiting.packets, std::exchange(waiting.n, 0));
+      return;
+    }
+    const unsigned sent = rte_eth_tx_burst(port.twin, port.twin_tx_queue, waiting.packets,
+                                           static_cast<uint16_t>(waiting.n));
     counters.kernel.add(sent);
     counters.ports[index].to_kernel.add(sent);
-    for (unsigned i = sent; i < port.to_twin.n; i++)
-      drop(port.to_twin.packets[i], ipvs::DropReason::kTwinFull);
-    port.to_twin.n = 0;
+    for (unsigned i = sent; i < waiting.n; i++)
+      drop(waiting.packets[i], ipvs::DropReason::kTwinFull);
+    waiting.n = 0;
   }
 }
 

@@ -36,9 +36,12 @@ struct WorkerPort {
   static constexpr uint16_t kNone = UINT16_MAX;
   uint16_t nic = kNone, twin = kNone;  ///< ethdev ids
   uint16_t rx_queue = kNone;           ///< kNone: this worker gets this port's packets by mailbox
-  uint16_t tx_queue = 0;
-  uint16_t twin_queue = kNone;  ///< kNone: another worker polls the twin
-  uint16_t twin_tx_queue = 0;
+  uint16_t more_rx_queues = 0;         ///< so many others, every workers-th behind rx_queue
+  uint16_t tx_queue = 0;               ///< not used with nic_sender
+  uint16_t twin_queue = kNone;         ///< kNone: another worker polls the twin
+  uint16_t twin_tx_queue = 0;          ///< not used with twin_sender
+  /// To the worker that sends for this one, which has no transmit queue; null: it has.
+  share::Mailbox<rte_mbuf*>*nic_sender = nullptr, *twin_sender = nullptr;
   MacAddress mac{};
   bool any_mac = false;  ///< every unicast frame is ours, whatever its destination MAC
   uint32_t mtu = 1500;   ///< bytes of an IP packet
@@ -239,10 +242,16 @@ class alignas(64) Worker {
 
   void measure_room();
   unsigned receive_from_ports();
+  unsigned receive_from(uint8_t port, uint16_t queue);
   unsigned take(uint8_t port, Burst& burst);
   unsigned receive_strays();
   void take_strays(const Burst& came);
   unsigned receive_from_twins();
+  unsigned send_for_others();
+  void hand_over(share::Mailbox<rte_mbuf*>& sender, rte_mbuf* packets[], unsigned n);
+  /// Is there room for what a burst becomes, wherever this worker has no transmit queue?
+  bool may_receive() const { return x_senders.empty() || senders_have_room(); }
+  bool senders_have_room() const;
   bool may_answer(rte_mbuf* packet, uint8_t port) const;
   void process(Burst& burst);
   uint64_t take_express(uint8_t port, Burst& burst);
@@ -270,6 +279,8 @@ class alignas(64) Worker {
   static constexpr unsigned kMostHeld = 256;
   std::array<rte_mbuf*, kMostHeld> x_held{};
   unsigned x_held_count = 0;
+  std::vector<share::Mailbox<rte_mbuf*>*> x_senders;  ///< of ports, not of twins
+  size_t x_next_stray = 0;                            ///< the mailbox to look into next
   share::SessionDump* x_dump = nullptr;
   uint64_t x_early_ends = 0;              ///< ServiceTable::early_ends()
   uint32_t x_orphan_cursors[2] = {0, 0};  ///< of the walk that seeks orphans

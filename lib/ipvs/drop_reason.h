@@ -48,6 +48,7 @@ enum class DropReason : uint8_t {
   kTwinFull,
   kPortFull,
   kMailboxFull,
+  kHandoverFull,
   kCount,
 };
 
@@ -99,6 +100,7 @@ inline constexpr std::array<DropReasonRow, kDropReasons> kDropReasonTable = {{
     {"twin_full", "the twin's queue to the kernel is full"},
     {"port_full", "the port's transmit queue is full"},
     {"mailbox_full", "the owner's mailbox is full"},
+    {"handover_full", "no room in the mailbox to the worker with the transmit queue"},
 }};
 
 inline std::string_view name(DropReason reason) {

@@ -46,7 +46,7 @@ struct ServerLimits {
 /// All workers' rows, to be read by any of them.
 class Loads {
  public:
-  static constexpr unsigned kMostWorkers = 64;
+  static constexpr unsigned kMostWorkers = 127;  ///< share::kMaxWorkers says why
 
   struct Sum {
     uint64_t active = 0, inactive = 0, persistent = 0;
@@ -55,7 +55,12 @@ class Loads {
 
   /// `limits` has a row for every server id, and so has every worker added.
   explicit Loads(ServerLimits* limits) : x_limits(limits) {}
-  void add_worker(const ServerLoad* rows) { x_workers[x_count++] = rows; }
+  /// False: there are kMostWorkers already.
+  [[nodiscard]] bool add_worker(const ServerLoad* rows) {
+    if (x_count == kMostWorkers) return false;
+    x_workers[x_count++] = rows;
+    return true;
+  }
 
   Sum of(uint32_t server_id) const {
     Sum sum;

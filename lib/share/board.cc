@@ -1,8 +1,13 @@
 #include "share/board.h"
 
+#include <rte_config.h>
+#include <rte_eal.h>
 #include <sys/mman.h>
 
 namespace shunt::share {
+
+static_assert(kMaxThreads == RTE_MAX_LCORE && kMaxDevices == RTE_MAX_ETHPORTS &&
+              2 * kMaxTapQueues == RTE_MP_MAX_FD_NUM);
 
 void* map_zero_pages(size_t size) {
   void* pages = mmap(nullptr, size, PROT_READ | PROT_WRITE,
@@ -42,6 +47,9 @@ WorkerCounters::~WorkerCounters() {
 }
 
 Result<std::unique_ptr<Board>> Board::create(const std::string& name, const Size& size) {
+  if (size.workers == 0 || size.workers > kMaxWorkers)
+    return Error{std::to_string(size.workers) + " workers: there may be 1 to " +
+                 std::to_string(kMaxWorkers)};
   std::unique_ptr<Board> board(new Board(size.workers));
   board->timeouts.set(ipvs::Timeouts{});
   auto hops = NextHops::create((name + "_hops").c_str(), size.next_hops);
@@ -69,7 +77,8 @@ Result<std::unique_ptr<Board>> Board::create(const std::string& name, const Size
       if (!strays) return strays.error();
       desk->strays.push_back(std::move(*strays));
     }
-    board->loads.add_worker(desk->counters.loads);
+    if (!board->loads.add_worker(desk->counters.loads))
+      return Error{"there is no room for the loads of worker " + std::to_string(w)};
     board->desks.push_back(std::move(desk));
   }
   return board;

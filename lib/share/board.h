@@ -16,6 +16,7 @@
 #include "ipvs/mss_clamp.h"
 #include "ipvs/service_table.h"
 #include "ipvs/session_record.h"
+#include "share/bounds.h"
 #include "share/changes.h"
 #include "share/counters.h"
 #include "share/far_ends.h"
@@ -28,9 +29,6 @@
 struct rte_mbuf;
 
 namespace shunt::share {
-
-inline constexpr unsigned kMaxWorkers = ipvs::Loads::kMostWorkers;
-inline constexpr unsigned kMaxPorts = 16;
 
 /// Timeouts by state, in seconds (writer: control; `--set`).
 class SharedTimeouts {
@@ -101,6 +99,7 @@ struct WorkerCounters {
   Counter held;                      ///< packets waiting for a next hop now
   Counter strays_out;                ///< packets sent to another worker's mailbox
   Counter strays_in;                 ///< packets received from other workers
+  Counter handed_over;               ///< packets given to another worker's transmit queue
   Counter sessions_v4, sessions_v6;  ///< sessions in the tables now
   Counter stateless;                 ///< packets forwarded without a session, for want of room
   Counter evicted;                   ///< sessions ended to make room for others
@@ -134,6 +133,14 @@ struct Order {
   SessionDump* dump;  ///< kDumpSessions
 };
 
+/// Packets that another worker, which has no transmit queue of a port or a twin, gives to this one
+/// to be sent by its queue.
+struct Handover {
+  std::unique_ptr<Mailbox<rte_mbuf*>> packets;
+  uint8_t port;
+  bool to_twin;
+};
+
 struct WorkerDesk {
   WorkerCounters counters;                          // writer: the worker
   std::unique_ptr<Mailbox<Order>> orders;           // control → worker
@@ -141,6 +148,7 @@ struct WorkerDesk {
   std::unique_ptr<Mailbox<HopWanted>> hops_wanted;  // worker → control
   /// From worker i (unused for itself): packets whose owner this worker is.
   std::vector<std::unique_ptr<Mailbox<rte_mbuf*>>> strays;
+  std::vector<Handover> handovers;  ///< mostly none; see dataplane/queues.h
 };
 
 class Board {

@@ -58,6 +58,13 @@ def configuration(cases, wrong, socket):
         refused(2, ["CONF:1: ", "workers = many"], "workers = many\n")
     with cases.case("a configuration file that is not there"):
         refused(2, ["/nowhere/shunt.conf", "No such file"], "", "--conf=/nowhere/shunt.conf")
+    with cases.case("more workers than DPDK has threads for"):
+        refused(2, ["CONF:1: ", "128", "127", "RTE_MAX_LCORE"], "workers = 128\n" + NO_PORT)
+        refused(2, ["CONF:1: ", "127", "RTE_MAX_LCORE"], "workers = 128\n" + NO_PORT, "--check")
+    with cases.case("more ports than DPDK has devices for, with their twins"):
+        ports = "".join(f"port = p{n} net_null{n}\n" for n in range(17))
+        refused(2, ["17 ports", "34 devices", "32", "RTE_MAX_ETHPORTS"], ports)
+        refused(2, ["17 ports", "34 devices", "32", "RTE_MAX_ETHPORTS"], ports, "--check")
     with cases.case("no port"):
         refused(2, ["no port", "port = "], f"socket = {socket}\n")
     with cases.case("a rules file with a wrong line names the line and changes nothing"):
@@ -81,11 +88,6 @@ def resources(cases, wrong, socket):
         refused(1, ["p0", "net_nosuch0"], f"{NO_HUGE}\n{quiet}port = p0 net_nosuch0\n")
     with cases.case("a PCI device that is not there"):
         refused(1, ["0000:ff:1f.7"], f"{NO_HUGE}\n{quiet}port = p0 0000:ff:1f.7\n")
-    with cases.case("more workers than the device has queues"):
-        refused(
-            1, ["p0", "workers to 1"],
-            f"{NO_HUGE}\n{quiet}workers = 2\nport = p0 net_af_packet0,iface=spare0\n",
-        )  # fmt: skip
     with cases.case("a socket that something else is at"):
         refused(1, ["/dev/null", "no socket"], f"{NO_HUGE}\n{NO_PORT}socket = /dev/null\n")
     if appliance.free_huge_pages() == 0:

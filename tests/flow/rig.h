@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "dataplane/queues.h"
 #include "dataplane/ring_port.h"
 #include "dataplane/worker.h"
 #include "frames.h"
@@ -36,6 +37,8 @@ class Rig {
     unsigned buffers = 2047;
     bool express = true;
     uint64_t kernel_rate = 0;
+    uint16_t nic_queues = 0, twin_queues = 0;  ///< in each direction; 0: one for each worker
+    uint16_t nic_tx_queues = 0;                ///< 0: nic_queues
   };
 
   explicit Rig(const Settings& settings) : settings(settings) {
@@ -43,9 +46,11 @@ class Rig {
     std::string name = "rig" + std::to_string(rigs++);
     pool = rte_pktmbuf_pool_create(name.c_str(), settings.buffers, 0, dataplane::kMetaSize,
                                    RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
-    auto queues = static_cast<uint16_t>(settings.workers);
-    nic = make_port(name + "n", queues);
-    twin = make_port(name + "t", queues);
+    const auto each = static_cast<uint16_t>(settings.workers);
+    const uint16_t nic_queues = settings.nic_queues ? settings.nic_queues : each;
+    const uint16_t twin_queues = settings.twin_queues ? settings.twin_queues : each;
+    nic = make_port(name + "n", nic_queues);
+    twin = make_port(name + "t", twin_queues);
     share::Board::Size size;
     size.workers = settings.workers;
     size.socket = SOCKET_ID_ANY;
@@ -55,8 +60,10 @@ class Rig {
       dataplane::WorkerPort port;
       port.nic = nic.id;
       port.twin = twin.id;
-      port.rx_queue = port.tx_queue = port.twin_queue = port.twin_tx_queue =
-          static_cast<uint16_t>(w);
+      const uint16_t tx_queues = settings.nic_tx_queues ? settings.nic_tx_queues : nic_queues;
+      auto given =
+          give_queues(*board, {nic_queues, tx_queues, twin_queues, twin_queues}, w, 0, port);
+      EXPECT_TRUE(given) << given.error().message;
       port.mac = kApplianceMac;
       port.any_mac = settings.any_mac;
       port.mtu = settings.mtu;
@@ -156,6 +163,7 @@ class Rig {
     return any;
   }
 
+  share::WorkerCounters& desk(unsigned worker) { return board->desks[worker]->counters; }
   uint64_t dropped(ipvs::DropReason reason) const {
     uint64_t sum = 0;
     for (auto& desk : board->desks) sum += desk->counters.dropped[static_cast<int>(reason)].get();

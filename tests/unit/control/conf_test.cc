@@ -4,7 +4,10 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
+
+#include "share/bounds.h"
 
 namespace shunt::control {
 namespace {
@@ -189,8 +192,10 @@ TEST_F(ConfTest, NamesFileAndLine) {
   expect_error(file("port =\n"), at(1) + "port needs a value");
   expect_error(file(std::string("port = eth1\nrules = /a\0b\n", 25)),
                at(2) + "a NUL byte, which no line has");
-  expect_error(file("workers = four\n"), at(1) + "workers = four is not a number from 1 to 128");
-  expect_error(file("workers = 0\n"), at(1) + "workers = 0 is not a number from 1 to 128");
+  expect_error(file("workers = four\n"),
+               at(1) + "workers = four is neither auto nor a number from 1 to 127");
+  expect_error(file("workers = 0\n"),
+               at(1) + "workers = 0 is neither auto nor a number from 1 to 127");
   expect_error(file("sessions = -1\n"),
                at(1) + "sessions = -1 is not a number from 1 to 4294967296");
   expect_error(file("idle = doze\n"), at(1) + "idle = doze is none of spin, yield, sleep");
@@ -223,6 +228,58 @@ TEST_F(ConfTest, NamesWhatDoesNotFitTogether) {
   expect_error(file("port = p0 eth1\nmasquerade = p9\n"), "masquerade = p9: there is no such port");
 }
 
+std::string ports(unsigned count) {
+  std::string lines;
+  for (unsigned i = 0; i < count; i++) lines += "port = net_null" + std::to_string(i) + "\n";
+  return lines;
+}
+
+TEST_F(ConfTest, RefusesMoreWorkersThanDpdkHasThreadsFor) {
+  for (unsigned most : {share::kMaxWorkers - 1, share::kMaxWorkers}) {
+    auto conf = file("port = eth1\nworkers = " + std::to_string(most) + "\n");
+    ASSERT_TRUE(conf) << conf.error().message;
+    EXPECT_EQ(conf->workers, most);
+  }
+  for (const char* many : {"128", "4294967297", "99999999999999999999"})
+    expect_error(file("workers = " + std::string(many) + "\n"),
+                 x_path + ":1: workers = " + many +
+                     " is more than 127: DPDK has room for 128 threads (RTE_MAX_LCORE), and "
+                     "control is one");
+  auto conf = file("port = eth1\nworkers = auto\n");
+  ASSERT_TRUE(conf);
+  EXPECT_LE(conf->workers, share::kMaxWorkers);
+}
+
+TEST_F(ConfTest, RefusesMorePortsTwinsAndMembersThanDpdkHasDevicesFor) {
+  for (unsigned most : {share::kMaxPorts - 1, share::kMaxPorts}) EXPECT_TRUE(file(ports(most)));
+  expect_error(file(ports(17)),
+               "17 ports, a twin for each are 34 devices: DPDK has room for 32 (RTE_MAX_ETHPORTS)");
+  const std::string bond = "port = b net_bonding0,mode=1,slave=0000:01:00.0,slave=0000:01:00.1\n";
+  EXPECT_TRUE(file(ports(14) + bond));
+  expect_error(file(ports(15) + bond),
+               "16 ports, a twin for each and 2 members of bonds are 34 devices: DPDK has room for "
+               "32 (RTE_MAX_ETHPORTS)");
+}
+
+TEST_F(ConfTest, RefusesTooLittleAndTooMuchForEachWorker) {
+  const std::string some = "port = p0 eth1\nworkers = 4\n";
+  EXPECT_TRUE(file(some + "sessions = 4\n"));
+  expect_error(file(some + "sessions = 3\n"),
+               "sessions = 3 is less than one for each of 4 workers");
+  const std::string one = "port = p0 eth1\nworkers = 1\nsessions = ";
+  EXPECT_TRUE(file(one + std::to_string(share::kMaxSessionsOfWorker - 1) + "\n"));
+  EXPECT_TRUE(file(one + std::to_string(share::kMaxSessionsOfWorker) + "\n"));
+  expect_error(file(one + std::to_string(share::kMaxSessionsOfWorker + 1) + "\n"),
+               "sessions = 268435457 is more than 268435456 for each of 1 workers");
+  expect_error(file(one + "4294967296\n"),
+               "sessions = 4294967296 is more than 268435456 for each of 1 workers");
+  EXPECT_TRUE(file(some + "masquerade-ports = 20000-20002\n")) << "nothing is masqueraded";
+  EXPECT_TRUE(file(some + "masquerade = p0\nmasquerade-ports = 20000-20004\n"));
+  EXPECT_TRUE(file(some + "masquerade = p0\nmasquerade-ports = 20000-20003\n"));
+  expect_error(file(some + "masquerade = p0\nmasquerade-ports = 20000-20002\n"),
+               "masquerade-ports has 3 ports, less than one for each of 4 workers");
+}
+
 TEST_F(ConfTest, NamesAFileThatCannotBeRead) {
   expect_error(parse({"--conf", "/nowhere/shunt.conf"}),
                "the conf file /nowhere/shunt.conf cannot be read: No such file or directory");
@@ -231,7 +288,7 @@ TEST_F(ConfTest, NamesAFileThatCannotBeRead) {
 
 TEST_F(ConfTest, NamesMistakesOfTheCommandLine) {
   expect_error(file("port = eth1\n", {"--workers", "none"}),
-               "--workers: workers = none is not a number from 1 to 128");
+               "--workers: workers = none is neither auto nor a number from 1 to 127");
   EXPECT_FALSE(file("port = eth1\n", {"stray"}));
   EXPECT_FALSE(file("port = eth1\n", {"--workers"}));
   EXPECT_FALSE(file("port = eth1\n", {"--work", "1"}));
@@ -246,6 +303,9 @@ TEST_F(ConfTest, KnowsWhatEachPortIs) {
   EXPECT_EQ(ports[0].interface(), "eth1");
   EXPECT_EQ(ports[0].devargs(2),
             "net_af_packet_p0,iface=eth1,blocksz=65536,framesz=2048,framecnt=4096,qpairs=2");
+  for (unsigned workers : {15u, 16u, 17u, share::kMaxWorkers})
+    EXPECT_TRUE(ports[0].devargs(workers).ends_with(
+        ",qpairs=" + std::to_string(std::min(workers, share::kMaxPacketQueues))));
   EXPECT_EQ(ports[1].interface(), "veth0");
   EXPECT_EQ(ports[1].devargs(2), "net_af_packet0,iface=veth0,qpairs=1");
   EXPECT_EQ(ports[2].kind, PortConf::kPci);

@@ -113,7 +113,7 @@ TEST(Least, TwosFollowsItsSeed) {
 /// Rows of several workers, all read by each.
 struct Workers {
   explicit Workers(unsigned count) : rows(count) {
-    for (auto& row : rows) loads.add_worker(row.data());
+    for (auto& row : rows) EXPECT_TRUE(loads.add_worker(row.data()));
   }
   std::vector<ServerLimits> limits{16};
   std::vector<std::array<ServerLoad, 16>> rows;

@@ -15,7 +15,7 @@ namespace {
 class LoadTest : public testing::Test {
  protected:
   LoadTest() {
-    for (auto& row : x_rows) x_loads.add_worker(&row);
+    for (auto& row : x_rows) EXPECT_TRUE(x_loads.add_worker(&row));
   }
   bool begin(int worker = 0) {
     x_rows[worker].sessions.add(1);

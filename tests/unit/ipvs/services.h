@@ -1,6 +1,8 @@
 // Services for tests, put together as the control thread does: the server added last comes first.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <iterator>
 #include <string_view>
@@ -83,7 +85,7 @@ class TestLoads {
   static constexpr uint32_t kServers = 1u << 14;
 
   TestLoads() {
-    x_loads.add_worker(x_rows.data());
+    EXPECT_TRUE(x_loads.add_worker(x_rows.data()));
     for (ServerLimits& limits : x_limits) limits.upper = 1;  // a mark without a limit means nothing
   }
   ServerLoad& operator[](uint32_t id) { return x_rows[id]; }

@@ -33,13 +33,6 @@ TEST(Mailbox, TakesWhatFitsAndKeepsTheOrder) {
   EXPECT_EQ(box->receive(out.data(), 1), 0u);
 }
 
-TEST(Mailbox, ANameThatIsTakenIsRefused) {
-  auto box = mailbox<uint32_t>("box_twice", 8);
-  auto again = Mailbox<uint32_t>::create("box_twice", 8, SOCKET_ID_ANY);
-  ASSERT_FALSE(again);
-  EXPECT_NE(again.error().message.find("box_twice"), std::string::npos);
-}
-
 /// As large as a message between planes, with what it points to.
 struct Letter {
   uint64_t number;
