@@ -37,12 +37,12 @@ def free_huge_pages():
     return int(found[1]) if found else 0
 
 
-def eal_options(prefix):
+def eal_options(prefix, megabytes=EAL_MB):
     """DPDK without devices of the machine; with huge pages only when they are there already."""
     memory = "--no-huge --no-shconf"
-    if free_huge_pages() * HUGE_PAGE_MB >= EAL_MB:
+    if free_huge_pages() * HUGE_PAGE_MB >= megabytes:
         memory = "--in-memory"
-    return f"--no-pci {memory} -m {EAL_MB} --no-telemetry --iova-mode=va --file-prefix={prefix}"
+    return f"--no-pci {memory} -m {megabytes} --no-telemetry --iova-mode=va --file-prefix={prefix}"
 
 
 def start_servers(network, ports=(8443,), listen_on_vip=()):

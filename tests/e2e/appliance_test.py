@@ -7,7 +7,6 @@ client 10.1.0.2 ── front 10.1.0.1, VIP .100 [shuntd] back 10.2.0.1 ── s1
 import os
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import time
@@ -32,26 +31,6 @@ def rules(network):
             lines.append(f"-a {flag} {network.vip}:443 -r {address}:8443 -m")
     lines.append(f"-A -t {NO_SERVER} -s mh")
     return "\n".join(lines) + "\n"
-
-
-def echo_request(network, address, identifier):
-    """One ICMP echo request (RFC 792) from the client; whether its reply came."""
-    message = struct.pack("!BBHHH", 8, 0, 0, identifier, 1) + b"shunt"
-    message += b"\0" * (len(message) % 2)
-    message = message[:2] + struct.pack("!H", appliance.checksum(message)) + message[4:]
-    with network.lab.inside("client"):
-        raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
-    with raw:
-        raw.settimeout(client.QUIET_SECONDS)
-        raw.sendto(message, (address, 0))
-        try:
-            while True:
-                packet, source = raw.recvfrom(2048)
-                kind, _, _, its = struct.unpack("!BBHH", packet[20:26])
-                if (kind, its, source[0]) == (0, identifier, address):
-                    return True
-        except TimeoutError:
-            return False
 
 
 def connect_error(network, address, port):
@@ -97,7 +76,7 @@ def balanced(cases, network):
 def left_to_linux(cases, network):
     with cases.case("Linux answers pings to the VIP and to the director"):
         for identifier, address in enumerate((network.vip, "10.1.0.1")):
-            expect(echo_request(network, address, identifier + 7), f"{address} did not answer")
+            expect(client.ping(network, address, identifier + 7), f"{address} did not answer")
     with cases.case("another port of the VIP is Linux's, which refuses"):
         error = connect_error(network, network.vip, 82)
         expect(error == "ConnectionRefusedError", f"connect said {error or 'yes'}")

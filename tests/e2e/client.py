@@ -2,9 +2,11 @@
 
 import collections
 import socket
+import struct
 import time
 from dataclasses import dataclass
 
+from appliance import checksum
 from lab import Failure
 
 QUIET_SECONDS = 2  # no answer for so long is "no answer"
@@ -122,3 +124,23 @@ def datagram(network, address, port, client_port, payload, where="client"):
         except (TimeoutError, ConnectionError):
             return None
     return words[0].decode(), words[1].decode(), int(words[2]), words[3]
+
+
+def ping(network, address, identifier, where="client"):
+    """One ICMP echo request (RFC 792); whether its reply came."""
+    message = struct.pack("!BBHHH", 8, 0, 0, identifier, 1) + b"shunt"
+    message += b"\0" * (len(message) % 2)
+    message = message[:2] + struct.pack("!H", checksum(message)) + message[4:]
+    with network.lab.inside(where):
+        raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+    with raw:
+        raw.settimeout(QUIET_SECONDS)
+        raw.sendto(message, (address, 0))
+        try:
+            while True:
+                packet, source = raw.recvfrom(2048)
+                kind, _, _, its = struct.unpack("!BBHH", packet[20:26])
+                if (kind, its, source[0]) == (0, identifier, address):
+                    return True
+        except TimeoutError:
+            return False
