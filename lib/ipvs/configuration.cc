@@ -4,22 +4,15 @@
 #include <iterator>
 #include <string>
 
+#include "ipvs/refusal.h"
+
 namespace shunt::ipvs {
 namespace {
 
-// What ipvsadm says for the kernel's error numbers.
-Error refusal(std::string text) {
-  return {std::move(text), 255};
+/// A refusal that the kernel has no sentence for.
+Error own_refusal(std::string sentence) {
+  return {std::move(sentence), kRefusedStatus};
 }
-Error no_such_service() {
-  return refusal("No such service");
-}  // ESRCH
-Error service_not_defined() {
-  return refusal("Service not defined");
-}  // ESRCH, about a server
-Error no_such_destination() {
-  return refusal("No such destination");
-}  // ENOENT
 
 /// May packets be forwarded to it? (ip_vs_new_dest: unicast; IPv6 link-local not.)
 bool is_server_address(const Address& address) {
@@ -39,7 +32,7 @@ bool is_server_address(const Address& address) {
 
 Result<void> check_server(const ServerConfig& config) {
   if (config.weight < 0 || config.lower_threshold > config.upper_threshold)
-    return refusal("Numerical result out of range");  // ERANGE
+    return refusal(Refusal::kOutOfRange);
   return {};
 }
 
@@ -114,27 +107,28 @@ Result<void> Configuration::edit(const Command& command) {
       x_state.knobs.set(*command.knob, command.knob_value);
       return {};
     case Verb::kZero:
-      if (command.has(Option::kService) && !find_changed(service.key)) return no_such_service();
+      if (command.has(Option::kService) && !find_changed(service.key))
+        return refusal(Refusal::kNoService);
       return {};
     default:
-      return refusal("'" + std::string(name(command.verb)) + "' changes no configuration");
+      return own_refusal("'" + std::string(name(command.verb)) + "' changes no configuration");
   }
 }
 
 Result<void> Configuration::check_scheduler(const ServiceConfig& config) const {
   bool engine_known = config.persistence_engine.empty() || config.persistence_engine == "sip";
   if (!engine_known || !x_engine.find_scheduler(config.scheduler))
-    return refusal("Scheduler or persistence engine not found");
+    return refusal(Refusal::kNoScheduler);
   return {};
 }
 
 Result<void> Configuration::add_service(const ServiceConfig& config) {
-  if (find_changed(config.key)) return refusal("Service already exists");
+  if (find_changed(config.key)) return refusal(Refusal::kServiceExists);
   if (auto checked = check_scheduler(config); !checked) return checked;
   auto id = x_state.service_ids.intern(config.key);
   if (!id)
-    return refusal("no room for another service: " + std::to_string(kMaxServices) +
-                   " are the most, removed ones with sessions included");
+    return own_refusal("no room for another service: " + std::to_string(kMaxServices) +
+                       " are the most, removed ones with sessions included");
   note_covering_parts(config.key);
   note_part(config);
   ConfiguredService service{.id = *id, .config = config, .epoch = ++x_state.epochs};
@@ -173,7 +167,7 @@ void Configuration::note_covering_parts(const ServiceKey& key) {
 
 Result<void> Configuration::edit_service(const ServiceConfig& config) {
   const ConfiguredService* service = find_changed(config.key);
-  if (!service) return no_such_service();
+  if (!service) return refusal(Refusal::kNoService);
   if (auto checked = check_scheduler(config); !checked) return checked;
   ConfiguredService next = *service;
   // ip_vs_edit_service binds a scheduler anew only if it is another one.
@@ -190,7 +184,7 @@ Result<void> Configuration::edit_service(const ServiceConfig& config) {
 
 Result<void> Configuration::delete_service(const ServiceKey& key) {
   auto service = x_state.services.find(key);
-  if (service == x_state.services.end()) return no_such_service();
+  if (service == x_state.services.end()) return refusal(Refusal::kNoService);
   drop(service);
   return {};
 }
@@ -225,7 +219,7 @@ std::vector<Result<void>> Configuration::add_servers(std::span<const Command> co
   if (!service) {
     for (size_t i = 0; i < commands.size(); i++) {
       results[i] = check_built(commands[i]);
-      if (results[i]) results[i] = service_not_defined();
+      if (results[i]) results[i] = refusal(Refusal::kServiceNotDefined);
     }
     return results;
   }
@@ -237,14 +231,12 @@ std::vector<Result<void>> Configuration::add_servers(std::span<const Command> co
     const ServerConfig& config = command.server;
     if (auto built = check_built(command); !built) return built;
     if (auto checked = check_server(config); !checked) return checked;
-    if (present.contains(config.endpoint)) return refusal("Destination already exists");
-    if (!is_server_address(config.endpoint.address))
-      return refusal(
-          "Invalid operation.  Possibly wrong module version, address not unicast, ...");  // EINVAL
+    if (present.contains(config.endpoint)) return refusal(Refusal::kServerExists);
+    if (!is_server_address(config.endpoint.address)) return refusal(Refusal::kInvalid);
     auto id = x_state.server_ids.intern({command.service.key, config.endpoint});
     if (!id)
-      return refusal("no room for another server: " + std::to_string(kMaxServers) +
-                     " are the most, removed ones with sessions included");
+      return own_refusal("no room for another server: " + std::to_string(kMaxServers) +
+                         " are the most, removed ones with sessions included");
     present.insert(config.endpoint);
     added.push_back({*id, config, config.weight});
     note_change(next, added);
@@ -265,11 +257,11 @@ std::vector<Result<void>> Configuration::add_servers(std::span<const Command> co
 
 Result<void> Configuration::edit_server(const ServiceKey& key, const ServerConfig& config) {
   const ConfiguredService* service = find_changed(key);
-  if (!service) return service_not_defined();
+  if (!service) return refusal(Refusal::kServiceNotDefined);
   if (auto checked = check_server(config); !checked) return checked;
   ConfiguredService next = *service;
   auto server = find_server(next.servers, config.endpoint);
-  if (server == next.servers.end()) return no_such_destination();
+  if (server == next.servers.end()) return refusal(Refusal::kNoServer);
   server->config = config;
   if (config.weight != 0) server->last_weight = config.weight;
   note_change(next);
@@ -278,10 +270,10 @@ Result<void> Configuration::edit_server(const ServiceKey& key, const ServerConfi
 
 Result<void> Configuration::delete_server(const ServiceKey& key, const Endpoint& endpoint) {
   const ConfiguredService* service = find_changed(key);
-  if (!service) return service_not_defined();
+  if (!service) return refusal(Refusal::kServiceNotDefined);
   ConfiguredService next = *service;
   auto server = find_server(next.servers, endpoint);
-  if (server == next.servers.end()) return no_such_destination();
+  if (server == next.servers.end()) return refusal(Refusal::kNoServer);
   uint32_t id = server->id;
   uint32_t before = server == next.servers.begin() ? kNoServer : std::prev(server)->id;
   if (next.removals.size() == kRemovals) next.removals.erase(next.removals.begin());
@@ -355,11 +347,11 @@ Result<void> Configuration::compile(ConfiguredService& service) const {
     compiled->memory = service.compiled->memory;
   } else if (compiled->scheduler->make_memory) {
     auto memory = compiled->scheduler->make_memory(settings);
-    if (!memory) return refusal(memory.error().message);
+    if (!memory) return own_refusal(memory.error().message);
     compiled->memory = std::move(*memory);
   }
   if (auto built = compiled->scheduler->build(*compiled, settings); !built)
-    return refusal(built.error().message);
+    return own_refusal(built.error().message);
   service.compiled = std::move(compiled);
   return {};
 }
