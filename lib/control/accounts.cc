@@ -77,8 +77,18 @@ void Accounts::join(ServiceAccount& account, const Present& present) {
   }
 }
 
+void Accounts::close(const ipvs::ServiceKey& key) {
+  auto found = x_services.find(key);
+  if (found == x_services.end()) return;
+  x_closed = plus(x_closed, sum(found->second));
+  x_services.erase(found);
+}
+
 void Accounts::keep_only(const ipvs::Configuration& configuration) {
-  std::erase_if(x_services, [&](const auto& row) { return !configuration.find(row.first); });
+  std::vector<ipvs::ServiceKey> gone;
+  for (const auto& [key, account] : x_services)
+    if (!configuration.find(key)) gone.push_back(key);
+  for (const ipvs::ServiceKey& key : gone) close(key);
 }
 
 Counters Accounts::sum(const ServiceAccount& account) const {
@@ -86,6 +96,19 @@ Counters Accounts::sum(const ServiceAccount& account) const {
   for (const auto& [id, server] : account.servers)
     total = plus(total, minus(x_read(id).totals, server.joined));
   return total;
+}
+
+Counters Accounts::sum_of_all() const {
+  Counters total = x_closed;
+  for (const auto* accounts : {&x_services, &x_garbage})
+    for (const auto& [key, account] : *accounts) total = plus(total, sum(account));
+  return total;
+}
+
+void Accounts::totals(Counters& totals, Counters& rates) const {
+  totals = minus(sum_of_all(), x_total_base);
+  rates = {};
+  for (const auto& [key, account] : x_services) rates = plus(rates, account.estimator.rates());
 }
 
 void Accounts::zero(ServiceAccount& account) {
@@ -104,11 +127,15 @@ void Accounts::zero(const ipvs::ServiceKey& key) {
 
 void Accounts::zero_all() {
   for (auto& [key, account] : x_services) zero(account);
+  x_total_base = sum_of_all();
 }
 
 bool Accounts::zero_next(std::optional<ipvs::ServiceKey>& key) {
   auto next = key ? x_services.upper_bound(*key) : x_services.begin();
-  if (next == x_services.end()) return false;
+  if (next == x_services.end()) {
+    x_total_base = sum_of_all();
+    return false;
+  }
   key = next->first;
   zero(next->second);
   return true;
@@ -116,6 +143,7 @@ bool Accounts::zero_next(std::optional<ipvs::ServiceKey>& key) {
 
 bool Accounts::free_next() {
   if (x_garbage.empty()) return false;
+  x_closed = plus(x_closed, sum(x_garbage.begin()->second));
   x_garbage.erase(x_garbage.begin());
   return true;
 }

@@ -38,7 +38,7 @@ class Accounts {
   /// Opens accounts of the servers that have none, and closes none: to be called before others
   /// hear of the change, which follow() completes.
   void join(const ipvs::ConfiguredService& service);
-  void close(const ipvs::ServiceKey& key) { x_services.erase(key); }
+  void close(const ipvs::ServiceKey& key);
   /// What it closes is freed by free_next(), while that returns true, which is short.
   void close_all() { x_garbage.swap(x_services), x_services.clear(); }
   bool free_next();
@@ -67,6 +67,9 @@ class Accounts {
                                             Reading& reading) const;
   /// The service's totals and rates.
   std::pair<ipvs::Counters, ipvs::Counters> end(const Reading& reading) const;
+  /// Of all services together, closed ones included, since the last zero_all(), as the kernel's
+  /// /proc/net/ip_vs_stats; and the sum of their averages a second.
+  void totals(ipvs::Counters& totals, ipvs::Counters& rates) const;
 
  private:
   struct Parted {
@@ -89,14 +92,17 @@ class Accounts {
   };
 
   ipvs::Counters sum(const ServiceAccount& account) const;
+  ipvs::Counters sum_of_all() const;
   void zero(ServiceAccount& account);
   using Present = std::vector<std::pair<uint32_t, Endpoint>>;
   void join(ServiceAccount& account, const Present& present);
 
   Read x_read;
   std::map<ipvs::ServiceKey, ServiceAccount> x_services;
-  std::map<ipvs::ServiceKey, ServiceAccount> x_garbage;
-  uint32_t x_swept = 0;  ///< calls of sweep() since it last looked or the bin was empty
+  std::map<ipvs::ServiceKey, ServiceAccount> x_garbage;  ///< closed, and not yet freed
+  ipvs::Counters x_closed;      ///< by services that are freed
+  ipvs::Counters x_total_base;  ///< subtracted from the sum of all
+  uint32_t x_swept = 0;         ///< calls of sweep() since it last looked or the bin was empty
 };
 
 }  // namespace shunt::control

@@ -82,6 +82,13 @@ Reply Executor::execute(const ipvs::Request& request) {
   return reply ? std::move(*reply) : Reply{{{0, reply.error().status, reply.error().message}}};
 }
 
+Result<void> Executor::carry_out(const Command& command) {
+  finish_change();
+  auto applied = apply(command);
+  publish();
+  return applied;
+}
+
 void Executor::tick() {
   if (knobs().of(ipvs::Knob::kRunEstimation) != 0) x_accounts.tick();
   x_accounts.sweep();

@@ -45,6 +45,9 @@ class Executor {
 
   /// At once, whoever waits: the console's, and those of tests and replays.
   ipvs::Reply execute(const ipvs::Request& request);
+  /// One command that edits (Configuration::is_edit), and is in force when this returns; a change
+  /// under way is finished first.
+  Result<void> carry_out(const ipvs::Command& command);
   /// A line of the control socket, and its answer, both without newline; at once.
   std::string answer(std::string_view line);
 
@@ -58,6 +61,7 @@ class Executor {
   /// To be called every Estimator::kPeriod seconds.
   void tick();
 
+  const ipvs::Configuration& configuration() const { return x_configuration; }
   const ipvs::Knobs& knobs() const { return x_configuration.knobs(); }
 
   // For answers.

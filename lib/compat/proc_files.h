@@ -1,0 +1,55 @@
+// The files that Linux has about IPVS, for programs that read them: /proc/net/ip_vs, ip_vs_conn,
+// ip_vs_stats and the sysctls of /proc/sys/net/ipv4/vs, whose texts are Linux 6.1's.
+//
+// They are asked for on the second socket (compat/server.h) by messages of a type of our own:
+// a netlink header, then the file's path, a NUL and, to write it, the text. An answer is any number
+// of datagrams of text, each behind a header of that type, then NLMSG_DONE, or an NLMSG_ERROR
+// alone. A long file is made piece by piece as it is read. Owner: the control thread.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "compat/message.h"
+#include "compat/wire.h"
+#include "control/executor.h"
+
+namespace shunt::compat {
+
+/// The text of a file that is short, services and statistics included; nothing if there is none of
+/// this path, or it is written piece by piece.
+std::optional<std::string> proc_text(const control::Executor& executor, std::string_view path);
+/// A line of /proc/net/ip_vs_conn.
+std::string connection_line(const ipvs::SessionRecord& session);
+
+class ProcFiles {
+ public:
+  explicit ProcFiles(control::Executor& executor) : x_executor(executor) {}
+
+  static bool is_request(std::string_view datagram);
+
+  bool is_idle() const { return !x_header; }
+  /// Is all that comes text for a file?
+  bool is_writing() const { return !x_written.empty(); }
+  /// A request, while idle; or text for a file.
+  void take(std::string_view datagram);
+  /// The next datagram for the program; false when there is none.
+  bool next(Datagram& datagram);
+
+ private:
+  int write(std::string_view path, std::string_view text);
+  /// More of the connections' file; false at its end.
+  bool read_connections();
+
+  control::Executor& x_executor;
+  std::optional<nlmsghdr> x_header;  ///< of the request that is being answered
+  int x_error = 0;
+  std::string x_written;  ///< path of the file that all is text for
+  std::string x_text;     ///< read and not yet sent
+  size_t x_sent = 0;      ///< bytes of it
+  bool x_is_connections = false, x_is_over = false;
+  uint64_t x_cursor = 0;
+};
+
+}  // namespace shunt::compat
