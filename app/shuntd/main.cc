@@ -11,6 +11,7 @@
 #include <iostream>
 #include <sstream>
 
+#include "compat/server.h"
 #include "control/console.h"
 #include "control/loop.h"
 #include "control/requests.h"
@@ -105,6 +106,8 @@ Result<int> run(const control::Conf& conf) {
       control::Server::open((*loop)->get(), conf.socket,
                             [&executor] { return std::make_unique<control::Requests>(executor); });
   if (!server) return server.error();
+  auto compat = compat::Server::open((*loop)->get(), compat::socket_beside(conf.socket), executor);
+  if (!compat) return compat.error();
   control::Console console(executor,
                            {.port_stats = [&engine] { return port_stats(**engine); },
                             .quit = [&loop] { (*loop)->exit(0); }},
