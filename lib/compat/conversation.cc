@@ -213,7 +213,7 @@ int Conversation::get_service(const Message& message, std::string_view nest) {
   if (!service) return ESRCH;
   reply(message, IPVS_CMD_NEW_SERVICE, [&](Writer& writer, uint8_t command) {
     writer.genl_header(command, IPVS_GENL_VERSION);
-    write_service(writer, x_executor.listing(*service));
+    write_service(writer, x_executor.accounts().listing(*service));
   });
   return 0;
 }
@@ -313,7 +313,7 @@ int Conversation::start_dump(const Message& message) {
       service = x_executor.configuration().find(arguments.config.key);
     if (service) {
       dump.kind = Dump::kServers;
-      dump.servers = x_executor.listing(*service).servers;
+      dump.servers = x_executor.accounts().listing(*service).servers;
     }
   }
   dump.is_over = dump.kind == Dump::kNothing;
@@ -343,7 +343,7 @@ bool Conversation::dump_services(Datagram& datagram) {
   Writer writer(datagram);
   writer.begin_message(kFamilyId, NLM_F_MULTI, x_dump->sequence, x_dump->port);
   writer.genl_header(IPVS_CMD_NEW_SERVICE, IPVS_GENL_VERSION);
-  write_service(writer, x_executor.listing(service->second));
+  write_service(writer, x_executor.accounts().listing(service->second));
   writer.end_message();
   x_dump->last = service->first;
   return true;

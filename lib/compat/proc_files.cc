@@ -93,13 +93,13 @@ std::string services_text(const control::Executor& executor) {
       "Prot LocalAddress:Port Scheduler Flags\n"
       "  -> RemoteAddress:Port Forward Weight ActiveConn InActConn\n";
   for (const auto& [key, service] : executor.configuration().services())
-    append_service(text, executor.listing(service));
+    append_service(text, executor.accounts().listing(service));
   return text;
 }
 
 std::string stats_text(const control::Executor& executor, bool by_cpu) {
   ipvs::Counters totals, rates;
-  executor.totals(totals, rates);
+  executor.accounts().totals(totals, rates);
   const char* indent = by_cpu ? "    " : "";
   std::string text;
   auto numbers = [&](const char* cpu, const ipvs::Counters& c) {

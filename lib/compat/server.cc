@@ -46,8 +46,7 @@ struct Server::Client {
   }
 };
 
-Server::Server(sd_event* loop, control::Executor& executor)
-    : x_loop(loop), x_executor(executor) {}
+Server::Server(sd_event* loop, control::Executor& executor) : x_loop(loop), x_executor(executor) {}
 
 std::string socket_beside(const std::string& control) {
   return (std::filesystem::path(control).parent_path() / "ipvs.sock").string();

@@ -84,6 +84,12 @@ void Accounts::close(const ipvs::ServiceKey& key) {
   x_services.erase(found);
 }
 
+void Accounts::close_all() {
+  while (free_next()) {
+  }
+  x_garbage.swap(x_services);
+}
+
 void Accounts::keep_only(const ipvs::Configuration& configuration) {
   std::vector<ipvs::ServiceKey> gone;
   for (const auto& [key, account] : x_services)

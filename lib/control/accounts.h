@@ -40,7 +40,7 @@ class Accounts {
   void join(const ipvs::ConfiguredService& service);
   void close(const ipvs::ServiceKey& key);
   /// What it closes is freed by free_next(), while that returns true, which is short.
-  void close_all() { x_garbage.swap(x_services), x_services.clear(); }
+  void close_all();
   bool free_next();
   /// Closes the accounts of services that are not configured any more.
   void keep_only(const ipvs::Configuration& configuration);
@@ -100,9 +100,9 @@ class Accounts {
   Read x_read;
   std::map<ipvs::ServiceKey, ServiceAccount> x_services;
   std::map<ipvs::ServiceKey, ServiceAccount> x_garbage;  ///< closed, and not yet freed
-  ipvs::Counters x_closed;      ///< by services that are freed
-  ipvs::Counters x_total_base;  ///< subtracted from the sum of all
-  uint32_t x_swept = 0;         ///< calls of sweep() since it last looked or the bin was empty
+  ipvs::Counters x_closed;                               ///< by services that are freed
+  ipvs::Counters x_total_base;                           ///< subtracted from the sum of all
+  uint32_t x_swept = 0;  ///< calls of sweep() since it last looked or the bin was empty
 };
 
 }  // namespace shunt::control

@@ -131,6 +131,8 @@ void Executor::book(const Command& command) {
   switch (command.verb) {
     case Verb::kClear:
       x_accounts.close_all();
+      while (x_accounts.free_next()) {
+      }
       break;
     case Verb::kZero:
       if (command.has(Option::kService))
