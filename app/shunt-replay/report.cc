@@ -196,6 +196,7 @@ std::string to_json(Rig& rig, ipvs::Configuration& configuration, const Summary&
               {"sessions", sessions_now(c)},
               {"stateless", c.stateless.get()},
               {"evicted", c.evicted.get()},
+              {"unhelped", c.unhelped.get()},
               {"mss_clamped", c.clamped.get()},
               {"services", services_json(rig, configuration)},
               {"connections", connections_json(rig)},
@@ -223,6 +224,7 @@ std::string to_text(Rig& rig, const Summary& summary) {
   row("sessions", sessions_now(c));
   if (c.stateless.get()) row("without a session", c.stateless.get());
   if (c.evicted.get()) row("sessions evicted", c.evicted.get());
+  if (c.unhelped.get()) row("control connections not helped", c.unhelped.get());
   if (c.clamped.get()) row("MSS lowered", c.clamped.get());
   for (const std::string& listing : summary.listings) text << listing;
   if (summary.truncated) text << "the capture's last record was cut short\n";

@@ -53,7 +53,10 @@ std::string port_stats(Engine& engine) {
   std::snprintf(line, sizeof line, "  sent by another worker's queue: %llu\n",
                 all(&W::handed_over));
   text += line;
-  std::snprintf(line, sizeof line, "  handshakes with a lowered MSS: %llu\n", all(&W::clamped));
+  std::snprintf(
+      line, sizeof line,
+      "  handshakes with a lowered MSS: %llu   control connections of FTP not helped: %llu\n",
+      all(&W::clamped), all(&W::unhelped));
   text += line;
   for (int reason = 0; reason < ipvs::kDropReasons; reason++) {
     unsigned long long dropped =

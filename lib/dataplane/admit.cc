@@ -277,12 +277,13 @@ void admit_one(Worker& worker, rte_mbuf* packet, Burst& found) {
   if (const unsigned sessions = !one_packet + begins_template;
       sessions != 0 && worker.settings.full == ipvs::FullPolicy::kEvict)
     make_room<F>(worker, found, sessions);
+  ipvs::DropReason reason;
   if (begins_template) {
-    if (!begin_template<F>(worker, *service, name, *server, tuple.destination_port, control))
-      return worker.drop(packet, ipvs::DropReason::kTableFull);
+    if (!begin_template<F>(worker, *service, name, *server, tuple.destination_port, control,
+                           reason))
+      return worker.drop(packet, reason);
     worker.take_room<F>();
   }
-  ipvs::DropReason reason;
   port = server_port(*service, *server, port);
   if (one_packet) {
     lend_session<F>(worker, m, *server, port, found.n);

@@ -180,7 +180,10 @@ bool help_request(Worker& worker, const Session<F>& control, uint32_t row, Segme
     return true;
   }
   auto place = net::ftp_active(segment.data(), F::family);
-  if (!place) return true;
+  // A server must not be sent to an address that no client has.
+  if (!place ||
+      worker.routes->judge_source(place->endpoint.address) != share::SourceVerdict::kAccepted)
+    return true;
   help.asked = net::FtpMode::kNone;
   const auto data_port = [](be16 port) { return static_cast<uint16_t>(port.host() - 1); };
   const Endpoint server{control.reply.source, data_port(control.reply.source_port)};
@@ -283,7 +286,11 @@ void begin_help(Worker& worker, uint32_t number) {
   const bool is_control = session.request.protocol == net::kTcp &&
                           session.request.destination_port == be16(ipvs::kFtpPort) &&
                           session.method == ipvs::ForwardMethod::kMasquerade;
-  if (is_control && worker.helped<F>().add(number)) session.flags |= Session<F>::kHelped;
+  if (!is_control) return;
+  if (worker.helped<F>().add(number, Ration::group_of<F>(session.request.source)))
+    session.flags |= Session<F>::kHelped;
+  else
+    worker.counters.unhelped.add(1);
 }
 
 template <class F>

@@ -16,7 +16,7 @@ namespace shunt::dataplane {
 template <class F>
 void help(Worker& worker, const Burst& live, Burst& helped);
 
-/// A new session begins: will it be helped?
+/// A new session begins: it is helped if it is a control connection and there is room.
 template <class F>
 void begin_help(Worker& worker, uint32_t number);
 

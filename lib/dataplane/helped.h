@@ -4,11 +4,13 @@
 //
 // Invariant: a row lives as long as its session, or as long as sessions that it expected, which
 // name it in Session::control (kExpected). A fixed number of rows in pages that exist only once
-// they are touched; a session that finds none is not helped. Owner: the worker.
+// they are touched, rationed by the clients' networks; a session that finds none is not helped.
+// Owner: the worker.
 #pragma once
 
 #include <cstdint>
 
+#include "dataplane/ration.h"
 #include "dataplane/untouched.h"
 #include "net/ftp.h"
 
@@ -46,6 +48,7 @@ struct Help {
   net::FtpMode asked;
   /// The answer that was replaced last: it is replaced again if it comes again.
   net::FtpMode replaced;
+  uint16_t group;  ///< its client's: see Ration
   uint32_t replaced_at;
   SequenceShift of_client, of_server;  ///< of what either sends, as the other sees it
 
@@ -57,22 +60,24 @@ class Helped {
   static constexpr uint32_t kNone = UINT32_MAX;
   static constexpr uint32_t kMost = 1u << 16;
 
-  explicit Helped(uint32_t most = kMost) : x_most(most), x_rows(most), x_heads(most) {}
+  explicit Helped(uint32_t most = kMost)
+      : x_most(most), x_ration(most), x_rows(most), x_heads(most) {}
 
-  /// A row for a session; false if all are taken.
-  bool add(uint32_t session) {
+  /// A row for a session of a client of this group (Ration); false if all are taken, or the group
+  /// has its share.
+  bool add(uint32_t session, uint16_t group) {
     uint32_t number = x_used;
+    if ((x_free == 0 && x_used == x_most) || !x_ration.take(group)) return false;
     if (x_free != 0) {
       number = x_free - 1;
       x_free = x_rows[number].next;
-    } else if (x_used < x_most) {
-      x_used++;
     } else {
-      return false;
+      x_used++;
     }
     uint32_t& head = x_heads[session % x_most];
     x_rows[number] = {};
     x_rows[number].session = session;
+    x_rows[number].group = group;
     x_rows[number].next = head;
     head = number + 1;
     x_size++;
@@ -112,6 +117,7 @@ class Helped {
 
  private:
   void free(uint32_t row) {
+    x_ration.give_back(x_rows[row].group);
     x_rows[row].next = x_free;
     x_free = row + 1;
   }
@@ -119,6 +125,7 @@ class Helped {
   uint32_t x_most, x_used = 0, x_free = 0;
   uint32_t x_size = 0;      ///< helped sessions
   uint32_t x_expected = 0;  ///< by all rows
+  Ration x_ration;
   Untouched<Help> x_rows;
   Untouched<uint32_t> x_heads;
 };

@@ -29,6 +29,21 @@ uint32_t row_of(const net::Tuple<F>& key) {
   return uint32_t{key.zero[2]} << 24 | uint32_t{key.zero[1]} << 16 | key.source_port.host();
 }
 
+/// A row for a new template's Call-ID; kNone if there is none for it.
+template <class F>
+uint32_t take_row(Worker& worker, const TemplateName<F>& name) {
+  const uint16_t group = Ration::group_of<F>(name.key.source);
+  if (!worker.call_id_ration<F>().take(group)) return CallIds::kNone;
+  const uint32_t row = worker.call_ids<F>().add(name.call_id);
+  if (row == CallIds::kNone) worker.call_id_ration<F>().give_back(group);
+  return row;
+}
+template <class F>
+void free_row(Worker& worker, const Session<F>& session, uint32_t row) {
+  worker.call_ids<F>().remove(row);
+  worker.call_id_ration<F>().give_back(Ration::group_of<F>(session.request.source));
+}
+
 /// (ip_vs_sip_ct_match)
 template <class F>
 uint32_t find_by_call_id(Worker& worker, const TemplateName<F>& name) {
@@ -115,7 +130,8 @@ const ipvs::Server* find_template(Worker& worker, const ipvs::Service& service,
 
 template <class F>
 bool begin_template(Worker& worker, const ipvs::Service& service, const TemplateName<F>& name,
-                    const ipvs::Server& server, be16 port, uint32_t& number) {
+                    const ipvs::Server& server, be16 port, uint32_t& number,
+                    ipvs::DropReason& reason) {
   Session<F> made{};
   made.request = name.key;
   made.reply.source = net::address_of<F>(server.endpoint.address);
@@ -129,12 +145,16 @@ bool begin_template(Worker& worker, const ipvs::Service& service, const Template
   made.deadline = worker.now + made.timeout * kSecond;
   uint32_t row = CallIds::kNone;
   if (!name.call_id.empty()) {
-    row = worker.call_ids<F>().add(name.call_id);
-    if (row == CallIds::kNone) return false;
+    row = take_row<F>(worker, name);
+    if (row == CallIds::kNone) {
+      reason = ipvs::DropReason::kCallIdsFull;
+      return false;
+    }
     note_row<F>(made.request, row);
   }
   if (worker.sessions<F>().insert(&made, 1, &number) == 0) {
-    if (row != CallIds::kNone) worker.call_ids<F>().remove(row);
+    if (row != CallIds::kNone) free_row<F>(worker, made, row);
+    reason = ipvs::DropReason::kTableFull;
     return false;
   }
   if (row != CallIds::kNone) worker.call_ids<F>().belongs(row, number);
@@ -155,7 +175,7 @@ std::string_view call_id_of(const Worker& worker, const Session<F>& session) {
 template <class F>
 void forget_call_id(Worker& worker, const Session<F>& session) {
   if (session.request.zero[0] == kCallIdMark)
-    worker.call_ids<F>().remove(row_of<F>(session.request));
+    free_row<F>(worker, session, row_of<F>(session.request));
 }
 
 template <class F>
@@ -208,7 +228,7 @@ template const ipvs::Server* find_template<net::V4>(Worker&, const ipvs::Service
                                                     const TemplateName<net::V4>&, uint32_t&,
                                                     uint32_t);
 template bool begin_template<net::V4>(Worker&, const ipvs::Service&, const TemplateName<net::V4>&,
-                                      const ipvs::Server&, be16, uint32_t&);
+                                      const ipvs::Server&, be16, uint32_t&, ipvs::DropReason&);
 template std::string_view call_id_of<net::V4>(const Worker&, const Session<net::V4>&);
 template void forget_call_id<net::V4>(Worker&, const Session<net::V4>&);
 template TemplateName<net::V6> template_name<net::V6>(const ipvs::Service&,
@@ -217,7 +237,7 @@ template const ipvs::Server* find_template<net::V6>(Worker&, const ipvs::Service
                                                     const TemplateName<net::V6>&, uint32_t&,
                                                     uint32_t);
 template bool begin_template<net::V6>(Worker&, const ipvs::Service&, const TemplateName<net::V6>&,
-                                      const ipvs::Server&, be16, uint32_t&);
+                                      const ipvs::Server&, be16, uint32_t&, ipvs::DropReason&);
 template std::string_view call_id_of<net::V6>(const Worker&, const Session<net::V6>&);
 template void forget_call_id<net::V6>(Worker&, const Session<net::V6>&);
 template void take_control<net::V4>(Worker&, uint32_t, uint32_t);

@@ -40,10 +40,11 @@ const ipvs::Server* find_template(Worker& worker, const ipvs::Service& service,
                                   uint32_t only = ipvs::kNoServer);
 
 /// Makes the template that leads from `name` to `server`, for a first packet to `port`; false if
-/// there is no room.
+/// there is no room, and `reason` says for what.
 template <class F>
 bool begin_template(Worker& worker, const ipvs::Service& service, const TemplateName<F>& name,
-                    const ipvs::Server& server, be16 port, uint32_t& number);
+                    const ipvs::Server& server, be16 port, uint32_t& number,
+                    ipvs::DropReason& reason);
 
 /// Of a template with a Call-ID that one, else empty.
 template <class F>

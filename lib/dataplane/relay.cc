@@ -19,8 +19,12 @@ bool is_sound(const uint8_t* frame, const net::Parsed& parsed) {
   return net::checksum_finish(net::checksum_add(frame + parsed.l4_offset, size)) == 0;
 }
 
-/// Is it about a packet to this server, of the kind it gets?
-bool fits(const Worker& worker, const net::TunnelError& error, uint32_t server_id) {
+/// Is it about a packet of ours to this server, of the kind it gets? Its outer addresses have to be
+/// the director's, as tunnels use it now, and the server's.
+bool fits(Worker& worker, const net::TunnelError& error, uint32_t server_id) {
+  const TunnelWay* way = tunnel_way(worker, server_id);
+  if (!way || way->source != Address(error.near_end) || !worker.board.configured.has(server_id))
+    return false;
   const net::Tunnel tunnel = worker.board.far_ends.tunnel(server_id);
   return worker.board.far_ends.address(server_id) == Address(error.far_end) &&
          tunnel.type == error.type &&
@@ -29,13 +33,16 @@ bool fits(const Worker& worker, const net::TunnelError& error, uint32_t server_i
 
 /// Remembers the path MTU; what the client is told of it. The route that the server had so far
 /// counts, which does not know it yet, unless one was known before: then the kernel changes that.
-uint32_t learn(Worker& worker, const net::TunnelError& error, uint32_t mtu, uint32_t server_id) {
+/// `reason` is changed if it was not believed.
+uint32_t learn(Worker& worker, const net::TunnelError& error, uint32_t mtu, uint32_t server_id,
+               ipvs::DropReason& reason) {
   const Address to(error.far_end);
   PathMtus& mtus = worker.tunnel_ways.mtus;
   const bool known = mtus.find(to, worker.now) != nullptr;
   const TunnelWay* way = tunnel_way(worker, server_id);
   const uint32_t before = way ? way->mtu : mtu;
-  if (!way || mtu <= before) mtus.learn(to, mtu, worker.now);
+  if ((!way || mtu <= before) && !mtus.learn(to, mtu, worker.now))
+    reason = ipvs::DropReason::kPathMtuRate;
   if (known) way = tunnel_way(worker, server_id);
   return known && way ? way->mtu : before;
 }
@@ -51,18 +58,19 @@ void relay(Worker& worker, rte_mbuf* packet, const Session<V4>& session) {
   if (!is_sound(bytes(packet), m.parsed))
     return worker.drop(packet, ipvs::DropReason::kTunnelError);
 
+  ipvs::DropReason reason = ipvs::DropReason::kTunnelError;
   const auto& icmp = net::header_at<net::IcmpHeader>(bytes(packet), m.parsed.l4_offset);
   net::IcmpMessage message{icmp.type, icmp.code, icmp.rest.host()};
   if (icmp.type == kUnreachable && icmp.code == kFragmentationNeeded) {
-    uint32_t mtu = learn(worker, *error, message.rest & 0xffff, session.server_id);
+    uint32_t mtu = learn(worker, *error, message.rest & 0xffff, session.server_id, reason);
     // A client that lets its packets be fragmented needs not know.
-    if (!error->dont_fragment) return worker.drop(packet, ipvs::DropReason::kTunnelError);
+    if (!error->dont_fragment) return worker.drop(packet, reason);
     // IPVS takes off an IPv4 header, whatever else the tunnel adds.
     if (mtu > kSmallMtu) mtu -= sizeof(net::Ipv4Header);
     message.rest = mtu;
   }
   answer_request(worker, packet, error->request, message, session);
-  worker.drop(packet, ipvs::DropReason::kTunnelError);
+  worker.drop(packet, reason);
 }
 
 }  // namespace shunt::dataplane

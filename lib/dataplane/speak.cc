@@ -25,8 +25,10 @@ bool lead(Worker& worker, const ipvs::Service& service, const ipvs::Server& serv
   TemplateName<F> name = template_name<F>(service, request);
   name.call_id = call_id_in(packet);
   if (name.call_id.empty()) return false;
+  ipvs::DropReason reason;
   return find_template<F>(worker, service, name, control, server.id) ||
-         begin_template<F>(worker, service, name, server, request.destination_port, control);
+         begin_template<F>(worker, service, name, server, request.destination_port, control,
+                           reason);
 }
 
 }  // namespace
@@ -38,7 +40,8 @@ const ipvs::Service* speaker_of(const Worker& worker, const Meta& m) {
   if (tuple.protocol != net::kUdp || m.parsed.kind != net::Kind::kFlow) return nullptr;
   const ipvs::Service* service = worker.services->speaker<F>(tuple.source, tuple.source_port);
   if (!service || service_of<F>(worker, m)) return nullptr;
-  if (worker.routes->is_own(Address(tuple.destination))) return nullptr;
+  if (worker.routes->judge_source(Address(tuple.destination)) != share::SourceVerdict::kAccepted)
+    return nullptr;
   return service;
 }
 

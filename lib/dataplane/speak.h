@@ -9,7 +9,7 @@
 namespace shunt::dataplane {
 
 /// The service for which a packet of this tuple may speak, or null: it comes from no such server,
-/// or goes to a service or to the director itself.
+/// or goes to a service, to the director itself or to no host.
 template <class F>
 const ipvs::Service* speaker_of(const Worker& worker, const Meta& m);
 

@@ -10,6 +10,7 @@
 
 #include "base/address.h"
 #include "dataplane/session.h"
+#include "dataplane/token_bucket.h"
 #include "ipvs/service_table.h"
 #include "share/zero_rows.h"
 
@@ -23,6 +24,9 @@ class PathMtus {
   /// How long one is remembered (net.ipv4.route.mtu_expires).
   static constexpr Nanoseconds kRemembered = 600'000'000'000;
 
+  /// Changes that are believed in a second, and at once.
+  static constexpr uint64_t kRate = 10, kBurst = 64;
+
   struct Known {
     Address to;
     uint32_t mtu = 0;  ///< 0: nothing is known
@@ -34,12 +38,18 @@ class PathMtus {
     const Known& known = x_known[place(to)];
     return known.mtu != 0 && known.to == to && known.until > now ? &known : nullptr;
   }
-  void learn(const Address& to, uint32_t mtu, Nanoseconds now) {
+  /// False: it would change what is known, and that has changed too often lately. A change costs
+  /// all flows their plans, and routers change seldom.
+  bool learn(const Address& to, uint32_t mtu, Nanoseconds now) {
     Known& known = x_known[place(to)];
     const uint32_t taken = mtu < kLeast ? kLeast : mtu;
     // Who says again what is known changes nothing but how long it is remembered.
-    if (!(known.to == to && known.mtu == taken && known.until > now)) x_changes++;
+    if (!(known.to == to && known.mtu == taken && known.until > now)) {
+      if (!x_bucket.take(now)) return false;
+      x_changes++;
+    }
     known = {to, taken, now + kRemembered};
+    return true;
   }
   /// Counts what was learned.
   uint32_t changes() const { return x_changes; }
@@ -55,6 +65,7 @@ class PathMtus {
 
   std::array<Known, kPlaces> x_known{};
   uint32_t x_changes = 0;
+  TokenBucket x_bucket{kRate, kBurst};
 };
 
 struct TunnelWay {

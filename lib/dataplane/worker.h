@@ -18,6 +18,7 @@
 #include "dataplane/local_ports.h"
 #include "dataplane/packet.h"
 #include "dataplane/picks.h"
+#include "dataplane/ration.h"
 #include "dataplane/reassembly.h"
 #include "dataplane/recent.h"
 #include "dataplane/refused_destinations.h"
@@ -122,6 +123,7 @@ class alignas(64) Worker {
   LocalPorts<net::V4> local_ports_v4;
   LocalPorts<net::V6> local_ports_v6;
   CallIds call_ids_v4, call_ids_v6;
+  Ration call_id_ration_v4{CallIds::kMost}, call_id_ration_v6{CallIds::kMost};
   Helped helped_v4, helped_v6;
   std::vector<ipvs::SchedulerState> scheduler_states;  ///< by service id
   TokenBucket kernel_bucket, icmp_bucket;
@@ -186,6 +188,10 @@ class alignas(64) Worker {
   template <class F>
   const CallIds& call_ids() const {
     return F::family == Family::kV4 ? call_ids_v4 : call_ids_v6;
+  }
+  template <class F>
+  Ration& call_id_ration() {
+    return F::family == Family::kV4 ? call_id_ration_v4 : call_id_ration_v6;
   }
   template <class F>
   Helped& helped() {

@@ -103,6 +103,7 @@ struct WorkerCounters {
   Counter sessions_v4, sessions_v6;  ///< sessions in the tables now
   Counter stateless;                 ///< packets forwarded without a session, for want of room
   Counter evicted;                   ///< sessions ended to make room for others
+  Counter unhelped;                  ///< control connections of FTP that found no room for help
   Counter clamped;                   ///< handshake packets whose MSS was lowered
   Counter turns, idle_turns;
   ServerCounters* servers;  ///< kMaxServers rows, zero pages until touched

@@ -279,5 +279,60 @@ TEST_F(Ingress, AServerOnTheDirectorDoesNotAnswerFromAWire) {
   EXPECT_TRUE(x_rig.pass(answer).empty());
 }
 
+/// A director with this address, and no other, of its own.
+void own(Rig& rig, const char* address) {
+  std::vector<share::Route> routes(1);
+  routes[0].prefix = *parse_prefix("0.0.0.0/0");
+  routes[0].source = *parse_address(address);
+  std::vector<share::LocalAddress> locals;
+  for (const char* prefix : {address, "198.51.100.1"}) locals.push_back({*parse_prefix(prefix), 0});
+  auto built = share::Routes::build("own", routes, locals, ++rig.generation);
+  ASSERT_TRUE(built) << built.error().message;
+  rig.board->routes.publish(std::move(*built), rig.board->quiescence);
+}
+
+// Each takes the other for its server: by direct routing the virtual address is both's, by NAT each
+// has one of its own.
+TEST(Loops, TwoDirectorsPassAPacketOnUntilItsTtlIsUsedUp) {
+  for (const char* method : {"-g", "-m"}) {
+    Rig one({}), two({});
+    own(one, "10.1.0.1");
+    own(two, "10.1.0.2");
+    const bool nat = method[1] == 'm';
+    const std::string vip1 = nat ? "10.1.0.1:80" : "198.51.100.1:80",
+                      vip2 = nat ? "10.1.0.2:80" : "198.51.100.1:80";
+    one.rules("-A -t " + vip1 + " -s rr\n-a -t " + vip1 + " -r 10.1.0.2:80 " + method + "\n");
+    two.rules("-A -t " + vip2 + " -s rr\n-a -t " + vip2 + " -r 10.1.0.1:80 " + method + "\n");
+    Frame frame = tcp_frame(kClient, nat ? endpoint("10.1.0.1", 80) : endpoint("198.51.100.1", 80),
+                            Tcp::kSyn);
+    unsigned hops = 0;
+    for (; hops < 100; hops++) {
+      auto out = (hops % 2 ? two : one).pass(frame);
+      ASSERT_EQ(out.size(), 1u);
+      frame = out[0];
+      if (frame[23] == net::kIcmp) break;
+    }
+    EXPECT_EQ(hops, 63u) << "it came with a TTL of 64";
+    EXPECT_EQ(frame[34], 11) << "time exceeded";
+    EXPECT_EQ(one.dropped(DropReason::kHopLimit) + two.dropped(DropReason::kHopLimit), 1u);
+    EXPECT_EQ(one.sessions(), 1u) << method;
+    EXPECT_EQ(two.sessions(), 1u) << method;
+  }
+}
+
+// As with Linux, which delivers it locally.
+TEST(Loops, AVirtualAddressThatIsItsOwnServerIsLinuxs) {
+  for (const char* method : {"-g", "-m", "-i"}) {
+    Rig rig({});
+    own(rig, "10.1.0.1");
+    rig.rules(
+        std::string("-A -t 198.51.100.1:80 -s rr\n-a -t 198.51.100.1:80 -r 198.51.100.1:80 ") +
+        method + "\n");
+    EXPECT_TRUE(rig.pass(tcp_frame(kClient, endpoint("198.51.100.1", 80), Tcp::kSyn)).empty());
+    EXPECT_EQ(rig.to_kernel().size(), 1u) << method;
+    rig.expect_balanced_accounts();
+  }
+}
+
 }  // namespace
 }  // namespace shunt::test

@@ -179,6 +179,67 @@ TEST_P(Tunnel, WordsAboutOthersPacketsAreLinuxes) {
   EXPECT_EQ(pass(datagram(4000, 1480))[0].size(), 1514u) << "nothing was learnt";
 }
 
+// Whoever has a session here may forge them: they cost others something only within bounds.
+TEST_P(Tunnel, ForgedWordsLowerTheMtuToLinuxsLeastOnly) {
+  for (uint16_t mtu : {0, 68, 551, 552}) {
+    service("198.51.100.1", "10.1.0." + std::to_string(40 + mtu % 100), "");
+    const auto port = static_cast<uint16_t>(4000 + mtu);
+    const auto out = pass(datagram(port, 1480));
+    ASSERT_EQ(out.size(), 1u);
+    pass(too_big(out[0], mtu));
+    EXPECT_EQ(told(pass(datagram(port, 1480))), 552u - 20) << mtu;
+    EXPECT_EQ(told(pass(datagram(port, 533))), 552u - 20) << mtu;
+    const auto fits = pass(datagram(port, 532));
+    ASSERT_EQ(fits.size(), 1u);
+    EXPECT_EQ(destination_of(fits[0]).bytes[3], 40 + mtu % 100) << "it goes its way";
+  }
+}
+
+TEST_P(Tunnel, WordsThatQuoteNoPacketOfOursChangeNothing) {
+  service("198.51.100.1", "10.1.0.3", "");
+  const auto out = pass(datagram(4000, 1480));
+  ASSERT_EQ(out.size(), 1u);
+  const Frame ours = too_big(out[0], 1000);
+  constexpr size_t kQuoted = kL3 + 20 + 8;
+  const auto expect_nothing = [&](const char* what, size_t at, uint8_t value) {
+    Frame forged = ours;
+    forged[at] = value;
+    forged[36] = forged[37] = 0;
+    uint16_t sum = net::checksum_finish(net::checksum_add(forged.data() + 34, forged.size() - 34));
+    std::memcpy(forged.data() + 36, &sum, 2);
+    EXPECT_TRUE(pass(forged).empty()) << what;
+    EXPECT_EQ(x_rig.to_kernel().size(), 1u) << what;
+    EXPECT_EQ(pass(datagram(4000, 1480)).size(), 1u) << what;
+  };
+  expect_nothing("another director's", kQuoted + 15, 99);
+  expect_nothing("to another server", kQuoted + 19, 99);
+  expect_nothing("of a client without a session", kQuoted + 20 + 15, 99);
+  expect_nothing("of a port without a session", kQuoted + 40 + 1, 99);
+  for (auto& worker : x_rig.workers) EXPECT_EQ(worker->tunnel_ways.mtus.changes(), 0u);
+}
+
+TEST_P(Tunnel, WordsThatChangeAnMtuAreBelievedWithinARate) {
+  using Mtus = dataplane::PathMtus;
+  service("198.51.100.1", "10.1.0.3", "");
+  const auto out = pass(datagram(4000, 1480));
+  ASSERT_EQ(out.size(), 1u);
+  const auto changes = [&] {
+    uint64_t sum = 0;
+    for (auto& worker : x_rig.workers) sum += worker->tunnel_ways.mtus.changes();
+    return sum;
+  };
+  uint16_t mtu = 1400;
+  for (int i = 0; i < 200; i++) pass(too_big(out[0], mtu--));
+  EXPECT_EQ(changes(), Mtus::kBurst);
+  EXPECT_EQ(x_rig.dropped(DropReason::kPathMtuRate), 200u - Mtus::kBurst);
+  for (int i = 0; i < 200; i++) pass(too_big(out[0], 1400 - Mtus::kBurst + 1));
+  EXPECT_EQ(x_rig.dropped(DropReason::kPathMtuRate), 200u - Mtus::kBurst) << "that is no news";
+  x_rig.now += 1'000'000'000;
+  for (int i = 0; i < 200; i++) pass(too_big(out[0], mtu--));
+  EXPECT_EQ(changes(), Mtus::kBurst + Mtus::kRate);
+  x_rig.expect_balanced_accounts();
+}
+
 TEST_P(Tunnel, WordsAboutOuterPacketsOfIpv6AreLinuxes) {
   for (const Way& way : kWays) {
     service("[2001:db8:f::1]", "[2001:db8:1::3]", way.options);

@@ -91,6 +91,14 @@ def ip(source, destination, protocol, payload, ttl=64, tos=0, ident=0x1234, df=T
     return first + struct.pack("!H", value) + s + d + options + payload
 
 
+def with_hop_by_hop(whole, options):
+    """An IPv6 packet with a header of hop-by-hop options: so many bytes that, with the two before
+    them, there are whole units of 8."""
+    header = bytes([whole[6], (len(options) + 2) // 8 - 1]) + options
+    length = struct.unpack("!H", whole[4:6])[0] + len(header)
+    return whole[:4] + struct.pack("!H", length) + b"\0" + whole[7:40] + header + whole[40:]
+
+
 def tcp_segment(source, sport, destination, dport, flags, data=b"", seq=1000, ack=0, bad_sum=False, tcp_options=b""):
     """tcp_options: whole words."""
     bits = sum({"F": FIN, "S": SYN, "R": RST, "P": PSH, "A": ACK}[c] for c in flags)

@@ -145,7 +145,9 @@ def _is_noise(frame):
     """ARP, neighbour discovery and multicast listening, which IPv6 does by itself."""
     if frame[12:14] != b"\x86\xdd":
         return frame[12:14] != b"\x08\x00"
-    return frame[20] == 0 or frame[20] == 58 and frame[54] >= 130
+    if frame[20] == 0:  # hop-by-hop options; of multicast listening in front of ICMPv6
+        return frame[54] == 58
+    return frame[20] == 58 and frame[54] >= 130
 
 
 class Director:

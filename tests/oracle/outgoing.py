@@ -12,6 +12,7 @@ import random
 import edits
 import generator
 import model
+import refused
 import world
 
 CELLS = 8  # of one scenario
@@ -332,7 +333,7 @@ KINDS = {
     "connections": connections, "too-big": too_big, "cut": cut, "fragments": fragments,
     "client-errors": client_errors, "server-errors": server_errors, "inside": inside, "hops": hops,
     "options": ip_options, "esp": ipsec(50), "ah": ipsec(51), "sip": sip, "ftp": ftp, "edited": edited,
-    "pmtu-disc": pmtu_disc,
+    "pmtu-disc": pmtu_disc, **refused.KINDS,
 }  # fmt: skip
 # Protocol, port, persistence that a kind of packets needs.
 NEEDS = {
@@ -345,6 +346,8 @@ def has(way, family, kind):
     """Is there such a cell? Only masqueraded servers answer through the director; Linux 6.1.176 drops
     FTP over IPv6 (docs/differences.md, ftp-tracked)."""
     method, whose = WAYS[way]
+    if kind in refused.FAMILIES:
+        return family in refused.FAMILIES[kind]
     if kind == "server-errors":
         return way == "masq"
     if kind == "inside":

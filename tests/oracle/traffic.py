@@ -72,7 +72,10 @@ class Traffic:
         fields = {name: step[name] for name in IP_FIELDS if name in step}
         if "options" in step:
             fields["options"] = bytes.fromhex(step["options"])
-        return step["side"], ends[0], build(*ends, **fields, **more)
+        made = build(*ends, **fields, **more)
+        if "hop_by_hop" in step:
+            made = packet.with_hop_by_hop(made, bytes.fromhex(step["hop_by_hop"]))
+        return step["side"], ends[0], made
 
     def _tcp(self, step):
         ends = self._ends(step)
