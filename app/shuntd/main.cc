@@ -14,6 +14,7 @@
 #include "compat/server.h"
 #include "control/console.h"
 #include "control/loop.h"
+#include "control/privileges.h"
 #include "control/requests.h"
 #include "control/server.h"
 #include "control/twin.h"
@@ -100,11 +101,14 @@ Result<int> run(const control::Conf& conf) {
   control::Executor executor(configuration, workers.runtime());
   share::publish(configuration, (*engine)->board());
   if (auto loaded = load_rules(conf, executor); !loaded) return loaded.error();
+  // Before the first packet.
+  if (auto kept = control::keep_network_capabilities(); !kept) return kept.error();
+  spdlog::info("capabilities: {}", control::capabilities_text());
   if (auto launched = (*engine)->launch(); !launched) return launched.error();
 
-  auto server =
-      control::Server::open((*loop)->get(), conf.socket,
-                            [&executor] { return std::make_unique<control::Requests>(executor); });
+  auto server = control::Server::open((*loop)->get(), conf.socket, [&executor] {
+    return std::make_unique<control::Requests>(executor);
+  });
   if (!server) return server.error();
   auto compat = compat::Server::open((*loop)->get(), compat::socket_beside(conf.socket), executor);
   if (!compat) return compat.error();

@@ -223,9 +223,12 @@ std::vector<Result<void>> Configuration::add_servers(std::span<const Command> co
     }
     return results;
   }
-  ConfiguredService next = *service;
-  std::set<Endpoint> present;
-  for (const ConfiguredServer& server : next.servers) present.insert(server.config.endpoint);
+  // In a transaction the service is edited in place, since undo has what it was; else in a copy.
+  if (x_undo) x_undo->services.try_emplace(service->config.key, *service);
+  ConfiguredService copy;
+  if (!x_undo) copy = *service;
+  ConfiguredService& next = x_undo ? x_state.services.at(service->config.key) : copy;
+  std::set<Endpoint> present = endpoints_of(next);
   std::vector<ConfiguredServer> added;
   auto add = [&](const Command& command) -> Result<void> {
     const ServerConfig& config = command.server;
@@ -245,7 +248,13 @@ std::vector<Result<void>> Configuration::add_servers(std::span<const Command> co
   for (size_t i = 0; i < commands.size(); i++) results[i] = add(commands[i]);
   if (added.empty()) return results;
   next.servers.insert(next.servers.begin(), added.rbegin(), added.rend());
-  auto replaced = replace(std::move(next));
+  if (x_undo) {
+    touch(next.config.key);
+    x_changed = true;
+    x_adding = {next.config.key, std::move(present)};
+    return results;
+  }
+  auto replaced = replace(std::move(copy));
   if (replaced) return results;
   for (const ConfiguredServer& server : added) x_state.server_ids.release(server.id);
   if (commands.size() == 1) return {replaced};
@@ -253,6 +262,15 @@ std::vector<Result<void>> Configuration::add_servers(std::span<const Command> co
   for (size_t i = 0; i < commands.size(); i++)
     results[i] = add_servers(commands.subspan(i, 1)).front();
   return results;
+}
+
+/// Where a service has servers: in a transaction kept from one call to the next.
+std::set<Endpoint> Configuration::endpoints_of(const ConfiguredService& service) {
+  auto adding = std::exchange(x_adding, std::nullopt);
+  if (adding && adding->first == service.config.key) return std::move(adding->second);
+  std::set<Endpoint> present;
+  for (const ConfiguredServer& server : service.servers) present.insert(server.config.endpoint);
+  return present;
 }
 
 Result<void> Configuration::edit_server(const ServiceKey& key, const ServerConfig& config) {

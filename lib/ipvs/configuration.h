@@ -145,6 +145,7 @@ class Configuration {
   /// Puts `next` in the place of its service if it compiles.
   Result<void> replace(ConfiguredService next);
   Result<void> compile(ConfiguredService& service) const;
+  std::set<Endpoint> endpoints_of(const ConfiguredService& service);
   void drop(std::map<ServiceKey, ConfiguredService>::iterator service);
   void note_part(const ServiceConfig& config);
   void note_covering_parts(const ServiceKey& key);
@@ -159,6 +160,8 @@ class Configuration {
   Contents x_state;
   std::optional<Undo> x_undo;     ///< in a transaction, which compiles at the end
   std::optional<Undo> x_garbage;  ///< of the transaction before
+  /// The service that servers were added to last, in a transaction, and where it has servers.
+  std::optional<std::pair<ServiceKey, std::set<Endpoint>>> x_adding;
   std::shared_ptr<const ServiceTable> x_table = std::make_shared<const ServiceTable>();
   bool x_changed = false;                ///< since x_table was made
   std::set<ServiceKey> x_touched;        ///< what may be otherwise than in x_table

@@ -144,6 +144,7 @@ bool Configuration::free_next() {
 
 void Configuration::touch(const ServiceKey& key) {
   x_touched.insert(key);
+  x_adding.reset();
   x_next.reset();  // it may have this key's place behind it
 }
 

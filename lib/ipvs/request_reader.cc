@@ -17,7 +17,7 @@ constexpr size_t kMaxDepth = 32;
 /// A character of a word takes up to six bytes ("\u00e4"), its quotes two.
 constexpr size_t kMaxToken = 6 * kMaxWord + 2;
 constexpr const char* kNoObject = "not a JSON object";
-constexpr const char* kNoNul = "a request has no NUL byte";
+constexpr const char* kNoNul = "a NUL byte, which no request has";
 
 bool is_blank(char c) {
   return c == ' ' || c == '\t' || c == '\n' || c == '\r';
@@ -58,7 +58,7 @@ void RequestReader::refuse(std::string sentence) {
 }
 
 void RequestReader::take(char c) {
-  if (c == '\0') return refuse(kNoNul);
+  if (c == '\0') return wrong(kNoNul);
   switch (x_token_kind) {
     case Token::kNone:
       return take_structure(c);
@@ -171,7 +171,7 @@ void RequestReader::end_string() {
 }
 
 void RequestReader::word(const std::string& word) {
-  if (word.find('\0') != word.npos) return refuse(kNoNul);
+  if (word.find('\0') != word.npos) return wrong(kNoNul);
   if (word.size() > kMaxWord)
     return refuse("a word has at most " + std::to_string(kMaxWord) + " bytes");
   if (x_words == kMaxWords)

@@ -50,6 +50,10 @@ def check(folder, root, etc):
     for program, page in PROGRAMS.items():
         yield from check_program(root, program, page)
     unit = read(os.path.join(root, "lib/systemd/system/shunt.service"))
+    users = read(os.path.join(root, "lib/sysusers.d/shunt.conf"))
+    user = re.search(r"^User=(.*)", unit, re.M)[1]
+    if not re.search(rf"^u {user} ", users, re.M):
+        yield f"nobody makes the unit's user {user}"
     conf = os.path.join(etc, "shunt.conf")
     at_home = conf.removeprefix(folder)
     for command in re.findall(r"^Exec\w+=(.*)", unit, re.M):

@@ -3,6 +3,7 @@ where a connection must go."""
 
 import os
 import re
+import shutil
 import socket
 import struct
 import subprocess
@@ -22,6 +23,12 @@ SERVER = os.path.join(ROOT, "tests/e2e/server.py")
 DEVICE = "net_af_packet{number},iface={device},blocksz=65536,framesz=2048,framecnt=4096"
 HUGE_PAGE_MB = 2
 EAL_MB = 512
+
+
+# SHUNT_AS=unprivileged: shuntd runs as a user of no name, with the two capabilities of its unit.
+UNPRIVILEGED = os.environ.get("SHUNT_AS") == "unprivileged"
+USER = 61187
+CAPABILITIES = "-all,+net_admin,+net_raw"
 
 
 def why_not_built():
@@ -87,7 +94,12 @@ class Appliance:
 
     def __init__(self, network, conf="", rules="", device=DEVICE, console=False):
         self.network, self.lab = network, network.lab
-        self.socket = self.path("shunt.sock")
+        # A directory of shuntd's own, as the unit's RuntimeDirectory is.
+        os.makedirs(self.path("run"), exist_ok=True)
+        self.socket = self.path("run/shunt.sock")
+        if UNPRIVILEGED:
+            os.chmod(self.lab.directory, 0o755)
+            os.chown(self.path("run"), USER, USER)
         self.process, self.has_console = None, console
         lines = [f"eal = {eal_options(self.lab.prefix)}"]
         for number, port in enumerate(network.ports):
@@ -106,6 +118,17 @@ class Appliance:
             file.write(text)
         return self.path(name)
 
+    def program(self):
+        """The words that start shuntd. As another user it is a copy, which that one may read."""
+        if not UNPRIVILEGED:
+            return [SHUNTD]
+        shutil.copy(SHUNTD, self.path("shuntd"))
+        return [
+            "setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "--no-new-privs",
+            f"--inh-caps={CAPABILITIES}", f"--ambient-caps={CAPABILITIES}", f"--bounding-set={CAPABILITIES}",
+            self.path("shuntd"),
+        ]  # fmt: skip
+
     def start(self, within=30):
         """Starts shuntd and returns when it says that it is ready (sd_notify)."""
         ready = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -114,11 +137,12 @@ class Appliance:
             os.remove(address)
         with ready:
             ready.bind(address)
+            os.chmod(address, 0o666)
             ready.settimeout(0.1)
             self.process = self.lab.start(
-                "director", SHUNTD, "--conf", self.path("shunt.conf"),
+                "director", *self.program(), "--conf", self.path("shunt.conf"),
                 "--rules", self.path("services.rules"), *(["-i"] if self.has_console else []),
-                environment={"NOTIFY_SOCKET": address},
+                environment={"NOTIFY_SOCKET": address, "XDG_RUNTIME_DIR": self.path("run")},
                 stdin=subprocess.PIPE if self.has_console else subprocess.DEVNULL,
             )  # fmt: skip
             deadline = time.monotonic() + within

@@ -112,9 +112,12 @@ TEST(RequestReader, RefusesDeeperNestingThanItFollows) {
 }
 
 TEST(RequestReader, RefusesNulBytes) {
-  EXPECT_EQ(refusal(R"({"commands":[["-C\u0000 no, -L"]]})"), "a request has no NUL byte");
-  EXPECT_EQ(refusal(std::string("{\"commands\":[[\"-C\0\"]]}", 22)), "a request has no NUL byte");
-  EXPECT_EQ(refusal(std::string("{\"commands\":[[\"-L\"]]}\0", 22)), "a request has no NUL byte");
+  EXPECT_EQ(refusal(R"({"commands":[["-C\u0000 no, -L"]]})"),
+            "malformed request: a NUL byte, which no request has");
+  EXPECT_EQ(refusal(std::string("{\"commands\":[[\"-C\0\"]]}", 22)),
+            "malformed request: a NUL byte, which no request has");
+  EXPECT_EQ(refusal(std::string("{\"commands\":[[\"-L\"]]}\0", 22)),
+            "malformed request: a NUL byte, which no request has");
 }
 
 TEST(RequestReader, KeepsAboutWhatItsWordsTake) {
