@@ -4,6 +4,7 @@
 #include <linux/capability.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -105,6 +106,10 @@ Result<void> keep_others() {
 
 Result<void> keep_network_capabilities() {
   x_done = x_error = 0;
+  // Rings of packet sockets are locked in memory, also those of a port that returns. Who may not
+  // raise this has had it from the unit.
+  const rlimit unlimited{RLIM_INFINITY, RLIM_INFINITY};
+  (void)setrlimit(RLIMIT_MEMLOCK, &unlimited);
   if (!keep_own())
     return Error{std::string("cannot give up capabilities: ") + std::strerror(errno)};
   return keep_others();
