@@ -313,16 +313,19 @@ void Server::lose(Client& client) {
 }
 
 void Server::work_one() {
+  if (x_new.empty() && x_long.empty()) return no_more_work();  // whoever was in them is gone
   auto& queue = x_new.empty() || (x_long_next && !x_long.empty()) ? x_long : x_new;
   x_long_next = &queue == &x_new;
   Client& client = *queue.front();
   queue.pop_front();
   client.queue = nullptr;
-  if (x_new.empty() && x_long.empty()) {
-    uint64_t count;
-    (void)!read(x_work, &count, sizeof count);
-  }
+  if (x_new.empty() && x_long.empty()) no_more_work();
   work_on(client);
+}
+
+void Server::no_more_work() {
+  uint64_t count;
+  (void)!read(x_work, &count, sizeof count);
 }
 
 void Server::work_on(Client& client) {

@@ -67,6 +67,7 @@ class Server {
   void hear(Client& client);
   bool send(Client& client);
   void work_one();
+  void no_more_work();
   void work_on(Client& client);
   /// Asks the loop for what this client is to wait for.
   void settle(Client& client);

@@ -356,6 +356,28 @@ TEST_F(ServerTest, EditsOfAClientThatWentAwayAreCarriedOut) {
   }
 }
 
+TEST_F(ServerTest, ClientsThatGoWhileTheyAreWorkedForAreForgotten) {
+  x_told.slices = 1'000'000;
+  x_told.slice.assign(100, 'x');
+  open();
+  std::vector<int> fds;
+  for (int i = 0; i < 20; i++) {
+    fds.push_back(connect_to_busy());
+    write_to(fds.back(), "long\n");
+  }
+  // Their sockets are full, their answers are not.
+  for (int i = 0; i < 1'000'000 && x_server->unread() == 0; i++) sd_event_run(x_loop, 0);
+  EXPECT_GT(x_server->unread(), 0u);
+  for (int fd : fds) close(fd);
+  turn();
+  EXPECT_EQ(x_server->clients(), 0u);
+  int next = connect_to();
+  x_told.slices = 1;
+  write_to(next, "next\n");
+  EXPECT_EQ(read_all(next), "<next>\n");
+  close(next);
+}
+
 TEST_F(ServerTest, RequestsOfAllClientsTakeSoMuchMemory) {
   x_told.held = 1 << 20;  // of a byte
   open();
