@@ -99,7 +99,8 @@ class PortStats:
 
 class Appliance:
     """shuntd on a network's director. `conf` are more lines for its configuration file; they win
-    over those here. With `console`, shuntd has one (-i), and say() speaks with it."""
+    over those here; `device` is that of all ports, or a list. With `console`, shuntd has one (-i), and
+    say() speaks with it."""
 
     def __init__(self, network, conf="", rules="", device=DEVICE, console=False):
         self.network, self.lab = network, network.lab
@@ -112,7 +113,8 @@ class Appliance:
         self.process, self.has_console = None, console
         lines = [f"eal = {eal_options(self.lab.prefix)}"]
         for number, port in enumerate(network.ports):
-            lines.append(f"port = {port.twin} {device.format(number=number, device=port.device)}")
+            form = device if isinstance(device, str) else device[number]
+            lines.append(f"port = {port.twin} {form.format(number=number, device=port.device)}")
             lines.append(f"twin = {port.twin} {port.twin}")
         # The lab's machine has few cores, and they are not only ours.
         lines += ["workers = 1", "idle = yield", f"socket = {self.socket}", conf]

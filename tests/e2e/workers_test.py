@@ -3,7 +3,7 @@
 shuntd starts, forwards, answers, lists and stops.
 
 client, director and servers on one network: NAT with our own address at port 443, direct routing at
-444. workers_test.py [WORKERS...]: 5, 8, 16 and 32 unless said.
+444; and NAT between two networks, by a port with one queue and one with 16. workers_test.py [WORKERS...]: 5, 8, 16 and 32 unless said.
 """
 
 import json
@@ -31,9 +31,9 @@ IN_FLIGHT = 16  # datagrams that wait for their answers at once
 SESSIONS = re.compile(r"worker \d+: \d+ packets received, (\d+) sessions")
 
 
-def rules(network):
+def rules(network, services=((443, 8443, "-m"), (444, 444, "-g"), (445, 8445, "-m"))):
     lines = []
-    for port, real, method in ((443, 8443, "-m"), (444, 444, "-g"), (445, 8445, "-m")):
+    for port, real, method in services:
         for flag in ("-t", "-u"):
             lines.append(f"-A {flag} {network.vip}:{port} -s rr")
             for address in network.servers.values():
@@ -62,9 +62,9 @@ def echoed(network, port, client_ports):
     return came
 
 
-def forwards(cases, network, shuntd, workers, how):
+def forwards(cases, network, shuntd, workers, how, ports=(443, 444)):
     with cases.case(f"{how}: connections by NAT and by direct routing, many at once"):
-        for port in (443, 444):
+        for port in ports:
             got = json.loads(
                 network.lab.run(
                     "client", sys.executable, LOAD, "fetch", network.vip, str(port), "100000", "40",
@@ -73,14 +73,14 @@ def forwards(cases, network, shuntd, workers, how):
             )  # fmt: skip
             expect(got["whole"] == 40, f"port {port}: {got}: {shuntd.port_stats()}")
     with cases.case(f"{how}: every worker owns flows, and none of their datagrams is lost"):
-        ports = range(20000, 20000 + 12 * workers + 40)
-        for port in (443, 444):
-            came = echoed(network, port, ports)
-            expect(came == len(ports), f"port {port}: {came} of {len(ports)}: {shuntd.port_stats()}")
+        client_ports = range(20000, 20000 + 12 * workers + 40)
+        for port in ports:
+            came = echoed(network, port, client_ports)
+            expect(came == len(client_ports), f"port {port}: {came} of {len(client_ports)}: {shuntd.port_stats()}")
         sessions = [int(n) for n in SESSIONS.findall(shuntd.say("show port stats all"))]
         expect(len(sessions) == workers and min(sessions) > 0, f"sessions of each: {sessions}")
     with cases.case(f"{how}: datagrams in fragments arrive whole"):
-        for port in (443, 444):
+        for port in ports:
             for client_port in range(10000, 10003):
                 got = client.datagram(network, network.vip, port, client_port, LONG)
                 expect(got is not None and got[3] == LONG, f"port {port}: {got and got[:3]}")
@@ -158,6 +158,34 @@ def run(cases, network, workers, queues):
         stops(cases, shuntd, how)
 
 
+def two_ports(cases, workers=8):
+    """What is sent by one port's worker comes by another's."""
+    how = f"{workers} workers, ports of 1 and of 16 queues"
+    with Lab("uneven") as here:
+        network = lab.two_networks(here)
+        appliance.start_servers(network)
+        shuntd = Appliance(
+            network, rules=rules(network, [(443, 8443, "-m")]), console=True,
+            device=[DEVICE + "1", DEVICE + "16"], conf=f"workers = {workers}\nidle = sleep\nsessions = 65536",
+        )  # fmt: skip
+        failed = cases.failed
+        with cases.case(f"{how}: starts"):
+            shuntd.start(within=60)
+        forwards(cases, network, shuntd, workers, how, ports=(443,))
+        with cases.case(f"{how}: pings to the twins' addresses, and from Linux by each twin"):
+            for number, address in enumerate((network.vip, "10.2.0.1")):
+                expect(client.ping(network, address, number + 1), f"no answer from {address}")
+            for number, address in enumerate((network.client, *network.servers.values())):
+                expect(
+                    client.ping(network, address, number + 9, where="director"),
+                    f"no answer from {address} to Linux",
+                )
+        account(cases, shuntd, how)
+        if cases.failed > failed:
+            print("# shuntd said:", *shuntd.log().splitlines()[-60:], sep="\n# ")
+        stops(cases, shuntd, how)
+
+
 def main():
     if reason := lab.why_impossible() or appliance.why_not_built():
         tap.skip_all(reason)
@@ -171,6 +199,7 @@ def main():
         for workers in counts:
             for queues in QUEUES:
                 run(cases, network, workers, queues)
+    two_ports(cases)
     return cases.done()
 
 
