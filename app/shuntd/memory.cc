@@ -41,10 +41,10 @@ uint64_t memory_needed(const control::Conf& conf) {
   unsigned most = 0;
   for (const control::PortConf& port : conf.ports) {
     const unsigned queues = port.queues(conf.workers);
-    total.queues += queues + std::min<unsigned>(queues, share::kMaxTapQueues);
+    total.queues += queues + std::min({queues, conf.workers, unsigned{share::kMaxTapQueues}});
     most = std::max(most, queues);
   }
-  total.workers_without = conf.workers - most;
+  total.workers_without = conf.workers - std::min(conf.workers, most);
   const uint64_t mailboxes = uint64_t{conf.workers} * (conf.workers - 1);
   return conf.sessions * (kSession4 + kSession6 / 4) + packet_buffers(total) * kBufferBytes +
          mailboxes * share::Mailbox<void*>::bytes(stray_slots(conf.workers)) + kRest;

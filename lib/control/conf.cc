@@ -330,7 +330,14 @@ std::string PortConf::devargs(unsigned workers) const {
 }
 
 unsigned PortConf::queues(unsigned workers) const {
-  return kind == kInterface ? std::min(workers, share::kMaxPacketQueues) : workers;
+  if (kind == kInterface) return std::min(workers, share::kMaxPacketQueues);
+  if (interface().empty()) return workers;
+  constexpr std::string_view kPairs = ",qpairs=";
+  const size_t at = device.find(kPairs);
+  unsigned pairs = 1;  // the driver's default
+  if (at != device.npos)
+    std::from_chars(device.data() + at + kPairs.size(), device.data() + device.size(), pairs);
+  return pairs;
 }
 
 std::string conf_usage() {

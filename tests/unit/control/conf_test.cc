@@ -308,6 +308,8 @@ TEST_F(ConfTest, KnowsWhatEachPortIs) {
         ",qpairs=" + std::to_string(std::min(workers, share::kMaxPacketQueues))));
   EXPECT_EQ(ports[1].interface(), "veth0");
   EXPECT_EQ(ports[1].devargs(2), "net_af_packet0,iface=veth0,qpairs=1");
+  EXPECT_EQ(ports[1].queues(8), 1u);
+  EXPECT_EQ(ports[2].queues(8), 8u);
   EXPECT_EQ(ports[2].kind, PortConf::kPci);
   EXPECT_EQ(ports[2].interface(), "");
   EXPECT_EQ(ports[3].name, "p3");
