@@ -14,6 +14,8 @@ import subprocess
 import sys
 import tempfile
 
+import fragment_captures
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 COUNTS = os.path.join(HERE, "instructions.txt")
 TOLERANCE = 0.03
@@ -33,6 +35,13 @@ CASES = {
     "new-dr": ["--path", "dr", "--new", "--sessions", "65536"],
     "new-nat": ["--path", "nat", "--new", "--sessions", "65536"],
 }
+RULES = ["--rules", os.path.join(HERE, "replay.rules")]
+
+
+def count_capture(program, frames):
+    with tempfile.NamedTemporaryFile(prefix="shunt-", suffix=".pcap") as capture:
+        fragment_captures.write(capture, frames())
+        return count(program, [*RULES, "--captures", capture.name])
 
 
 def count(program, options):
@@ -65,6 +74,9 @@ def main():
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         counted = dict(zip(CASES, pool.map(lambda options: count(program, options),
                                            CASES.values())))
+        patterns = fragment_captures.PATTERNS
+        counted |= zip(patterns, pool.map(lambda frames: count_capture(program, frames),
+                                          patterns.values()))
     wanted = {} if write else read_counts()
     bad = False
     for name, (instructions, reason) in counted.items():

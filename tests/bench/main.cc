@@ -93,8 +93,8 @@ bool read_options(int argc, char** argv, Options& options) {
   add("new", po::bool_switch(&options.new_sessions), "count: first packets of sessions");
   add("yardstick", po::bool_switch(&options.yardstick), "count: macswap");
   add("full", po::value(&full), "flood: refuse, stateless, evict (refuse)");
-  add("rules", po::value(&options.rules), "replay: file with the services");
-  add("captures", po::value(&options.captures)->multitoken(), "replay: files");
+  add("rules", po::value(&options.rules), "replay, count: file with the services");
+  add("captures", po::value(&options.captures)->multitoken(), "replay: files; count: a file");
   add("profile", po::bool_switch(&options.profile), "note where the time goes");
   add("huge", po::bool_switch(&options.huge), "hugepages; without them figures mean little");
   add("megabytes", po::value(&options.megabytes), "of memory without hugepages (1024)");
