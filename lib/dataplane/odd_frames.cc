@@ -30,13 +30,23 @@ bool is_surely_no_error(const uint8_t* frame, uint32_t size) {
 template <class F>
 Concern<F> concern_of(const Worker& worker, uint8_t port_in, rte_mbuf* packet) noexcept {
   using Kind = typename Concern<F>::Kind;
+  using Frame = PlainFrame<F>;
   const WorkerPort& port = worker.ports[port_in];
-  if (packet->data_len < sizeof(net::EthernetHeader) ||
-      !PlainFrame<F>::has_ether_type(bytes(packet)) ||
-      !OurMac(port.mac, port.any_mac).has(bytes(packet)) ||
-      !worker.services->has_family(F::family) || rte_pktmbuf_linearize(packet) != 0)
-    return {};
+  uint8_t copy[Frame::kL4];
   const uint8_t* frame = bytes(packet);
+  const bool is_whole = packet->nb_segs == 1;
+  if (is_whole
+          ? packet->data_len < sizeof(net::EthernetHeader)
+          : !(frame = static_cast<const uint8_t*>(rte_pktmbuf_read(packet, 0, sizeof copy, copy))))
+    return {};
+  if (!Frame::has_ether_type(frame) || !OurMac(port.mac, port.any_mac).has(frame) ||
+      !worker.services->has_family(F::family))
+    return {};
+  if (!is_whole) {
+    Concern<F> concern{Kind::kAddresses, {}};
+    std::memcpy(&concern.tuple, frame + Frame::kEnds, 2 * sizeof(typename F::Address));
+    return concern;
+  }
   if (is_surely_no_error<F>(frame, packet->data_len)) return {};
   Concern<F> concern;
   net::Tuple<net::V4> v4{};

@@ -22,14 +22,14 @@ struct Concern {
   enum Kind : uint8_t {
     kNothing,    ///< no flow of this family
     kFlow,       ///< the flow of `tuple`, as its session is looked up, in both directions
-    kAddresses,  ///< a flow between the addresses of `tuple`: it is a fragment
+    kAddresses,  ///< a flow between the addresses of `tuple`: a fragment, or several segments
   } kind = kNothing;
   net::Tuple<F> tuple{};
 };
 
-/// Of a frame that came in by this port and is not plain. One of several segments is put into one,
-/// as classify does with it. Fragments of an ICMP error are taken for their own addresses' only:
-/// what they quote is not known before they are whole.
+/// Of a frame that came in by this port and is not plain. One of several segments may have been put
+/// together from fragments by another worker; it stays as it is. Fragments of an ICMP error are
+/// taken for their own addresses' only: what they quote is not known before they are whole.
 template <class F>
 Concern<F> concern_of(const Worker& worker, uint8_t port_in, rte_mbuf* packet) noexcept;
 

@@ -12,6 +12,9 @@ RATIOS = {
 MACSWAP_TO_TESTPMD = 0.85
 CONNECTIONS = (2.5e6, 4e6)            # new ones a second, with 10 million alive
 LIVE_IN_FLOOD = 0.5                   # of their rate without a flood
+FLOOD_ALONE = 0.055                   # of macswap; not of what begins sessions
+LIVE_BESIDE_FLOOD = {100: 0.85, 20: 0.60}  # of their rate alone, beside one packet in so many
+TO_FAIR_SHARE = 0.9                   # beside as many: of t/(t+f), by the costs of both alone
 # A session, index included; the goal is for sessions without NAT.
 BYTES = {"IPv4": (128, 96), "IPv6": (192, None)}
 LOOP_MICROSECONDS = {"idle": 20, "publishing": 50, "dumping": 50}

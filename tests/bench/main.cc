@@ -27,6 +27,7 @@ constexpr Measurement kMeasurements[] = {
     {"connections", measure_connections, "new sessions a second while as many end"},
     {"capacity", measure_capacity, "sessions until a table is full, and until it is flushed"},
     {"flood", measure_flood, "live flows among strangers' SYNs, the table full"},
+    {"floods", measure_floods, "floods of every kind, alone and beside live flows"},
     {"loop", measure_loop, "durations of turns"},
     {"latency", measure_latency, "rate without loss, packets' time at half load"},
     {"strays", measure_strays, "packets that another worker owns"},
@@ -93,6 +94,7 @@ bool read_options(int argc, char** argv, Options& options) {
   add("new", po::bool_switch(&options.new_sessions), "count: first packets of sessions");
   add("yardstick", po::bool_switch(&options.yardstick), "count: macswap");
   add("full", po::value(&full), "flood: refuse, stateless, evict (refuse)");
+  add("kinds", po::value(&options.kinds)->multitoken(), "floods: some of them (all)");
   add("rules", po::value(&options.rules), "replay, count: file with the services");
   add("captures", po::value(&options.captures)->multitoken(), "replay: files; count: a file");
   add("profile", po::bool_switch(&options.profile), "note where the time goes");

@@ -28,6 +28,7 @@ struct Options {
   bool yardstick = false;     ///< count: macswap instead of the worker
   std::string rules;          ///< replay: a file
   std::vector<std::string> captures;
+  std::vector<std::string> kinds;  ///< floods: by name; none: all
 };
 
 using Measured = Result<nlohmann::json>;
@@ -42,6 +43,8 @@ Measured measure_connections(const Ports& ports, const Options& options);
 Measured measure_capacity(const Ports& ports, const Options& options);
 /// Live flows among strangers' SYNs while the table is full.
 Measured measure_flood(const Ports& ports, const Options& options);
+/// Floods of every kind: alone, and beside live flows.
+Measured measure_floods(const Ports& ports, const Options& options);
 /// Durations of turns: with nothing else to do, while tables are published, while sessions are
 /// dumped.
 Measured measure_loop(const Ports& ports, const Options& options);

@@ -50,6 +50,21 @@ def of_connections(section):
     return text + "\n![New connections](connections.svg)\n"
 
 
+def of_floods(section):
+    text = ("## Floods\n\nOne kind of flood alone, to macswap; and what live flows keep of their rate "
+            "beside it at one packet in 100, in 20 and in 2, the last one to t/(t+f), too: what costs t and "
+            "f alone costs t + f together. `*`: begins sessions while there is room.\n\n")
+    text += heading("kind", "Mpps", "to macswap", "1 in 100", "1 in 20", "1 in 2", "to t/(t+f)", "lost")
+    for f in section:
+        if "skipped" in f:
+            text += row(f"`{f['kind']}`", f"not measured: {f['skipped']}", *[""] * 6)
+            continue
+        text += row(f"`{f['kind']}`" + (" *" if f["begins_sessions"] else ""), f"{f['mpps']:.2f}",
+                    f"{f['ratio']:.3f}", *(f"{f[f'share_1_in_{n}']:.2f}" for n in (100, 20, 2)),
+                    f"{f['to_fair_share']:.2f}", f["lost"])
+    return text
+
+
 def of_latency(section):
     text = ("## Latency at half load\n\nMicroseconds of CPU time from arrival to departure; `without "
             "loss` is the highest rate without any in a trial.\n\n")
@@ -98,7 +113,7 @@ def of_verdicts(rows):
 
 
 SECTIONS = {"verdicts": of_verdicts, "forwarding": of_forwarding, "connections": of_connections,
-            "latency": of_latency, "replay": of_replay, "kernel": of_kernel}
+            "floods": of_floods, "latency": of_latency, "replay": of_replay, "kernel": of_kernel}
 
 
 def publish(file, directory):

@@ -137,6 +137,7 @@ Result<void> Scene::make_workers(const Ports& ports, const std::string& name) {
   settings.sessions_v4 = x_wish.path->family == Family::kV4 || of_capture ? capacity : 1;
   settings.sessions_v6 = x_wish.path->family == Family::kV6 || of_capture ? capacity : 1;
   settings.full = x_wish.full;
+  settings.kernel_rate = x_wish.kernel_rate;
   settings.seed = 0x5bd1e995;
   settings.socket = SOCKET_ID_ANY;
   dataplane::WorkerPort port;

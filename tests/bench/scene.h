@@ -31,9 +31,10 @@ struct SceneWish {
   ipvs::FullPolicy full = ipvs::FullPolicy::kRefuse;
   unsigned workers = 1;  ///< more take turns, and all but the first live on their mailboxes
   bool established = true;
-  bool own_clock = false;   ///< turns are 10 microseconds apart, whatever the real clock says
-  std::string extra_rules;  ///< beside the traffic's own
-  std::string only_rules;   ///< of a capture: no traffic, everything is ours, local and on-link
+  bool own_clock = false;    ///< turns are 10 microseconds apart, whatever the real clock says
+  uint64_t kernel_rate = 0;  ///< packets a second to Linux; 0: no limit
+  std::string extra_rules;   ///< beside the traffic's own
+  std::string only_rules;    ///< of a capture: no traffic, everything is ours, local and on-link
 };
 
 class Scene {

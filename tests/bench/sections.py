@@ -159,6 +159,52 @@ def flood(run):
     return rows
 
 
+def floods(run):
+    """Each kind of flood alone, and what is left of live flows' rate beside it."""
+    print("\n== Floods: a kind alone, to macswap; of live flows' rate what is left beside 1 in 100, 1 in 20 and as many")
+    print("kind                  Mpps   ratio   1/100    1/20     1/2   t/(t+f)   lost")
+    rows = run.measure("floods", "--rounds", 3 if run.quick else 9, "--milliseconds",
+                       15 if run.quick else 100, sessions=65536, family="IPv6", tables=3)
+    figures = []
+    for row in rows:
+        kind = row["kind"]
+        if "skipped" in row:
+            figures.append(row)
+            run.verdicts.at_most(f"{kind}: could not be measured", 1, 0)
+            print(f"{kind:20}  skipped: {row['skipped']}")
+            continue
+
+        def of(measure):
+            return statistics.median(measure(r) for r in row["rounds"])
+
+        f = {"kind": kind, "path": row["path"], "begins_sessions": row["begins_sessions"],
+             "mpps": of(lambda r: r["flood"]) / 1e6,
+             "ratio": of(lambda r: r["flood"] / r["macswap"]),
+             **{f"share_1_in_{n}": of(lambda r: r[f"live_1_in_{n}"] / r["live"])
+                for n in (100, 20, 2)},
+             # What costs t and f alone costs t + f together.
+             "fair_share": of(lambda r: r["flood"] / (r["flood"] + r["live"])),
+             "to_fair_share": of(lambda r: r["live_1_in_2"] / r["live"]
+                                 / (r["flood"] / (r["flood"] + r["live"]))),
+             "lost": row["lost"]}
+        figures.append(f)
+        said = []
+        if not row["begins_sessions"]:
+            said.append(run.verdicts.at_least(f"{kind}: alone, to macswap", round(f["ratio"], 4),
+                                              goals.FLOOD_ALONE))
+        for n, floor in goals.LIVE_BESIDE_FLOOD.items():
+            said.append(run.verdicts.at_least(f"{kind}: share of live flows beside 1 in {n}",
+                                              round(f[f"share_1_in_{n}"], 3), floor))
+        said.append(run.verdicts.at_least(f"{kind}: share of live flows beside as many, to t/(t+f)",
+                                          round(f["to_fair_share"], 3), goals.TO_FAIR_SHARE))
+        said.append(run.verdicts.at_most(f"{kind}: packets lost of live flows", f["lost"], 0))
+        missed = "".join(f"   {text}" for text in said if text.startswith("MISSED"))
+        print(f"{kind:20}  {f['mpps']:5.2f}   {f['ratio']:.3f}   {f['share_1_in_100']:.3f}   "
+              f"{f['share_1_in_20']:.3f}   {f['share_1_in_2']:.3f}     {f['fair_share']:.3f}   "
+              f"{f['lost']:4}{missed}")
+    return figures
+
+
 def loop(run):
     """Turns against an empty loop in the same run."""
     print("\n== The loop: turns of two bursts of 64 packets, p99.99 of CPU time less that of an empty loop")
@@ -261,4 +307,4 @@ def kernel(run):
     return rows
 
 
-ALL = [yardstick, memory, forwarding, connections, flood, loop, latency, strays, replay, kernel]
+ALL = [yardstick, memory, forwarding, connections, flood, floods, loop, latency, strays, replay, kernel]

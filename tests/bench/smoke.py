@@ -37,6 +37,12 @@ def check(program):
                     assert figure > 0 or name == "hop_nanoseconds", f"{words}: {figures}"
     (row,) = results(program, "flood", "--sessions", "1024")
     assert row["lost"] == 0 and row["refused"] > 0, row
+    floods = results(program, "floods", "--sessions", "1024")
+    assert len(floods) > 30, floods
+    for row in floods:
+        assert row.get("lost") == 0, row
+        for figures in row["rounds"]:
+            assert len(figures) == 6 and all(figure > 0 for figure in figures.values()), row
     (row,) = results(program, "capacity", "--sessions", "1024")
     assert row["held"] == row["capacity"] == 1024, row
     (row,) = results(program, "loop", "--sessions", "64")

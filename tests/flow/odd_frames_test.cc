@@ -151,16 +151,16 @@ INSTANTIATE_TEST_SUITE_P(Families, OddFrames, testing::Values(Family::kV4, Famil
                            return std::string(info.param == Family::kV4 ? "IPv4" : "IPv6");
                          });
 
-/// A frame in segments is put into one, if it fits, before anybody asks what it is about.
-TEST(OddFramesInSegments, AreOfTheirFlow) {
+/// Of a frame in segments only the addresses are looked at.
+TEST(OddFramesInSegments, LetFlowsBetweenTheirAddressesWait) {
   Rig rig(Rig::Settings{});
   rig.rules("-A -t 198.51.100.1:80 -s rr\n-a -t 198.51.100.1:80 -r 10.1.0.1:80 -g\n");
   const Endpoint vip = endpoint("198.51.100.1", 80);
-  auto frame = [&](uint16_t port, uint8_t flags) {
-    return tcp_frame(endpoint("203.0.113.7", port), vip, flags);
+  auto frame = [&](unsigned client, uint8_t flags) {
+    return tcp_frame(endpoint("203.0.113." + std::to_string(client), 4000), vip, flags);
   };
   for (unsigned i = 0; i < 12; i++)
-    for (uint16_t port : {1, 2}) rig.pass(frame(port, i == 0 ? Tcp::kSyn : Tcp::kAck));
+    for (unsigned client : {1, 2}) rig.pass(frame(client, i == 0 ? Tcp::kSyn : Tcp::kAck));
   const Frame fin = frame(1, Tcp::kFin | Tcp::kAck);
   dataplane::Burst burst, rest;
   burst.add(rig.packet(Frame(fin.begin(), fin.begin() + 30)));

@@ -77,11 +77,13 @@ class Datagrams {
  public:
   explicit Datagrams(Mutator& mutator) : x_mutator(mutator) {}
 
-  /// The client says by which queue: a flow's packets come by one.
+  /// The client's address says by which queue: a flow's packets come by one, and so do the
+  /// fragments of a datagram.
   Frame next(unsigned& client) {
     client = below(24);
     const Endpoint from = endpoint("203.0.113." + std::to_string(1 + client % 5),
                                    static_cast<uint16_t>(below(40) ? 5000 + client : 20));
+    client %= 5;
     const unsigned which = 1 + below(kServices);
     const Endpoint to =
         endpoint("198.51.100." + std::to_string(which), static_cast<uint16_t>(below(30) ? 53 : 54));

@@ -67,11 +67,13 @@ class Packets {
  public:
   explicit Packets(Mutator& mutator) : x_mutator(mutator) {}
 
-  /// The client says by which queue: a flow's packets come by one.
+  /// The client's address says by which queue: a flow's packets come by one, and so do the
+  /// fragments of a datagram.
   Frame next(unsigned& client) {
     client = below(40);
     Endpoint from = endpoint("203.0.113." + std::to_string(1 + client % 5),
                              static_cast<uint16_t>(below(60) ? 5000 + client : 20));
+    client %= 5;
     unsigned which = 1 + below(kServices);
     if (below(20) == 0) {  // a virtual endpoint as a client, and as the one that a server answers
       client = 1 + below(2);
