@@ -159,13 +159,11 @@ bool Rig::answer_hops() {
   bool any = false;
   share::HopWanted wanted;
   while (x_worker->desk.hops_wanted->receive(&wanted, 1)) {
-    auto id = x_board->next_hops->intern(wanted.port, wanted.address);
-    if (!id) continue;
     auto known = x_options.neighbours.find(wanted.address);
-    x_board->next_hops->set(
-        *id, share::NextHop::kReachable,
+    auto id = x_board->next_hops->learn(
+        wanted.port, wanted.address,
         known != x_options.neighbours.end() ? known->second : derived_mac(wanted.address));
-    any = true;
+    any |= id.has_value();
   }
   return any;
 }

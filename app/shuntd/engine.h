@@ -24,6 +24,7 @@ struct EnginePort {
   dataplane::PortPlan plan{};         ///< of the NIC
   std::optional<control::Deaf> deaf;  ///< the kernel's side of an af_packet interface
   std::unique_ptr<dataplane::Port> nic, twin;
+  bool is_lost = false;  ///< its interface was deleted
 };
 
 class Engine {
@@ -37,6 +38,7 @@ class Engine {
 
   share::Board& board() { return *x_board; }
   const std::vector<EnginePort>& ports() const { return x_ports; }
+  void mark_lost(size_t port) { x_ports[port].is_lost = true; }
 
  private:
   explicit Engine(const control::Conf& conf) : x_conf(conf) {}

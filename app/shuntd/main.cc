@@ -12,6 +12,7 @@
 #include <sstream>
 
 #include "compat/server.h"
+#include "control/alarms.h"
 #include "control/console.h"
 #include "control/loop.h"
 #include "control/privileges.h"
@@ -122,14 +123,14 @@ Result<int> run(const control::Conf& conf) {
   if (auto attached = (*mirror)->mirror().attach((*loop)->get()); !attached)
     return attached.error();
   auto service_workers = [&] {
-    (*mirror)->answer_workers();
-    (*mirror)->publish_routes();
+    (*mirror)->tick();
     workers.tick();
   };
   if (auto timed = (*loop)->every(kServiceWorkers, service_workers); !timed) return timed.error();
-  if (auto timed = (*loop)->every(MirrorToBoard::kReconfirm, [&] { (*mirror)->reconfirm(); });
-      !timed)
-    return timed.error();
+  control::Alarms alarms((*engine)->board(), [](const auto& line) { spdlog::warn(line); },
+                         [](const auto& line) { spdlog::info(line); });
+  if (auto timed = (*loop)->every(kSecond, [&] { alarms.look(); }); !timed) return timed.error();
+  (*mirror)->on_end([&loop] { (*loop)->exit(1); });
   if (auto timed = (*loop)->every(control::Estimator::kPeriod * kSecond, [&] { executor.tick(); });
       !timed)
     return timed.error();

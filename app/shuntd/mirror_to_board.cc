@@ -2,6 +2,12 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+
+#include "control/twin.h"
+
 namespace shunt::daemon {
 
 namespace {
@@ -22,10 +28,34 @@ Address some_host(const share::Route& route) {
   return host;
 }
 
+bool is_of(const EnginePort& port, const std::string& interface) {
+  return port.twin_name == interface || (port.deaf && port.deaf->interface() == interface);
+}
+
+std::string name_of(const EnginePort& port, const std::string& interface) {
+  return (port.twin_name == interface ? "the twin " : "the interface ") + interface + " of port " +
+         port.name;
+}
+
+/// How many neighbours Linux's tables have room for. Network namespaces share them, and only the
+/// first one shows it.
+uint32_t room_for_neighbours() {
+  uint32_t least = UINT32_MAX;
+  for (const char* family : {"ipv4", "ipv6"}) {
+    uint32_t room = 1024;
+    std::ifstream(std::string("/proc/sys/net/") + family + "/neigh/default/gc_thresh3") >> room;
+    least = std::min(least, room == 0 ? 1024 : room);
+  }
+  return least;
+}
+
 }  // namespace
 
 MirrorToBoard::MirrorToBoard(const control::Conf& conf, Engine& engine)
-    : x_conf(conf), x_engine(engine) {
+    : x_conf(conf),
+      x_engine(engine),
+      x_neighbours(engine.board(), kernel(),
+                   control::Neighbours::limits_for(room_for_neighbours())) {
   for (size_t i = 0; i < engine.ports().size(); i++)
     for (const std::string& name : conf.masquerade)
       if (name == engine.ports()[i].name) x_masquerading.insert(static_cast<uint8_t>(i));
@@ -44,9 +74,13 @@ Result<std::unique_ptr<MirrorToBoard>> MirrorToBoard::open(const control::Conf& 
   };
   listener.on_neighbour = [me](uint8_t port, const Address& address, share::NextHop::State state,
                                const MacAddress& mac) {
-    me->on_neighbour(port, address, state, mac);
+    me->x_neighbours.heard(port, address, state, mac);
   };
-  auto mirror = control::Mirror::open(twins, listener);
+  listener.on_link = [me](const std::string& interface, control::Mirror::LinkNews news) {
+    me->on_link(interface, news);
+  };
+  listener.on_full = [me] { me->count(share::Exhaustion::kKernelNeighbours); };
+  auto mirror = control::Mirror::open(twins, listener, self->watched_interfaces());
   if (!mirror) return mirror.error();
   self->x_mirror = std::move(*mirror);
   // Source addresses are asked of the mirror, which exists only now.
@@ -67,7 +101,8 @@ void MirrorToBoard::on_routes(std::vector<share::Route> routes,
 
 void MirrorToBoard::publish_routes() {
   share::Board& board = x_engine.board();
-  if (!x_waiting || !board.quiescence.can_publish()) return;
+  const bool is_due = x_waiting || x_neighbours.wants_routes_published();
+  if (!is_due || !board.quiescence.can_publish()) return;
   uint32_t generation = x_generation + 1 == 0 ? 1 : x_generation + 1;
   auto built = share::Routes::build(("routes" + std::to_string(generation)).c_str(), x_routes,
                                     x_locals, generation);
@@ -77,6 +112,7 @@ void MirrorToBoard::publish_routes() {
   }
   x_generation = generation;
   board.routes.publish(std::move(*built), board.quiescence);
+  x_neighbours.routes_published();
   x_waiting = false;
 }
 
@@ -100,32 +136,96 @@ void MirrorToBoard::fill_sources(std::vector<share::Route>& routes) {
   }
 }
 
-void MirrorToBoard::on_neighbour(uint8_t port, const Address& address, share::NextHop::State state,
-                                 const MacAddress& mac) {
-  auto id = x_engine.board().next_hops->intern(port, address);
-  if (id) x_engine.board().next_hops->set(*id, state, mac);
+void MirrorToBoard::tick() {
+  const auto now = std::chrono::steady_clock::now().time_since_epoch();
+  x_now = static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(now).count());
+  x_neighbours.tick(x_now);
+  tell_downs();
+  publish_routes();
 }
 
-void MirrorToBoard::answer_workers() {
-  share::Board& board = x_engine.board();
-  for (auto& desk : board.desks) {
-    share::HopWanted wanted;
-    while (desk->hops_wanted->receive(&wanted, 1)) {
-      if (!board.next_hops->intern(wanted.port, wanted.address)) {
-        spdlog::warn("no room for another next hop, {} stays unresolved",
-                     to_string(wanted.address));
-        continue;
-      }
-      x_mirror->request_neighbour(wanted.port, wanted.address);
+// Neighbours are heard of before the mirror is whole.
+control::Neighbours::Kernel MirrorToBoard::kernel() {
+  return {.ask =
+              [this](uint8_t port, const Address& address, bool configured) {
+                if (x_mirror) x_mirror->request_neighbour(port, address, configured);
+              },
+          .known =
+              [this](uint8_t port, const Address& address) {
+                return x_mirror ? x_mirror->neighbour(port, address) : std::nullopt;
+              }};
+}
+
+std::vector<std::string> MirrorToBoard::watched_interfaces() const {
+  std::vector<std::string> names;
+  for (const EnginePort& port : x_engine.ports())
+    if (port.deaf) names.push_back(port.deaf->interface());
+  return names;
+}
+
+// An interface that is deleted is set down first: that alone is told a little later.
+void MirrorToBoard::on_link(const std::string& interface, control::Mirror::LinkNews news) {
+  using News = control::Mirror::LinkNews;
+  if (news == News::kDown) {
+    x_downs[interface] = x_now + kDownFor;
+    return;
+  }
+  const bool was_told = x_downs.erase(interface) == 0;
+  const auto& ports = x_engine.ports();
+  for (size_t i = 0; i < ports.size(); i++) {
+    if (ports[i].is_lost || !is_of(ports[i], interface)) continue;
+    if (news == News::kUp) {
+      if (!was_told) tell_down(ports[i], interface);
+      spdlog::info("{} is up again", name_of(ports[i], interface));
+      continue;
     }
+    count(share::Exhaustion::kInterfaces);
+    if (ports[i].twin_name == interface)
+      end(name_of(ports[i], interface) + " was deleted");
+    else
+      lose_port(i);
   }
 }
 
-void MirrorToBoard::reconfirm() {
-  share::Board& board = x_engine.board();
-  for (uint32_t id = 0; id < board.next_hops->size(); id++)
-    if (board.next_hops->take_used(id))
-      x_mirror->request_neighbour(board.next_hops->get(id).port, board.next_hops->address(id));
+void MirrorToBoard::tell_down(const EnginePort& port, const std::string& interface) {
+  count(share::Exhaustion::kInterfaces);
+  spdlog::warn("{} was set down: nothing goes that way until it is up", name_of(port, interface));
+}
+
+void MirrorToBoard::tell_downs() {
+  for (auto down = x_downs.begin(); down != x_downs.end();) {
+    if (down->second > x_now) {
+      ++down;
+      continue;
+    }
+    for (const EnginePort& port : x_engine.ports())
+      if (!port.is_lost && is_of(port, down->first)) tell_down(port, down->first);
+    down = x_downs.erase(down);
+  }
+}
+
+void MirrorToBoard::lose_port(size_t port) {
+  const EnginePort& lost = x_engine.ports()[port];
+  x_engine.mark_lost(port);
+  const auto& ports = x_engine.ports();
+  if (std::all_of(ports.begin(), ports.end(), [](const EnginePort& p) { return p.is_lost; }))
+    return end("the interface of port " + lost.name + ", the last one, was deleted");
+  spdlog::error(
+      "the interface of port {} was deleted: shuntd goes on without it, and its twin {} "
+      "has no carrier any more; a restart takes the port back",
+      lost.name, lost.twin_name);
+  if (auto cut = control::cut_twin(lost.twin_name); !cut) spdlog::error(cut.error().message);
+}
+
+void MirrorToBoard::end(const std::string& reason) {
+  spdlog::error("{}: shuntd cannot go on and ends, so that a restart makes it whole", reason);
+  x_must_end = true;
+  x_end();
+}
+
+void MirrorToBoard::on_end(std::function<void()> end) {
+  x_end = std::move(end);
+  if (x_must_end) x_end();
 }
 
 }  // namespace shunt::daemon

@@ -26,8 +26,9 @@ std::string port_stats(Engine& engine) {
       });
     };
     using C = share::PortCounters;
-    std::snprintf(line, sizeof line, "  %-12s %s  twin %s\n", port.name.c_str(),
-                  to_string(port.nic->mac()).c_str(), port.twin_name.c_str());
+    std::snprintf(line, sizeof line, "  %-12s %s  twin %s%s\n", port.name.c_str(),
+                  to_string(port.nic->mac()).c_str(), port.twin_name.c_str(),
+                  port.is_lost ? "  lost: its interface was deleted" : "");
     text += line;
     std::snprintf(line, sizeof line, "    RX-packets: %-14llu RX-bytes: %-16llu to kernel: %llu\n",
                   of(&C::rx_packets), of(&C::rx_bytes), of(&C::to_kernel));
@@ -65,6 +66,15 @@ std::string port_stats(Engine& engine) {
     const ipvs::DropReasonRow& row = ipvs::kDropReasonTable[reason];
     std::snprintf(line, sizeof line, "  dropped %-18s %12llu  %.*s\n",
                   std::string(row.name).c_str(), dropped, static_cast<int>(row.what.size()),
+                  row.what.data());
+    text += line;
+  }
+  for (int i = 0; i < share::kExhaustions; i++) {
+    const unsigned long long counted = engine.board().exhaustions[i].get();
+    if (counted == 0) continue;
+    const share::ExhaustionRow& row = share::kExhaustionTable[i];
+    std::snprintf(line, sizeof line, "  counted %-18s %12llu  %.*s\n",
+                  std::string(row.name).c_str(), counted, static_cast<int>(row.what.size()),
                   row.what.data());
     text += line;
   }

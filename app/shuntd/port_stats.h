@@ -8,7 +8,8 @@
 namespace shunt::daemon {
 
 /// A block a port, as testpmd's `show port stats all`: packets and bytes in and out, packets from
-/// and to Linux; then every drop reason that has counted.
+/// and to Linux; then every drop reason, and every counter of share/exhaustions.h, that has
+/// counted.
 std::string port_stats(Engine& engine);
 
 }  // namespace shunt::daemon

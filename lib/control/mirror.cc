@@ -7,7 +7,9 @@
 #include <sys/epoll.h>
 #include <systemd/sd-event.h>
 
+#include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstring>
 #include <ctime>
 
@@ -53,7 +55,8 @@ Mirror::~Mirror() {
   if (x_timer) sd_event_source_disable_unref(x_timer);
 }
 
-Result<std::unique_ptr<Mirror>> Mirror::open(const std::vector<Twin>& twins, Listener listener) {
+Result<std::unique_ptr<Mirror>> Mirror::open(const std::vector<Twin>& twins, Listener listener,
+                                             const std::vector<std::string>& watched) {
   // The subscription first: what changes during the dump is then heard after it.
   auto events = Netlink::open({RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR,
                                RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE, RTNLGRP_NEIGH});
@@ -70,6 +73,10 @@ Result<std::unique_ptr<Mirror>> Mirror::open(const std::vector<Twin>& twins, Lis
       return Error{"the twin interface " + twin.name +
                    " does not exist: it has to be made before its neighbours can be followed"};
   }
+  for (const auto& [index, link] : mirror->x_links)
+    if (mirror->x_twins.contains(link.name) ||
+        std::find(watched.begin(), watched.end(), link.name) != watched.end())
+      mirror->x_watched[index] = {link.name, LinkNews::kUp};
   mirror->handle_readable();
   mirror->publish();
   return mirror;
@@ -125,7 +132,22 @@ void Mirror::handle_readable() {
   if (x_events.drain([this](const nlmsghdr& m) { on_event(m); }) == Netlink::Drained::kOverrun) {
     (void)dump();  // refused for want of memory, it is tried again by publish()
   }
+  tell_links();
   if (x_changed || x_stale || x_lost) arm();
+}
+
+// By index: another interface that takes the name is another one.
+void Mirror::tell_links() {
+  if (x_lost) return;  // what is missing may only have been unreadable
+  for (auto& [index, told] : x_watched) {
+    auto link = x_links.find(index);
+    const LinkNews now = link == x_links.end() ? LinkNews::kDeleted
+                         : link->second.up     ? LinkNews::kUp
+                                               : LinkNews::kDown;
+    if (now == told.second || told.second == LinkNews::kDeleted) continue;
+    told.second = now;
+    if (x_listener.on_link) x_listener.on_link(told.first, now);
+  }
 }
 
 void Mirror::on_event(const nlmsghdr& message) {
@@ -149,6 +171,12 @@ void Mirror::on_event(const nlmsghdr& message) {
     case RTM_NEWNEIGH:
     case RTM_DELNEIGH:
       on_neighbour(message);
+      break;
+    case NLMSG_ERROR:
+      // Of what is sent without waiting for an answer, which is requests for neighbours.
+      if (message.nlmsg_len >= mnl_nlmsg_size(sizeof(nlmsgerr)) && x_listener.on_full &&
+          static_cast<const nlmsgerr*>(mnl_nlmsg_get_payload(&message))->error == -ENOBUFS)
+        x_listener.on_full();
       break;
   }
 }
@@ -208,6 +236,7 @@ void Mirror::on_neighbour(const nlmsghdr& message) {
     return;
   }
   neighbour.state = state_of(header->ndm_state, has_mac);
+  neighbour.permanent = header->ndm_state & (NUD_PERMANENT | NUD_NOARP);
   if (neighbour.state != share::NextHop::kReachable) neighbour.mac = {};
   auto known = x_neighbours.find(key);
   // Probing for the first time is no news, and after a failure the failure stands until answered.
@@ -244,6 +273,7 @@ void Mirror::publish() {
     arm();
     return;
   }
+  tell_links();
   if (x_stale || x_lost) arm();  // it changed under the dump: this now, and better soon
   if (!x_changed) return;
   x_changed = false;
@@ -278,13 +308,25 @@ void Mirror::arm() {
   x_armed = sd_event_source_set_enabled(x_timer, SD_EVENT_ONESHOT) >= 0;
 }
 
-void Mirror::request_neighbour(uint8_t port, const Address& address) {
+std::optional<MacAddress> Mirror::neighbour(uint8_t port, const Address& address) const {
   for (const auto& [index, of_port] : x_ports) {
     if (of_port != port) continue;
+    auto known = x_neighbours.find({index, address});
+    if (known != x_neighbours.end() && known->second.state == share::NextHop::kReachable)
+      return known->second.mac;
+  }
+  return std::nullopt;
+}
+
+void Mirror::request_neighbour(uint8_t port, const Address& address, bool keep) {
+  for (const auto& [index, of_port] : x_ports) {
+    if (of_port != port) continue;
+    auto known = x_neighbours.find({index, address});
+    if (known != x_neighbours.end() && known->second.permanent) return;
     Request<ndmsg> request(RTM_NEWNEIGH, NLM_F_CREATE, family_of(address));
     request.header->ndm_ifindex = static_cast<int>(index);
     request.header->ndm_state = NUD_NONE;
-    request.header->ndm_flags = NTF_USE;
+    request.header->ndm_flags = keep ? NTF_USE | NTF_EXT_LEARNED : NTF_USE;
     mnl_attr_put(request.message, NDA_DST, address.size(), address.bytes.data());
     // Not sent, it is asked for again with the next packet that needs it.
     (void)x_events.send(request.message, "asking for a neighbour");

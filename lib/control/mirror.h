@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -28,6 +29,7 @@ class Mirror {
     std::string name;  ///< the kernel interface
     uint8_t port = 0;
   };
+  enum class LinkNews : uint8_t { kUp, kDown, kDeleted };
   struct Listener {
     /// The whole tables, whenever anything in them changed; one call for a burst of changes.
     std::function<void(std::vector<share::Route>, std::vector<share::LocalAddress>)> on_routes;
@@ -35,10 +37,16 @@ class Mirror {
     /// the entry is gone. An entry still being probed for the first time is no news.
     std::function<void(uint8_t port, const Address&, share::NextHop::State, const MacAddress&)>
         on_neighbour;
+    /// An interface that was there at the start: of a twin, or one to be watched.
+    std::function<void(const std::string& interface, LinkNews)> on_link;
+    /// The kernel has no room for a neighbour that it was asked for.
+    std::function<void()> on_full;
   };
 
   /// Everything there is has been reported when this returns. An error if a twin does not exist.
-  static Result<std::unique_ptr<Mirror>> open(const std::vector<Twin>& twins, Listener listener);
+  /// `watched`: other interfaces whose end is to be told.
+  static Result<std::unique_ptr<Mirror>> open(const std::vector<Twin>& twins, Listener listener,
+                                              const std::vector<std::string>& watched = {});
   ~Mirror();
 
   /// Becomes readable when the kernel has news.
@@ -55,7 +63,13 @@ class Mirror {
   /// (RTM_NEWNEIGH with NTF_USE, net/core/neighbour.c). Its probes leave through the twin; the
   /// answer comes by on_neighbour. Does nothing for a port without a twin. For IPv6 the kernel
   /// solicits from the twin's link-local address, so nothing leaves before that is past its DAD.
-  void request_neighbour(uint8_t port, const Address& address);
+  /// Nor for an entry that the administrator made: NTF_USE would make it one that is probed.
+  ///
+  /// `keep`: the entry is made whether or not the kernel's table is full, and not collected while
+  /// others need room (NTF_EXT_LEARNED), until it is asked for without.
+  void request_neighbour(uint8_t port, const Address& address, bool keep = false);
+  /// The MAC address that the kernel knows now, as last reported.
+  std::optional<MacAddress> neighbour(uint8_t port, const Address& address) const;
 
   /// The source address the kernel would choose towards `destination` (RTM_GETROUTE).
   Result<Address> source_address(const Address& destination);
@@ -66,6 +80,7 @@ class Mirror {
   struct Neighbour {
     share::NextHop::State state = share::NextHop::kUnresolved;
     MacAddress mac{};
+    bool permanent = false;  ///< made by the administrator
     bool operator==(const Neighbour&) const = default;
   };
   using NeighbourKey = std::pair<uint32_t, Address>;  ///< interface index, address
@@ -78,6 +93,7 @@ class Mirror {
   void on_neighbour(const nlmsghdr& message);
   void report(const NeighbourKey& key, const Neighbour& neighbour);
   void forget_neighbours(uint32_t interface);
+  void tell_links();
   void arm();
 
   Netlink x_events;
@@ -86,6 +102,8 @@ class Mirror {
   std::map<std::string, uint8_t> x_twins;
   std::map<uint32_t, Link> x_links;
   std::map<uint32_t, uint8_t> x_ports;  ///< interface index of a twin → port
+  /// Interfaces whose end is told, by index, as last told.
+  std::map<uint32_t, std::pair<std::string, LinkNews>> x_watched;
   MirrorRoutes x_routes;
   std::map<NeighbourKey, Neighbour> x_neighbours;  ///< of twins, as last reported
   bool x_changed = true;

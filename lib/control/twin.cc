@@ -186,6 +186,22 @@ Result<void> settle_twin(const std::string& name, uint32_t mtu) {
   return set_mtu(socket.get(), name, mtu);
 }
 
+Result<void> cut_twin(const std::string& name) {
+  auto netlink = Netlink::open({});
+  if (!netlink) return netlink.error();
+  alignas(nlmsghdr) std::array<char, 256> bytes{};
+  nlmsghdr* request = mnl_nlmsg_put_header(bytes.data());
+  request->nlmsg_type = RTM_SETLINK;
+  static_cast<ifinfomsg*>(mnl_nlmsg_put_extra_header(request, sizeof(ifinfomsg)))->ifi_family =
+      AF_UNSPEC;
+  mnl_attr_put_strz(request, IFLA_IFNAME, name.c_str());
+  mnl_attr_put_u8(request, IFLA_CARRIER, 0);
+  const std::string what = "taking the carrier of the twin " + name;
+  auto answer = netlink->ask(request, what.c_str(), [](const nlmsghdr&) {});
+  if (!answer) return answer.error();
+  return {};
+}
+
 std::string twin_devargs(unsigned index, const std::string& name, const MacAddress& mac) {
   return "net_tap" + std::to_string(index) + ",iface=" + name + ",mac=" + to_string(mac) +
          ",persist";

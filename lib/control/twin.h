@@ -1,7 +1,8 @@
 // The twin of a port: a persistent TAP through which Linux keeps ARP, ND, ping, ssh and BGP.
 //
 // Invariant: a twin is never deleted, set down or given another MAC than the port's by us, so its
-// addresses, routes and neighbours survive a restart and a crash. Called by shuntd: prepare_twin(),
+// addresses, routes and neighbours survive a restart and a crash. The twin of a port that is lost
+// loses its carrier, until DPDK attaches to it again. Called by shuntd: prepare_twin(),
 // then DPDK probes twin_devargs(), then settle_twin().
 //
 // What DPDK 22.11.11's net_tap does to a TAP that exists already (drivers/net/tap/rte_eth_tap.c,
@@ -35,6 +36,9 @@ Result<void> prepare_twin(const std::string& name, const MacAddress& mac, uint32
 
 /// Undoes what attaching did: sets the MTU again.
 Result<void> settle_twin(const std::string& name, uint32_t mtu);
+
+/// Takes the carrier away: its port is lost.
+Result<void> cut_twin(const std::string& name);
 
 /// Would prepare_twin() refuse? Changes nothing.
 Result<void> check_twin(const std::string& name);

@@ -83,6 +83,7 @@ void answer_request(Worker& worker, rte_mbuf* packet, uint16_t request,
   m.parsed.family = Family::kV4;
   m.port_in = m.port_out = way->port;
   m.hop_address = way->gateway ? *way->gateway : client;
+  m.hop_is_client = !way->gateway;
   if (!try_resolve(worker, reply)) worker.hold(reply);
 }
 

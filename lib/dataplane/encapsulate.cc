@@ -86,7 +86,7 @@ const TunnelWay* tunnel_way(Worker& worker, uint32_t server_id) {
       (way.until != 0 && way.until <= worker.now))
     look_up(worker, worker.board.far_ends.address(server_id), way);
   if (!way.exists) return nullptr;
-  if (way.hop == kNoHop && !way.is_own) {
+  if (!way.is_own && !is_known_hop(worker, way.hop)) {
     uint32_t id = worker.board.next_hops->find(way.port, way.next);
     way.hop = id == share::kNoNextHop ? kNoHop : id;
   }

@@ -180,7 +180,7 @@ bool Lane<F>::take(rte_mbuf* packet, uint8_t* frame, uint32_t value) {
     return false;
   const share::NextHop hop = x_hops.get(hop_id);
   const WorkerPort& out = x_ports[hop.port];
-  if (hop.state != share::NextHop::kReachable || length > out.mtu) return false;
+  if (!share::NextHops::is_known(hop, hop_id) || length > out.mtu) return false;
 
   if (x_notes) {
     Meta found;

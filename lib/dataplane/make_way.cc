@@ -13,7 +13,7 @@ namespace shunt::dataplane {
 bool lead_to(const Worker& worker, uint32_t hop_id, FlowWay& way, uint64_t& hop_word) {
   if (hop_id == kNoHop) return false;
   const share::NextHop hop = worker.board.next_hops->get(hop_id);
-  if (hop.state != share::NextHop::kReachable) return false;
+  if (!share::NextHops::is_known(hop, hop_id)) return false;
   const WorkerPort& port = worker.ports[hop.port];
   uint8_t macs[sizeof way.head + sizeof way.tail];
   std::memcpy(macs, &hop.mac, sizeof hop.mac);

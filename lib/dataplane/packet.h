@@ -53,8 +53,9 @@ struct Meta {
   uint32_t service_id = UINT32_MAX;
   int32_t slot = -1;  ///< of the scheduler's table
   Nanoseconds held_until = 0;
-  Address hop_address;      ///< next hop while it has no id
-  uint16_t local_port = 0;  ///< host order, not 0: masqueraded its client's session that is over
+  Address hop_address;         ///< next hop while it has no id
+  bool hop_is_client = false;  ///< it is a client's own address: not configured, chosen by whoever
+  uint16_t local_port = 0;     ///< host order, not 0: masqueraded its client's session that is over
   bool unparsed = false;  ///< a plain frame that was sent to its owner as it came: see steer_plain
   bool replaces = false;  ///< its own session was over, or it ended it: there is room for another
 

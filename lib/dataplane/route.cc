@@ -1,7 +1,8 @@
 // route: which port and next hop a session's packet leaves by, and whether it fits there.
 //
 // A session remembers the next hops of both its directions together with the generation of the
-// routes they were found with; when routes have changed since, both are looked up again.
+// routes they were found with; when routes have changed since, both are looked up again. So is a
+// next hop that is not known any more (share/next_hops.h).
 #include "dataplane/datagram.h"
 #include "dataplane/stages.h"
 #include "dataplane/swift.h"
@@ -28,7 +29,7 @@ bool find_server_hop(Worker& worker, Session<F>& session, Meta& m) {
   if (!way) return false;
   m.port_out = way->port;
   m.hop_address = way->gateway ? *way->gateway : Address(session.reply.source);
-  if (server.hop == kNoHop) {
+  if (!is_known_hop(worker, server.hop)) {
     const uint32_t id = worker.board.next_hops->find(way->port, m.hop_address);
     server.hop = id == share::kNoNextHop ? kNoHop : id;
   }
@@ -46,9 +47,12 @@ bool find_hop(Worker& worker, Session<F>& session, Meta& m) {
   }
   uint32_t& remembered = m.is_reply ? session.hop_out : session.hop_in;
   if (remembered != kNoHop) {
-    m.hop = remembered;
-    m.port_out = worker.board.next_hops->get(remembered).port;
-    return true;
+    const share::NextHop hop = worker.board.next_hops->get(remembered);
+    if (share::NextHops::is_known(hop, remembered)) {
+      m.hop = remembered;
+      m.port_out = hop.port;
+      return true;
+    }
   }
   if (!m.is_reply) return find_server_hop<F>(worker, session, m);
   Address target(session.request.source);
@@ -56,6 +60,7 @@ bool find_hop(Worker& worker, Session<F>& session, Meta& m) {
   if (!way) return false;
   m.port_out = way->port;
   m.hop_address = way->gateway ? *way->gateway : target;
+  m.hop_is_client = !way->gateway;
   uint32_t id = worker.board.next_hops->find(way->port, m.hop_address);
   m.hop = remembered = id == share::kNoNextHop ? kNoHop : id;
   return true;

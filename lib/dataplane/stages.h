@@ -82,6 +82,10 @@ void fragment(Worker& worker, const Burst& rewritten);
 /// A packet that came in fragments and is not balanced goes to the kernel as those.
 void to_kernel_as_it_came(Worker& worker, rte_mbuf* packet);
 
+/// Does this id still name a next hop whose MAC address is known?
+inline bool is_known_hop(const Worker& worker, uint32_t id) {
+  return id != kNoHop && share::NextHops::is_known(worker.board.next_hops->get(id), id);
+}
 /// Next-hop id → MAC addresses → the port's transmit buffer; unresolved ones are held.
 void resolve(Worker& worker, const Burst& routed);
 /// The same for one packet: was it sent?

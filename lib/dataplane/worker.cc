@@ -24,8 +24,6 @@ constexpr unsigned kReceive = 64;
 /// of the turn's packets but so few. They share what a turn costs without any packet, and what it
 /// may do for slow ones is no more than with one burst.
 constexpr unsigned kBurstsPerTurn = 2, kSlow = kReceive / 2;
-/// How long a packet waits for its next hop at the most.
-constexpr Nanoseconds kHoldFor = 3'000'000'000;
 /// Sessions retired, and sessions dumped, in one turn at the most: more than can begin in one.
 constexpr unsigned kExpirePerTurn = 2 * kReceive, kDumpPerTurn = 128;
 /// Plans whose servers' counters are brought up to date for so many packets of a turn, and in one
@@ -128,7 +126,8 @@ bool Worker::turn(Nanoseconds time) {
                     conditions.finds_path_mtus});
   picks.tend(*this);
 
-  if (x_held_count) retry_held();
+  if (x_held.count()) retry_held(changes);
+  x_seen_changes = changes;
   if (!reassembly.empty()) reassembly.expire(*this);
   unsigned packets = send_for_others();
   packets += receive_strays();
@@ -275,35 +274,6 @@ void Worker::process_flows(Burst& burst) {
     settle(*this);
     forward(begun);
   }
-}
-
-void Worker::retry_held() {
-  unsigned kept = 0;
-  for (unsigned i = 0; i < x_held_count; i++) {
-    rte_mbuf* packet = x_held[i];
-    if (try_resolve(*this, packet)) continue;
-    if (meta(packet).held_until <= now)
-      drop(packet, ipvs::DropReason::kHeldTooLong);
-    else
-      x_held[kept++] = packet;
-  }
-  counters.held.subtract(x_held_count - kept);
-  x_held_count = kept;
-}
-
-void Worker::hold(rte_mbuf* packet) {
-  Meta& m = meta(packet);
-  if (x_held_count == kMostHeld) return drop(packet, ipvs::DropReason::kUnresolved);
-  if (m.hop != kNoHop) m.hop_address = board.next_hops->address(m.hop);
-  bool asked = false;
-  for (unsigned i = 0; i < x_held_count && !asked; i++) {
-    const Meta& other = meta(x_held[i]);
-    asked = other.port_out == m.port_out && other.hop_address == m.hop_address;
-  }
-  if (!asked) desk.hops_wanted->send(share::HopWanted{m.hop_address, m.port_out, {}});
-  m.held_until = now + kHoldFor;
-  x_held[x_held_count++] = packet;
-  counters.held.add(1);
 }
 
 template <class F>
@@ -485,9 +455,11 @@ void Worker::note(rte_mbuf* packet, Fate::Lane lane, ipvs::DropReason reason) {
 }
 
 void Worker::release() {
-  for (unsigned i = 0; i < x_held_count; i++) rte_pktmbuf_free(x_held[i]);
+  x_held.keep_if([](rte_mbuf* packet) {
+    rte_pktmbuf_free(packet);
+    return false;
+  });
   reassembly.release();
-  x_held_count = 0;
   for (WorkerPort& port : ports) {
     for (Burst* burst : {&port.to_nic, &port.to_twin}) {
       for (unsigned i = 0; i < burst->n; i++) rte_pktmbuf_free(burst->packets[i]);

@@ -14,6 +14,7 @@
 #include "base/result.h"
 #include "dataplane/call_ids.h"
 #include "dataplane/defense.h"
+#include "dataplane/held_packets.h"
 #include "dataplane/helped.h"
 #include "dataplane/local_ports.h"
 #include "dataplane/packet.h"
@@ -104,7 +105,7 @@ class alignas(64) Worker {
   /// counters to be exact between two turns.
   void settle_counters();
 
-  unsigned held() const { return x_held_count; }
+  unsigned held() const { return x_held.count(); }
   /// Are there timers that came round and were not looked at yet?
   bool expires_late() const { return sessions_v4->behind() || sessions_v6->behind(); }
 
@@ -265,7 +266,7 @@ class alignas(64) Worker {
   void process_flows(Burst& burst);
   /// Identified flows, in bursts small enough for every stage.
   void process_identified(Burst& v4, Burst& v6);
-  void retry_held();
+  void retry_held(uint64_t changes);
   template <class F>
   void expire();
   void end_sessions_early();
@@ -282,9 +283,8 @@ class alignas(64) Worker {
   void transmit(WorkerPort& port, uint8_t index, rte_mbuf* packets[], unsigned n, uint64_t bytes);
   void note(rte_mbuf* packet, Fate::Lane lane, ipvs::DropReason reason);
 
-  static constexpr unsigned kMostHeld = 256;
-  std::array<rte_mbuf*, kMostHeld> x_held{};
-  unsigned x_held_count = 0;
+  HeldPackets x_held;
+  uint64_t x_seen_changes = 0;  ///< Board::changes() of the last turn
   std::vector<share::Mailbox<rte_mbuf*>*> x_senders;  ///< of ports, not of twins
   size_t x_next_stray = 0;                            ///< the mailbox to look into next
   share::SessionDump* x_dump = nullptr;

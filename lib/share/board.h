@@ -19,6 +19,7 @@
 #include "share/bounds.h"
 #include "share/changes.h"
 #include "share/counters.h"
+#include "share/exhaustions.h"
 #include "share/far_ends.h"
 #include "share/mailbox.h"
 #include "share/next_hops.h"
@@ -114,7 +115,8 @@ struct WorkerCounters {
 struct HopWanted {
   Address address;
   uint8_t port;
-  uint8_t zero[2];
+  bool is_configured;  ///< of a server, a gateway or a tunnel's far end; if not, of a client
+  uint8_t zero;
 };
 static_assert(sizeof(HopWanted) % 4 == 0);
 
@@ -177,6 +179,7 @@ class Board {
     return configured.changes().count() + far_ends.changes().count() + next_hops->changes().count();
   }
   std::vector<std::unique_ptr<WorkerDesk>> desks;
+  ExhaustionCounters exhaustions;  ///< writer: control
   AllLimits limits;
   ipvs::Loads loads{limits.rows()};  ///< of all desks
   ipvs::MarkTable marks;             ///< of packets; set before workers start

@@ -52,10 +52,7 @@ Result<void> set_routes(share::Board& board) {
   if (!built) return built.error();
   board.routes.publish(std::move(*built), board.quiescence);
 
-  auto meet = [&](const Address& address) {
-    auto id = board.next_hops->intern(0, address);
-    if (id) board.next_hops->set(*id, share::NextHop::kReachable, kPeerMac);
-  };
+  auto meet = [&](const Address& address) { (void)board.next_hops->learn(0, address, kPeerMac); };
   for (const Address& gateway : gateways) meet(gateway);
   for (Family family : {Family::kV4, Family::kV6})
     for (unsigned i = 0; i < kServers; i++) meet(server_address(family, i));
@@ -202,8 +199,7 @@ bool Scene::answer_hops() {
   share::HopWanted wanted;
   for (auto& desk : x_board->desks)
     while (desk->hops_wanted->receive(&wanted, 1)) {
-      auto id = x_board->next_hops->intern(wanted.port, wanted.address);
-      if (id) x_board->next_hops->set(*id, share::NextHop::kReachable, kPeerMac);
+      (void)x_board->next_hops->learn(wanted.port, wanted.address, kPeerMac);
       any = true;
     }
   return any;

@@ -222,7 +222,7 @@ class Appliance:
 def checksum(data):
     total = sum(struct.unpack(f"!{len(data) // 2}H", data))
     total = (total >> 16) + (total & 0xFFFF)
-    return 0xFFFF ^ (total + (total >> 16))
+    return 0xFFFF ^ ((total + (total >> 16)) & 0xFFFF)
 
 
 def syn(client, client_port, address, port):

@@ -191,12 +191,17 @@ class BothWays {
   void change(Mutator& mutator, uint64_t step, const char* line, const ipvs::Knobs& knobs) {
     const bool reroute = mutator.below(40) == 0;
     const share::NextHops& hops = *fast.board->next_hops;
-    const bool moves = mutator.below(30) == 0 && hops.size() != 0;
-    const Address moved = moves ? hops.address(mutator.below(hops.size())) : Address();
-    const auto state = mutator.below(6) ? share::NextHop::kReachable : share::NextHop::kFailed;
+    const uint32_t row = mutator.below(30) == 0 && hops.size() != 0
+                             ? mutator.below(hops.row_limit())
+                             : share::kNoNextHop;
+    const bool moves = row != share::kNoNextHop && hops.id_of(row) != share::kNoNextHop;
+    const Address moved = moves ? hops.address(hops.id_of(row)) : Address();
+    const bool fails = mutator.below(6) == 0;
     const MacAddress mac{{2, 0, 0, 0, 9, static_cast<uint8_t>(mutator.below(4))}};
     for (Rig* rig : rigs) {
-      if (moves) rig->board->next_hops->set(*rig->board->next_hops->intern(0, moved), state, mac);
+      if (moves && fails) rig->board->next_hops->forget(0, moved, rig->board->quiescence);
+      if (moves && !fails) rig->board->next_hops->learn(0, moved, mac);
+      rig->board->next_hops->reclaim(rig->board->quiescence);
       rig->now += step;
       (void)ipvs::apply_rules(rig->configuration, line, "edits", ipvs::numeric_names());
       if (reroute) rig->set_routes();

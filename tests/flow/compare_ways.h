@@ -69,9 +69,10 @@ inline std::string difference(const std::map<std::string, uint64_t>& fast,
 /// Of all next hops those that were used since the last call.
 inline std::set<std::string> used_hops(Rig& rig) {
   std::set<std::string> used;
-  for (uint32_t id = 0; id < rig.board->next_hops->size(); id++)
-    if (rig.board->next_hops->take_used(id))
-      used.insert(to_string(rig.board->next_hops->address(id)));
+  share::NextHops& hops = *rig.board->next_hops;
+  for (uint32_t row = 0; row < hops.row_limit(); row++)
+    if (const uint32_t id = hops.id_of(row); id != share::kNoNextHop && hops.take_used(id))
+      used.insert(to_string(hops.address(id)));
   return used;
 }
 

@@ -443,11 +443,18 @@ void expect_what_the_stages_do(dataplane::SwiftLanes lanes, const Scenario& scen
     // A next hop has another MAC address, or does not answer any more.
     const share::NextHops& hops = *fast.board->next_hops;
     if (mutator.below(30) == 0 && hops.size() != 0) {
-      const uint32_t id = mutator.below(hops.size());
-      const auto state = mutator.below(3) ? share::NextHop::kReachable : share::NextHop::kFailed;
+      const uint32_t id = hops.id_of(mutator.below(hops.row_limit()));
+      const bool fails = mutator.below(3) == 0;
       const MacAddress mac{{2, 0, 0, 0, 9, static_cast<uint8_t>(mutator.below(4))}};
-      for (Rig* rig : rigs)
-        rig->board->next_hops->set(*rig->board->next_hops->intern(0, hops.address(id)), state, mac);
+      const Address moved = id != share::kNoNextHop ? hops.address(id) : Address();
+      for (Rig* rig : rigs) {
+        if (id == share::kNoNextHop) break;
+        if (fails)
+          rig->board->next_hops->forget(0, moved, rig->board->quiescence);
+        else
+          rig->board->next_hops->learn(0, moved, mac);
+        rig->board->next_hops->reclaim(rig->board->quiescence);
+      }
     }
     for (Rig* rig : rigs) {
       rig->now += leap ? leaps[batch % std::size(leaps)] : step;

@@ -333,8 +333,8 @@ TEST(Hold, IsBoundedInNumberAndTime) {
   for (uint16_t port = 1024; port < 1424; port++)
     rig.send(tcp_frame({kClient.address, port}, kVip, kSyn));
   rig.run();
-  EXPECT_EQ(rig.workers[0]->held() + rig.dropped(DropReason::kUnresolved), 400u);
-  EXPECT_GT(rig.dropped(DropReason::kUnresolved), 0u);
+  EXPECT_EQ(rig.workers[0]->held() + rig.dropped(DropReason::kHoldShare), 400u);
+  EXPECT_GT(rig.dropped(DropReason::kHoldShare), 0u);
   rig.now += 10'000'000'000;
   rig.run();
   EXPECT_EQ(rig.workers[0]->held(), 0u);

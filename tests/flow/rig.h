@@ -153,10 +153,9 @@ class Rig {
     for (auto& desk : board->desks) {
       share::HopWanted wanted;
       while (desk->hops_wanted->receive(&wanted, 1)) {
-        auto id = board->next_hops->intern(wanted.port, wanted.address);
         const uint8_t* last = wanted.address.bytes.data() + wanted.address.size() - 4;
-        board->next_hops->set(*id, share::NextHop::kReachable,
-                              MacAddress{{2, 0, last[0], last[1], last[2], last[3]}});
+        board->next_hops->learn(wanted.port, wanted.address,
+                                MacAddress{{2, 0, last[0], last[1], last[2], last[3]}});
         any = true;
       }
     }

@@ -32,19 +32,23 @@ class MirrorTest : public NamespaceTest {
     MacAddress mac;
   };
 
-  void open(const std::vector<Mirror::Twin>& twins) {
-    auto mirror =
-        Mirror::open(twins, {.on_routes =
-                                 [this](auto routes, auto locals) {
-                                   x_routes = std::move(routes);
-                                   x_locals = std::move(locals);
-                                   x_reports++;
-                                 },
-                             .on_neighbour =
-                                 [this](uint8_t port, const Address& neighbour,
-                                        share::NextHop::State state, const MacAddress& mac) {
-                                   x_heard.push_back({port, neighbour, state, mac});
-                                 }});
+  void open(const std::vector<Mirror::Twin>& twins, const std::vector<std::string>& watched = {}) {
+    auto mirror = Mirror::open(
+        twins,
+        {.on_routes =
+             [this](auto routes, auto locals) {
+               x_routes = std::move(routes);
+               x_locals = std::move(locals);
+               x_reports++;
+             },
+         .on_neighbour =
+             [this](uint8_t port, const Address& neighbour, share::NextHop::State state,
+                    const MacAddress& mac) {
+               x_heard.push_back({port, neighbour, state, mac});
+             },
+         .on_link = [this](const std::string& interface,
+                           Mirror::LinkNews news) { x_links.emplace_back(interface, news); }},
+        watched);
     ASSERT_TRUE(mirror) << mirror.error().message;
     x_mirror = std::move(*mirror);
   }
@@ -73,6 +77,9 @@ class MirrorTest : public NamespaceTest {
       if (l.prefix == prefix(text)) return &l;
     return nullptr;
   }
+  static std::string entry_of(const std::string& neighbour) {
+    return output("ip neigh show " + neighbour);
+  }
   bool heard(const char* neighbour, share::NextHop::State state) const {
     return std::any_of(x_heard.begin(), x_heard.end(), [&](const Heard& h) {
       return h.neighbour == address(neighbour) && h.state == state;
@@ -83,6 +90,7 @@ class MirrorTest : public NamespaceTest {
   std::vector<share::Route> x_routes;
   std::vector<share::LocalAddress> x_locals;
   std::vector<Heard> x_heard;
+  std::vector<std::pair<std::string, Mirror::LinkNews>> x_links;
   int x_reports = 0;
 };
 
@@ -291,6 +299,53 @@ TEST_F(MirrorTest, SaysThatANeighbourDoesNotAnswerEachTime) {
   x_mirror->request_neighbour(0, address("10.1.0.66"));
   EXPECT_TRUE(until([&] { return x_heard.size() > before; }));
   EXPECT_EQ(x_heard.back().state, share::NextHop::kFailed);
+}
+
+TEST_F(MirrorTest, LeavesTheAdministratorsNeighboursAlone) {
+  wire("tw0");
+  ASSERT_TRUE(
+      here("ip addr add 10.1.0.1/24 dev tw0;"
+           "ip neigh add 10.1.0.9 lladdr 02:00:00:00:00:09 nud permanent dev tw0"));
+  open({{"tw0", 0}});
+  EXPECT_EQ(x_mirror->neighbour(0, address("10.1.0.9")), parse_mac("02:00:00:00:00:09"));
+  EXPECT_FALSE(x_mirror->neighbour(0, address("10.1.0.8")));
+  for (bool keep : {false, true}) {
+    x_mirror->request_neighbour(0, address("10.1.0.9"), keep);
+    EXPECT_NE(entry_of("10.1.0.9").find("PERMANENT"), std::string::npos) << entry_of("10.1.0.9");
+  }
+}
+
+TEST_F(MirrorTest, AsksForAnEntryThatIsKeptAndGivesItBack) {
+  wire("tw0");
+  ASSERT_TRUE(here("ip addr add 10.1.0.1/24 dev tw0"));
+  ASSERT_TRUE(there("ip addr add 10.1.0.2/24 dev peer"));
+  open({{"tw0", 0}});
+  x_mirror->request_neighbour(0, address("10.1.0.2"), true);
+  EXPECT_TRUE(until([&] { return heard("10.1.0.2", share::NextHop::kReachable); }));
+  EXPECT_NE(entry_of("10.1.0.2").find("extern_learn"), std::string::npos) << entry_of("10.1.0.2");
+  x_mirror->request_neighbour(0, address("10.1.0.2"));
+  EXPECT_EQ(entry_of("10.1.0.2").find("extern_learn"), std::string::npos) << entry_of("10.1.0.2");
+}
+
+TEST_F(MirrorTest, TellsOfInterfacesThatGo) {
+  using News = Mirror::LinkNews;
+  wire("tw0");
+  ASSERT_TRUE(here(
+      "ip tuntap add dev nic0 mode tap; ip link set nic0 up; ip tuntap add dev other mode tap"));
+  open({{"tw0", 0}}, {"nic0"});
+  ASSERT_TRUE(here("ip link del other; ip link set tw0 down"));
+  ASSERT_TRUE(until([&] { return x_links.size() == 1; }));
+  EXPECT_EQ(x_links[0], std::pair(std::string("tw0"), News::kDown));
+  ASSERT_TRUE(here("ip link set tw0 up"));
+  ASSERT_TRUE(until([&] { return x_links.size() == 2; }));
+  EXPECT_EQ(x_links[1], std::pair(std::string("tw0"), News::kUp));
+  // Another one under the same name is another one.
+  ASSERT_TRUE(here("ip link del nic0; ip tuntap add dev nic0 mode tap; ip link set nic0 up"));
+  ASSERT_TRUE(until([&] { return x_links.size() == 3; }));
+  EXPECT_EQ(x_links[2], std::pair(std::string("nic0"), News::kDeleted));
+  ASSERT_TRUE(here("ip link del tw0"));
+  ASSERT_TRUE(until([&] { return x_links.size() == 4; }));
+  EXPECT_EQ(x_links[3], std::pair(std::string("tw0"), News::kDeleted));
 }
 
 TEST_F(MirrorTest, SurvivesMoreNewsThanFit) {
