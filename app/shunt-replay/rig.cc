@@ -87,7 +87,7 @@ Result<std::unique_ptr<Rig>> Rig::create(const Options& options) {
   settings.sessions_v4 = settings.sessions_v6 = options.sessions;
   settings.full = options.full;
   settings.express = !options.no_express;
-  settings.seed = options.seed;
+  settings.secrets = dataplane::Secrets::repeatable(options.seed);
   settings.socket = SOCKET_ID_ANY;
   auto worker = dataplane::Worker::create("replay", settings, *rig->x_board, rig->x_pool, {port});
   if (!worker) return worker.error();

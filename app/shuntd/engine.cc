@@ -5,7 +5,6 @@
 #include <rte_lcore.h>
 #include <rte_mbuf.h>
 #include <spdlog/spdlog.h>
-#include <sys/random.h>
 
 #include <algorithm>
 
@@ -21,12 +20,6 @@ namespace {
 constexpr uint16_t kDataRoom = RTE_MBUF_DEFAULT_BUF_SIZE;
 constexpr unsigned kBufferCache = 256;
 constexpr uint16_t kTwinDescriptors = 1024;
-
-uint32_t random_seed() {
-  uint32_t seed = 0;
-  if (getrandom(&seed, sizeof seed, 0) != sizeof seed) seed = 0x9e3779b9;
-  return seed;
-}
 
 /// How many CPUs the workers' threads have together.
 unsigned cpus_of(unsigned workers) {
@@ -185,7 +178,9 @@ Result<void> Engine::make_board() {
   auto board = share::Board::create("shunt", size);
   if (!board) return board.error();
   x_board = std::move(*board);
-  x_board->owner_seed = random_seed();
+  auto owner_keys = share::OwnerKeys::from_kernel();
+  if (!owner_keys) return owner_keys.error();
+  x_board->owner_keys = *owner_keys;
   set_marks();
   x_board->mss_clamps = x_conf.mss_clamps;
   return {};
@@ -227,7 +222,9 @@ Result<void> Engine::make_workers() {
     settings.kernel_rate = (x_conf.kernel_rate + twin_queues - 1) / twin_queues;
     settings.local_ports = {x_conf.masquerade_ports.first, x_conf.masquerade_ports.last};
     settings.full = x_conf.full;
-    settings.seed = random_seed();
+    auto secrets = dataplane::Secrets::from_kernel();
+    if (!secrets) return secrets.error();
+    settings.secrets = *secrets;
     settings.socket = SOCKET_ID_ANY;
     auto worker = dataplane::Worker::create("worker" + std::to_string(w), settings, *x_board,
                                             x_pool, std::move(*ports));

@@ -11,7 +11,7 @@ namespace shunt::dataplane {
 namespace {
 
 /// Those of these packets, if `is_wanted(frame)`, whose exact keys are of no flow, or that have
-/// none. Not for lines with a stash, nor for packets that have another key, too.
+/// none. Not for packets that have another key, too.
 ///
 /// Other lines than homes are waited for in the end, all at once.
 template <class IsWanted>

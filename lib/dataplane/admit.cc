@@ -86,6 +86,11 @@ Session<F> new_session(const Meta& m, const ipvs::Server& server, uint16_t port)
   return session;
 }
 
+/// Did the client choose this endpoint from many that the service has?
+bool is_chosen(const ipvs::Service& service, be16 port) {
+  return service.key.fwmark != 0 || service.key.endpoint.port != port.host();
+}
+
 /// The tuples of sessions that packets of this burst have begun, as bits: most packets need not ask
 /// the index once more.
 template <class F>
@@ -119,9 +124,10 @@ class Begun {
 };
 
 template <class F>
-bool begin_session(Worker& worker, Meta& m, const ipvs::Server& server, uint16_t port,
-                   ipvs::DropReason& reason) {
+bool begin_session(Worker& worker, Meta& m, const ipvs::Service& service,
+                   const ipvs::Server& server, uint16_t port, ipvs::DropReason& reason) {
   Session<F> session = new_session<F>(m, server, port);
+  if (is_chosen(service, session.request.destination_port)) session.found = Session<F>::kChosen;
   Hit older;
   if (server.method == ipvs::ForwardMethod::kMasquerade) {
     if (!fill_reply<F>(worker, m.local_port, session, older, reason)) return false;
@@ -134,7 +140,9 @@ bool begin_session(Worker& worker, Meta& m, const ipvs::Server& server, uint16_t
   // Its tuple was looked for, unless a control connection has announced it meanwhile.
   const bool is_known = worker.helped<F>().empty() && !(session.flags & Session<F>::kMasqueraded);
   if (!file_session<F>(worker, session, m.session, is_known ? &older : nullptr)) {
-    reason = ipvs::DropReason::kTableFull;
+    const auto& table = worker.sessions<F>();
+    reason = table.size() == table.capacity() ? ipvs::DropReason::kTableFull
+                                              : ipvs::DropReason::kIndexFull;
     return false;
   }
   if (!m.replaces) worker.take_room<F>();
@@ -290,7 +298,7 @@ void admit_one(Worker& worker, rte_mbuf* packet, Burst& found) {
   } else if (is_stateless<F>(worker, *service, m)) {
     if (lend_stateless<F>(worker, m, *service, *server, port, found.n)) return found.add(packet);
     return begins ? worker.drop(packet, ipvs::DropReason::kTableFull) : worker.to_kernel(packet);
-  } else if (!begin_session<F>(worker, m, *server, port, reason)) {
+  } else if (!begin_session<F>(worker, m, *service, *server, port, reason)) {
     return worker.drop(packet, reason);
   }
   if (persistent) take_control<F>(worker, m.session, control);

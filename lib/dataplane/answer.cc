@@ -19,7 +19,6 @@ rte_mbuf* make(Worker& worker, const uint8_t* frame, size_t size) {
   std::memcpy(to, frame, size);
   new (&meta(packet)) Meta();
   meta(packet).generated = true;
-  worker.icmp_id++;
   worker.counters.generated.add(1);
   return packet;
 }
@@ -45,7 +44,8 @@ void answer(Worker& worker, rte_mbuf* packet, const net::IcmpMessage& message,
     parsed.ip_end = static_cast<uint16_t>(quotable);
     from = beginning;
   }
-  size_t size = net::icmp_error<F>(frame, from, parsed, message, source, worker.icmp_id);
+  size_t size = net::icmp_error<F>(frame, from, parsed, message, source,
+                                   worker.identifiers.of_icmp());
   if (size == 0 || !worker.icmp_bucket.take(worker.now)) return;
   rte_mbuf* reply = make(worker, frame, size);
   if (!reply) return;
@@ -75,7 +75,7 @@ void answer_request(Worker& worker, rte_mbuf* packet, uint16_t request,
   quoted.protocol = session.request.protocol;
   uint8_t frame[net::kMaxIcmpErrorFrame<net::V4>];
   size_t size = net::icmp_error<net::V4>(frame, bytes(packet), quoted, message,
-                                         session.request.destination, worker.icmp_id);
+                                         session.request.destination, worker.identifiers.of_icmp());
   if (!way || size == 0 || !worker.icmp_bucket.take(worker.now)) return;
   rte_mbuf* reply = make(worker, frame, size);
   if (!reply) return;

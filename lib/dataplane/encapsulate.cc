@@ -4,10 +4,9 @@
 // the source address of outer packets.
 #include "net/encapsulate.h"
 
-#include <rte_jhash.h>
-
 #include "dataplane/datagram.h"
 #include "dataplane/stages.h"
+#include "net/siphash.h"
 
 namespace shunt::dataplane {
 
@@ -30,6 +29,7 @@ void look_up(Worker& worker, const Address& to, TunnelWay& way) {
   way.exists = true;
   way.port = route->port;
   way.source = *route->source;
+  way.ids = worker.tunnel_ids.place_of(to);
   way.next = route->gateway ? *route->gateway : to;
   way.mtu = worker.ports[route->port].mtu;
   if (route->mtu != 0 && route->mtu < way.mtu) way.mtu = route->mtu;
@@ -43,8 +43,8 @@ void look_up(Worker& worker, const Address& to, TunnelWay& way) {
 /// One port for each flow, as far from others' as a hash can have it.
 template <class F>
 be16 source_port(const Worker& worker, const net::Tuple<F>& tuple) {
-  uint64_t hash = rte_jhash(&tuple, sizeof tuple, worker.board.owner_seed + worker.settings.seed);
-  return be16(static_cast<uint16_t>(kFirstPort + (hash * kPorts >> 32)));
+  const uint64_t hash = net::siphash<1, 3>(&tuple, sizeof tuple, worker.settings.secrets.gue_ports);
+  return be16(static_cast<uint16_t>(kFirstPort + ((hash >> 32) * kPorts >> 32)));
 }
 
 template <class Outer, class F>
@@ -57,7 +57,7 @@ void put_headers(Worker& worker, rte_mbuf* packet, const TunnelWay& way, const A
   ends.destination = net::address_of<Outer>(far_end);
   ends.source_port =
       tunnel.type == net::TunnelType::kGue ? source_port<F>(worker, m.tuple<F>()) : be16(0);
-  ends.id = worker.tunnel_id++;
+  ends.id = worker.tunnel_ids.next(way.ids);
   ends.may_copy_df = worker.board.knobs.of(ipvs::Knob::kPmtuDisc) != 0;
   // What Ethernet padded is no part of the packet.
   if (packet->nb_segs == 1)

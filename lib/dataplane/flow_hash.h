@@ -21,13 +21,13 @@ namespace shunt::dataplane {
 
 class FlowHash {
  public:
-  /// All of the key comes from `seed`, by SipHash in counter mode.
-  explicit FlowHash(uint64_t seed) {
+  /// NH's key is longer than the secret: it is drawn from it by SipHash in counter mode.
+  explicit FlowHash(const net::SipKey& secret) {
     for (uint64_t i = 0; i < kWords; i++) {
-      const uint64_t key = net::siphash<2, 4>(&i, sizeof i, seed, kWords);
+      const uint64_t key = net::siphash<2, 4>(&i, sizeof i, secret);
       x_keys[i / 2] |= (key & UINT32_MAX) << i % 2 * 32;
     }
-    x_mask = net::siphash<2, 4>(&seed, sizeof seed, seed, kWords + 1);
+    x_mask = net::siphash<2, 4>(&kWords, sizeof kWords, secret);
   }
 
   template <class F>
@@ -59,7 +59,7 @@ class FlowHash {
   Hashing hashing() const { return {x_keys, x_mask, kFirst, kSecond}; }
 
  private:
-  static constexpr size_t kWords = 10;  // of the largest tuple
+  static constexpr uint64_t kWords = 10;  // of the largest tuple
   static constexpr uint64_t kFirst = 0xff51afd7ed558ccd, kSecond = 0xc4ceb9fe1a85ec53;
 
   static uint32_t word(const uint8_t* bytes, size_t i) {

@@ -27,22 +27,29 @@ void FlowIndex::move(uint32_t from, uint32_t place, uint32_t to) {
   bucket.tags[place] = 0;
 }
 
+/// The other bucket of an entry, if it may go there; else kNoBucket.
+uint32_t FlowIndex::room_of(uint32_t number, uint32_t place) const {
+  const Bucket& bucket = x_buckets[number];
+  const uint32_t to = other(number, bucket.tags[place]);
+  const bool leaves_home = !(bucket.values[place] & 1);
+  return to == number || (leaves_home && bucket.displaced == kMostDisplaced) ? kNoBucket : to;
+}
+
 /// Tries to free a place of a full bucket: one of its entries goes to its other bucket, where
 /// another one may have to go first.
 bool FlowIndex::make_room(uint32_t bucket) {
-  const uint16_t* tags = x_buckets[bucket].tags;
   for (uint32_t i = 0; i < kPlaces; i++) {
-    uint32_t next = other(bucket, tags[i]);
-    if (next == bucket || !has_room(next)) continue;
+    const uint32_t next = room_of(bucket, i);
+    if (next == kNoBucket || !has_room(next)) continue;
     move(bucket, i, next);
     return true;
   }
   for (uint32_t i = 0; i < kPlaces; i++) {
-    uint32_t next = other(bucket, tags[i]);
-    if (next == bucket) continue;
+    const uint32_t next = room_of(bucket, i);
+    if (next == kNoBucket) continue;
     for (uint32_t k = 0; k < kPlaces; k++) {
-      uint32_t last = other(next, x_buckets[next].tags[k]);
-      if (last == next || last == bucket || !has_room(last)) continue;
+      const uint32_t last = room_of(next, k);
+      if (last == kNoBucket || last == bucket || !has_room(last)) continue;
       move(next, k, last);
       move(bucket, i, next);
       return true;
@@ -52,24 +59,18 @@ bool FlowIndex::make_room(uint32_t bucket) {
 }
 
 /// In one of its two buckets.
-bool FlowIndex::place(uint64_t hash, uint32_t value) {
-  uint32_t first = home(hash), second = other(first, tag(hash));
-  if (put(first, tag(hash), value, false)) return true;
-  bool has_second = second != first;
-  if (has_second && put(second, tag(hash), value, true)) {
-    x_buckets[first].displaced++;
-    return true;
-  }
-  if (make_room(first)) return put(first, tag(hash), value, false);
-  if (!has_second || !make_room(second)) return false;
-  x_buckets[first].displaced++;
-  return put(second, tag(hash), value, true);
-}
-
 bool FlowIndex::insert(uint64_t hash, uint32_t value) {
-  if (place(hash, value)) return true;
-  if (x_stashed == kStashed) return false;
-  x_stash[x_stashed++] = {hash, value};
+  const uint32_t first = home(hash), second = other(first, tag(hash));
+  if (put(first, tag(hash), value, false)) return true;
+  const auto may_leave = [&] {
+    return second != first && x_buckets[first].displaced != kMostDisplaced;
+  };
+  if (!may_leave() || !put(second, tag(hash), value, true)) {
+    if (make_room(first)) return put(first, tag(hash), value, false);
+    if (!may_leave() || !make_room(second) || !may_leave()) return false;
+    put(second, tag(hash), value, true);
+  }
+  x_buckets[first].displaced++;
   return true;
 }
 
@@ -86,17 +87,8 @@ bool FlowIndex::take_out(uint32_t number, uint16_t tag, uint32_t entry) {
 
 void FlowIndex::erase(uint64_t hash, uint32_t value) {
   uint32_t first = home(hash);
-  if (take_out(first, tag(hash), value * 2)) {
-    if (x_stashed != 0) unstash();
-    return;
-  }
-  if (take_out(other(first, tag(hash)), tag(hash), value * 2 + 1)) {
-    x_buckets[first].displaced--;
-    if (x_stashed != 0) unstash();
-    return;
-  }
-  for (unsigned i = 0; i < x_stashed; i++)
-    if (x_stash[i].value == value) x_stash[i--] = x_stash[--x_stashed];
+  if (take_out(first, tag(hash), value * 2)) return;
+  if (take_out(other(first, tag(hash)), tag(hash), value * 2 + 1)) x_buckets[first].displaced--;
 }
 
 bool FlowIndex::rename(uint32_t number, uint16_t tag, uint32_t entry, uint32_t value) {
@@ -113,19 +105,7 @@ bool FlowIndex::rename(uint32_t number, uint16_t tag, uint32_t entry, uint32_t v
 void FlowIndex::replace(uint64_t hash, uint32_t former, uint32_t value) {
   uint32_t first = home(hash);
   if (rename(first, tag(hash), former * 2, value)) return;
-  if (rename(other(first, tag(hash)), tag(hash), former * 2 + 1, value)) return;
-  for (unsigned i = 0; i < x_stashed; i++)
-    if (x_stash[i].value == former) x_stash[i].value = value;
-}
-
-/// There is room somewhere: whatever fits now leaves the stash.
-void FlowIndex::unstash() {
-  for (unsigned i = 0; i < x_stashed;) {
-    if (place(x_stash[i].hash, x_stash[i].value))
-      x_stash[i] = x_stash[--x_stashed];
-    else
-      i++;
-  }
+  rename(other(first, tag(hash)), tag(hash), former * 2 + 1, value);
 }
 
 }  // namespace shunt::dataplane

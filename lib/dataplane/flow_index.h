@@ -8,7 +8,10 @@
 //
 // A key lives in its home bucket or, if that was full, in its other bucket, which follows from the
 // bucket and the tag alone: entries can be moved without their keys. A bucket counts those of its
-// keys that live elsewhere, so that a lookup goes there only if there is something to find.
+// keys that live elsewhere, so that a lookup goes there only if there is something to find. There
+// are kMostDisplaced of these at the most; one more is refused.
+//
+// So a lookup looks at two buckets, and an insertion at 222, whatever the hashes are.
 //
 // Invariant: a value is at most once in the index; `displaced` of a bucket is the number of entries
 // whose home it is and that are in their other bucket. Owner: the table, one worker.
@@ -33,8 +36,7 @@ class FlowIndex {
   static constexpr unsigned kPlaces = 10;
   /// Entries that a bucket has on average when the index is as full as it was made for.
   static constexpr unsigned kMeanEntries = 6;
-  /// Entries that found no room in their buckets nor could make any.
-  static constexpr unsigned kStashed = 8;
+  static constexpr uint32_t kMostDisplaced = 256;
 
   struct alignas(64) Bucket {
     uint16_t tags[kPlaces];  ///< 0: free
@@ -71,27 +73,20 @@ class FlowIndex {
     const Bucket& bucket = home_of(hash);
     uint32_t found = find_in(bucket, tag(hash), same);
     if (found == kNone && bucket.displaced != 0) found = find_in(other_of(hash), tag(hash), same);
-    for (unsigned i = 0; found == kNone && i < x_stashed; i++)
-      if (x_stash[i].hash == hash && same(x_stash[i].value)) found = x_stash[i].value;
     return found;
   }
 
-  /// False if there is no room, not even in the stash. The caller knows that the key is not there.
+  /// False if there is no room in its buckets, and none can be made. The caller knows that the key
+  /// is not there.
   bool insert(uint64_t hash, uint32_t value);
   /// The value must be there, under this hash.
   void erase(uint64_t hash, uint32_t value);
   /// `value`, which is not there, takes the place of `former`, which is, under the same hash.
   void replace(uint64_t hash, uint32_t former, uint32_t value);
 
-  unsigned stashed() const { return x_stashed; }
-
  private:
-  static constexpr uint32_t kLeastBuckets = 4;
+  static constexpr uint32_t kLeastBuckets = 4, kNoBucket = UINT32_MAX;
   static constexpr uint32_t kAllPlaces = (1u << kPlaces) - 1;
-  struct Stashed {
-    uint64_t hash;
-    uint32_t value;
-  };
 
   uint32_t home(uint64_t hash) const {
     return static_cast<uint32_t>(((hash >> 32) * x_count) >> 32);
@@ -130,20 +125,17 @@ class FlowIndex {
   }
 
   bool put(uint32_t bucket, uint16_t tag, uint32_t value, bool is_displaced);
-  bool place(uint64_t hash, uint32_t value);
   bool has_room(uint32_t bucket) const {
     return with(x_buckets[bucket], 0) != 0;
   }
+  uint32_t room_of(uint32_t bucket, uint32_t place) const;
   bool make_room(uint32_t bucket);
   void move(uint32_t from, uint32_t place, uint32_t to);
   bool take_out(uint32_t bucket, uint16_t tag, uint32_t entry);
   bool rename(uint32_t bucket, uint16_t tag, uint32_t entry, uint32_t value);
-  void unstash();
 
   Bucket* x_buckets = nullptr;
   uint32_t x_count = 0;
-  unsigned x_stashed = 0;
-  Stashed x_stash[kStashed] = {};
 };
 
 }  // namespace shunt::dataplane

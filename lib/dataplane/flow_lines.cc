@@ -2,16 +2,14 @@
 // of steps: making room looks at no more than kPlaces * (kPlaces + 1) other lines.
 #include "dataplane/flow_lines.h"
 
-#include "net/siphash.h"
-
 namespace shunt::dataplane {
 
-void FlowLines::use(Line* lines, uint32_t count, uint64_t seed) {
+void FlowLines::use(Line* lines, uint32_t count, const net::SipKey& secret) {
   x_lines = lines;
   x_count = count;
   const uint64_t numbers[] = {1, 2};
-  x_first = net::siphash<2, 4>(&numbers[0], sizeof numbers[0], seed, 0x6c696e6573) | 1;
-  x_second = net::siphash<2, 4>(&numbers[1], sizeof numbers[1], seed, 0x6c696e6573) | 1;
+  x_first = net::siphash<2, 4>(&numbers[0], sizeof numbers[0], secret) | 1;
+  x_second = net::siphash<2, 4>(&numbers[1], sizeof numbers[1], secret) | 1;
 }
 
 bool FlowLines::put(Line& line, uint64_t key, uint64_t word) {
@@ -35,21 +33,29 @@ void FlowLines::move(uint32_t from, unsigned place, uint32_t to) {
     one_less_displaced(x_lines[to]);
 }
 
+/// The other line of an entry, if it may go there; else kNoLine.
+uint32_t FlowLines::room_of(uint32_t line, unsigned place) const {
+  const uint64_t its = hash(key_at(x_lines[line], place));
+  const bool leaves_home = home(its) == line;
+  const uint32_t to = other(line, its);
+  return to == line || (leaves_home && displaced(x_lines[line]) == kMostDisplaced) ? kNoLine : to;
+}
+
 /// Tries to free a place of a full line: one of its entries goes to its other line, where another
 /// one may have to go first.
 bool FlowLines::make_room(uint32_t line) {
   for (unsigned i = 0; i < kPlaces; i++) {
-    uint32_t next = elsewhere(line, i);
-    if (next == line || !has_room(next)) continue;
+    const uint32_t next = room_of(line, i);
+    if (next == kNoLine || !has_room(next)) continue;
     move(line, i, next);
     return true;
   }
   for (unsigned i = 0; i < kPlaces; i++) {
-    uint32_t next = elsewhere(line, i);
-    if (next == line) continue;
+    const uint32_t next = room_of(line, i);
+    if (next == kNoLine) continue;
     for (unsigned k = 0; k < kPlaces; k++) {
-      uint32_t last = elsewhere(next, k);
-      if (last == next || last == line || !has_room(last)) continue;
+      const uint32_t last = room_of(next, k);
+      if (last == kNoLine || last == line || !has_room(last)) continue;
       move(next, k, last);
       move(line, i, next);
       return true;
@@ -59,49 +65,28 @@ bool FlowLines::make_room(uint32_t line) {
 }
 
 /// In one of its two lines.
-bool FlowLines::place(uint64_t key, uint64_t word) {
+bool FlowLines::insert(uint64_t key, uint64_t word) {
   const uint64_t its = hash(key);
   const uint32_t first = home(its), second = other(first, its);
   if (put(x_lines[first], key, word)) return true;
-  const bool has_second = second != first;
-  if (!has_second || !put(x_lines[second], key, word)) {
+  const auto may_leave = [&] {
+    return second != first && displaced(x_lines[first]) != kMostDisplaced;
+  };
+  if (!may_leave() || !put(x_lines[second], key, word)) {
     if (make_room(first)) return put(x_lines[first], key, word);
-    if (!has_second || !make_room(second)) return false;
+    if (!may_leave() || !make_room(second) || !may_leave()) return false;
     put(x_lines[second], key, word);
   }
   one_more_displaced(x_lines[first]);
   return true;
 }
 
-bool FlowLines::insert(uint64_t key, uint64_t word) {
-  if (place(key, word)) return true;
-  if (x_stashed == kStashed) return false;
-  x_stash[x_stashed++] = {key, word};
-  return true;
-}
-
 void FlowLines::erase(uint64_t key, const uint64_t* word) {
-  if (word >= &x_stash[0].key && word < &x_stash[kStashed].key) {
-    for (unsigned i = 0; i < x_stashed; i++)
-      if (word == &x_stash[i].word) x_stash[i] = x_stash[--x_stashed];
-    return;
-  }
   const auto line = static_cast<uint32_t>(
       reinterpret_cast<const Line*>(reinterpret_cast<uintptr_t>(word) / 64 * 64) - x_lines);
   clear(x_lines[line], static_cast<unsigned>(word - x_lines[line].words));
   const uint32_t first = home(hash(key));
   if (line != first) one_less_displaced(x_lines[first]);
-  if (x_stashed != 0) unstash();
-}
-
-/// There is room somewhere: whatever fits now leaves the stash.
-void FlowLines::unstash() {
-  for (unsigned i = 0; i < x_stashed;) {
-    if (place(x_stash[i].key, x_stash[i].word))
-      x_stash[i] = x_stash[--x_stashed];
-    else
-      i++;
-  }
 }
 
 }  // namespace shunt::dataplane

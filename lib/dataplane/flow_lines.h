@@ -4,7 +4,11 @@
 // A key lives in its home line or, if that was full, in its other line, which follows from the
 // line and the key alone. Keys have 63 bits, the top ones of a line's four keys are a number: of
 // the keys at home here that live elsewhere, so that a lookup goes there only if there is something
-// to find. It ends at kMany and then stays, as nobody knows how many they are.
+// to find. There are kMostDisplaced of them at the most; one more is refused.
+//
+// So a lookup looks at two lines, and an insertion at 42, whatever the keys are and whoever knows
+// the secret: keys that were chosen to meet find no room for more of themselves, and others find
+// theirs.
 //
 // One key may be there several times, with different words (the caller's hash can collide; its
 // exact keys cannot). Hence every function that has to tell words apart is given a predicate.
@@ -20,14 +24,15 @@
 #include <cstdint>
 
 #include "dataplane/prefetch.h"
+#include "net/siphash.h"
 
 namespace shunt::dataplane {
 
 class FlowLines {
  public:
   static constexpr unsigned kPlaces = 4;
-  /// Entries that found no room in their lines nor could make any.
-  static constexpr unsigned kStashed = 8;
+  /// Keys that are at home in a line and live elsewhere.
+  static constexpr uint32_t kMostDisplaced = 15;
 
   struct alignas(64) Line {
     uint64_t keys[kPlaces];   ///< 0, the top bit apart: free
@@ -37,8 +42,8 @@ class FlowLines {
 
   /// Lines to hold `entries` with at most 3.2 in each, for whoever takes the memory.
   static uint64_t lines_for(uint64_t entries) { return (entries * 5 + 15) / 16 + kLeastLines; }
-  /// Over `count` zeroed lines; the hash's key comes from `seed`.
-  void use(Line* lines, uint32_t count, uint64_t seed);
+  /// Over `count` zeroed lines; the hash's multipliers are drawn from `secret`.
+  void use(Line* lines, uint32_t count, const net::SipKey& secret);
 
   /// Two multiplications by secret odd numbers (Dietzfelbinger et al., "A reliable randomized
   /// algorithm for the closest-pair problem", 1997: two keys meet in one of m lines with a chance
@@ -76,8 +81,7 @@ class FlowLines {
     fetch_far(&x_lines[other(static_cast<uint32_t>(home - x_lines), hash(key))]);
     return true;
   }
-  /// The first entry of a key, whose home this is; null: there is none, apart from those that found
-  /// no room.
+  /// The first entry of a key, whose home this is; null: there is none.
   uint64_t* first_word(Line* home, uint64_t key) const {
     uint64_t* word = word_at(home, key << 1);
     return word ? word : word_elsewhere(home, key);
@@ -91,25 +95,19 @@ class FlowLines {
     uint64_t* found = find_in(x_lines[first], key, same);
     if (!found && displaced(x_lines[first]) != 0)
       found = find_in(x_lines[other(first, hash)], key, same);
-    for (unsigned i = 0; !found && i < x_stashed; i++)
-      if (x_stash[i].key == key && same(x_stash[i].word)) found = &x_stash[i].word;
     return found;
   }
 
-  /// False if there is no room, not even in the stash.
+  /// False if there is no room in its lines, and none can be made.
   bool insert(uint64_t key, uint64_t word);
   /// Takes out the entry whose word find() gave.
   void erase(uint64_t key, const uint64_t* word);
 
-  unsigned stashed() const { return x_stashed; }
-
  private:
-  static constexpr uint32_t kLeastLines = 4;
-  static constexpr uint32_t kAllPlaces = (1u << kPlaces) - 1, kMany = kAllPlaces;
+  static constexpr uint32_t kLeastLines = 4, kNoLine = UINT32_MAX;
+  static constexpr uint32_t kAllPlaces = (1u << kPlaces) - 1;
+  static_assert(kMostDisplaced == kAllPlaces, "a bit of the count in each key");
   static constexpr uint64_t kTop = uint64_t{1} << 63;
-  struct Stashed {
-    uint64_t key, word;
-  };
 
   uint32_t home(uint64_t hash) const {
     return static_cast<uint32_t>(((hash >> 32) * x_count) >> 32);
@@ -159,10 +157,10 @@ class FlowLines {
       line.keys[i] = (line.keys[i] & ~kTop) | uint64_t{number >> i & 1} << 63;
   }
   static void one_more_displaced(Line& line) {
-    if (uint32_t number = displaced(line); number != kMany) set_displaced(line, number + 1);
+    set_displaced(line, displaced(line) + 1);
   }
   static void one_less_displaced(Line& line) {
-    if (uint32_t number = displaced(line); number != kMany) set_displaced(line, number - 1);
+    set_displaced(line, displaced(line) - 1);
   }
 
   template <class Same>
@@ -181,22 +179,16 @@ class FlowLines {
     line.keys[place] &= kTop;
   }
   static bool put(Line& line, uint64_t key, uint64_t word);
-  bool place(uint64_t key, uint64_t word);
   bool has_room(uint32_t line) const {
     return matches(x_lines[line], 0) != 0;
   }
-  uint32_t elsewhere(uint32_t line, unsigned place) const {
-    return other(line, hash(key_at(x_lines[line], place)));
-  }
+  uint32_t room_of(uint32_t line, unsigned place) const;
   bool make_room(uint32_t line);
   void move(uint32_t from, unsigned place, uint32_t to);
-  void unstash();
 
   Line* x_lines = nullptr;
   uint32_t x_count = 0;
-  unsigned x_stashed = 0;
   uint64_t x_first = 1, x_second = 1;
-  mutable Stashed x_stash[kStashed] = {};  ///< whose words are the caller's to change
 };
 
 }  // namespace shunt::dataplane

@@ -18,6 +18,7 @@
 #include <cstdint>
 
 #include "base/counter.h"
+#include "dataplane/identifiers.h"
 #include "dataplane/session.h"
 #include "dataplane/untouched.h"
 #include "share/counters.h"
@@ -77,6 +78,7 @@ struct alignas(64) FlowWay {
   be16 from_port, to_port;
   uint16_t address_delta, transport_delta;  ///< of the checksums of IPv4 and of what it carries
   uint8_t address_at, port_at;              ///< where that end is in a frame
+  TunnelIds::Place ids;                     ///< of IP in IP
   static constexpr ptrdiff_t kBytes = 2, kConnections = -1;
   static constexpr unsigned kPacketsAt = 40;
 
@@ -122,6 +124,7 @@ class FlowPlans {
   /// The way of a plan's requests, and behind it that of its answers.
   FlowWay* ways() const { return x_plans[0].ways; }
   uint32_t epoch() const { return x_epoch; }
+  uint32_t used() const { return x_most_used - x_freed_count; }
   /// Another one whenever plans may not be good any more, neither 0 nor kNoRevision: the lowest
   /// bits are free for a port, so that packets compare both at once.
   uint32_t revision() const { return x_revision; }

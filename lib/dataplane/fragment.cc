@@ -6,8 +6,6 @@
 // all fragments but the last get the length of the longest one that came.
 #include "net/fragment.h"
 
-#include <rte_jhash.h>
-
 #include "dataplane/datagram.h"
 #include "dataplane/stages.h"
 
@@ -140,11 +138,6 @@ void cut_packet(Worker& worker, rte_mbuf* packet, uint32_t limit, bool unequal, 
     copy<F>(worker, packet, cut, out);
 }
 
-/// Not to be guessed (RFC 7739).
-uint32_t next_id(Worker& worker) {
-  return rte_jhash_2words(worker.fragment_id++, worker.settings.number, worker.settings.seed);
-}
-
 uint32_t mtu_of(const Worker& worker, const Meta& m) {
   return m.path_mtu ? m.path_mtu : worker.ports[m.port_out].mtu;
 }
@@ -195,7 +188,8 @@ void fragment(Worker& worker, const Burst& rewritten) {
     } else if (m.parsed.family == Family::kV4) {
       cut_packet<net::V4>(worker, packet, limit, may_be_unequal(m), 0, go_on);
     } else {
-      cut_packet<net::V6>(worker, packet, limit, may_be_unequal(m), next_id(worker), go_on);
+      cut_packet<net::V6>(worker, packet, limit, may_be_unequal(m),
+                          worker.identifiers.of_fragments(), go_on);
     }
   }
   resolve(worker, ready);

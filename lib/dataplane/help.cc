@@ -163,6 +163,7 @@ uint32_t expect(Worker& worker, uint32_t row, const Session<F>& control, const E
   ipvs::DropReason reason;
   if (client.port != 0 && !fill_reply<F>(worker, 0, made, older, reason)) return kNoSession;
   made.flags |= Session<F>::kExpected;
+  made.found = Session<F>::kChosen;
   made.control = row;
   uint32_t number;
   if (!file_session<F>(worker, made, number)) return kNoSession;

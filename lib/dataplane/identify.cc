@@ -82,8 +82,8 @@ void identify_one(Worker& worker, rte_mbuf* packet, Burst& v4, Burst& v6) {
     return v4.add(packet);
   }
   if (worker.settings.workers > 1) {
-    uint32_t hash = FragmentKey::of(m).hash(worker.board.owner_seed);
-    auto owner = static_cast<unsigned>((uint64_t{hash} * worker.settings.workers) >> 32);
+    const uint64_t hash = FragmentKey::of(m).hash(worker.board.owner_keys.fragments);
+    auto owner = static_cast<unsigned>(((hash >> 32) * worker.settings.workers) >> 32);
     if (owner != worker.settings.number) return send_to_owner(worker, packet, owner);
   }
   if (rte_mbuf* whole = worker.reassembly.add(worker, packet)) sort(worker, whole, v4, v6);

@@ -3,16 +3,15 @@
 #include <algorithm>
 #include <cassert>
 
-#include "net/siphash.h"
-
 namespace shunt::dataplane {
 
 template <class F>
-LocalPorts<F>::LocalPorts(PortRange range, unsigned worker, unsigned workers, uint64_t seed)
+LocalPorts<F>::LocalPorts(PortRange range, unsigned worker, unsigned workers,
+                          const net::SipKey& secret)
     : x_first(range.first + worker),
       x_step(workers),
       x_size(worker < range.size() ? (range.size() - worker + workers - 1) / workers : 0),
-      x_seed(seed) {
+      x_secret(secret) {
   assert(range.first != 0 && range.first <= range.last && worker < workers);
 }
 
@@ -27,10 +26,10 @@ typename LocalPorts<F>::Choice LocalPorts<F>::choose(const SessionTable<F>& tabl
 
   candidates[0] = reply;
   candidates[0].destination_port = be16(0);
-  uint64_t hash = net::siphash<1, 3>(&candidates[0], sizeof candidates[0], x_seed, 0);
+  uint64_t hash = net::siphash<1, 3>(&candidates[0], sizeof candidates[0], x_secret);
   uint16_t& cursor = x_cursors[hash % kCursors];
   uint32_t start = cursor + static_cast<uint32_t>(hash >> 32) % x_size;
-  uint32_t count = std::min(x_size, kMostCandidates);
+  uint32_t count = std::min({x_size, kMostCandidates, kFewCandidates + x_allowance});
 
   auto take = [&](uint32_t index, uint32_t evict) {
     cursor = static_cast<uint16_t>((cursor + index + 1) % x_size);
@@ -48,6 +47,7 @@ typename LocalPorts<F>::Choice LocalPorts<F>::choose(const SessionTable<F>& tabl
       candidates[i].destination_port = be16(port_at(start + done + i));
       keys[i] = &candidates[i];
     }
+    if (done >= kFewCandidates) x_allowance -= std::min(n, x_allowance);
     table.lookup(keys, n, hits);
     for (uint32_t i = 0; i < n; i++) {
       if (!hits[i]) return take(done + i, kNoSession);

@@ -29,9 +29,9 @@ struct PortRange {
 template <class F>
 class LocalPorts {
  public:
-  /// For worker number `worker` of `workers`; `seed` keys the offsets. A worker has no port at all
-  /// if there are more workers than ports.
-  LocalPorts(PortRange range, unsigned worker, unsigned workers, uint64_t seed);
+  /// For worker number `worker` of `workers`; `secret` keys the offsets. A worker has no port at
+  /// all if there are more workers than ports.
+  LocalPorts(PortRange range, unsigned worker, unsigned workers, const net::SipKey& secret);
 
   /// The worker whose port it is; `port` is in the range.
   static unsigned owner(PortRange range, unsigned workers, uint16_t port) {
@@ -45,11 +45,15 @@ class LocalPorts {
   };
 
   /// `reply`: from the server's endpoint to a local address; sets its destination port. Looks at up
-  /// to kMostCandidates ports: a free one is taken at once; else the first one of a masqueraded
-  /// session in TIME_WAIT, CLOSE or CLOSED, whose number is `evict`; else exhausted, and `reply` is
-  /// as it was. Insert the session before choosing for another one.
+  /// to kMostCandidates ports, but of those beyond the first kFewCandidates at no more than at
+  /// kMostCandidates in a turn, so that a flood of clients of a server without free ports does not
+  /// take the turn's time from others: a free one is taken at once; else the first one of a
+  /// masqueraded session in TIME_WAIT, CLOSE or CLOSED, whose number is `evict`; else exhausted,
+  /// and `reply` is as it was. Insert the session before choosing for another one.
   Choice choose(const SessionTable<F>& table, net::Tuple<F>& reply);
-  static constexpr uint32_t kMostCandidates = 1024;
+  static constexpr uint32_t kMostCandidates = 1024, kFewCandidates = 20;
+  /// Once a turn, before any packet.
+  void begin_turn() { x_allowance = kMostCandidates; }
 
  private:
   static constexpr uint32_t kCursors = 4096;
@@ -58,8 +62,9 @@ class LocalPorts {
     return static_cast<uint16_t>(x_first + index % x_size * x_step);
   }
 
-  uint32_t x_first, x_step, x_size;  ///< the worker's own ports
-  uint64_t x_seed;
+  uint32_t x_first, x_step, x_size;        ///< the worker's own ports
+  uint32_t x_allowance = kMostCandidates;  ///< of looks in this turn beyond the first few
+  net::SipKey x_secret;
   std::array<uint16_t, kCursors> x_cursors{};  ///< index of the port to look at next, less offset
 };
 

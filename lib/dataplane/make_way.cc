@@ -43,6 +43,7 @@ bool lead_into_tunnel(Worker& worker, uint32_t server_id, FlowWay& way, uint32_t
   way.mtu = static_cast<uint16_t>(std::min(tunnel->mtu, uint32_t{UINT16_MAX}) - kOverhead);
   way.from = tunnel->source.v4();
   way.to = far_end.v4();
+  way.ids = tunnel->ids;
   uint64_t sum = uint64_t{load<uint32_t>(&way.from)} + load<uint32_t>(&way.to);
   sum = (sum & UINT32_MAX) + (sum >> 32);
   way.address_delta = net::checksum_fold(static_cast<uint32_t>((sum & UINT32_MAX) + (sum >> 32)));

@@ -29,12 +29,17 @@ uint32_t row_of(const net::Tuple<F>& key) {
   return uint32_t{key.zero[2]} << 24 | uint32_t{key.zero[1]} << 16 | key.source_port.host();
 }
 
+template <class F>
+CallIds::Name bytes_of(const TemplateName<F>& name) {
+  return {reinterpret_cast<const char*>(&name.key), sizeof name.key};
+}
+
 /// A row for a new template's Call-ID; kNone if there is none for it.
 template <class F>
 uint32_t take_row(Worker& worker, const TemplateName<F>& name) {
   const uint16_t group = Ration::group_of<F>(name.key.source);
   if (!worker.call_id_ration<F>().take(group)) return CallIds::kNone;
-  const uint32_t row = worker.call_ids<F>().add(name.call_id);
+  const uint32_t row = worker.call_ids<F>().add(bytes_of(name), name.call_id);
   if (row == CallIds::kNone) worker.call_id_ration<F>().give_back(group);
   return row;
 }
@@ -47,7 +52,7 @@ void free_row(Worker& worker, const Session<F>& session, uint32_t row) {
 /// (ip_vs_sip_ct_match)
 template <class F>
 uint32_t find_by_call_id(Worker& worker, const TemplateName<F>& name) {
-  return worker.call_ids<F>().find(name.call_id, [&](uint32_t number) {
+  return worker.call_ids<F>().find(bytes_of(name), name.call_id, [&](uint32_t number) {
     const net::Tuple<F>& found = worker.sessions<F>().at(number).request;
     return found.source == name.key.source && found.destination == name.key.destination &&
            found.destination_port == name.key.destination_port &&

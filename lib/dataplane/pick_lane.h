@@ -181,7 +181,7 @@ inline void choose_slots(const Picks& picks, const Scanned& scanned, unsigned n,
   rte_mbuf* going[kBurst];
   unsigned going_count = 0;
   uint8_t out_port = 0;
-  const uint16_t tunnel_id = worker.tunnel_id;
+  bool grew = false;  // did any packet get an outer header?
   const uint64_t first = candidates;
   uint64_t left = 0;
   const bool notes = worker.fates != nullptr;
@@ -228,8 +228,10 @@ inline void choose_slots(const Picks& picks, const Scanned& scanned, unsigned n,
       way.packets[FlowWay::kConnections].add(begins);
       way.packets[0].add(1);
       way.packets[FlowWay::kBytes].add(length);
-      if (edit == FlowEdit::kIpip)
-        frame = encapsulate(packet, frame, length, way, worker.tunnel_id++);
+      if (edit == FlowEdit::kIpip) {
+        frame = encapsulate(packet, frame, length, way, worker.tunnel_ids.next(way.ids));
+        grew = true;
+      }
       store(frame, way.head);
       store(frame + 8, way.tail);
       if (way.port != out_port) [[unlikely]] {
@@ -247,7 +249,7 @@ inline void choose_slots(const Picks& picks, const Scanned& scanned, unsigned n,
     candidates &= ~others;
   }
   // Of all of them, as they came, the bytes are known.
-  const bool all = going_count == n && tunnel_id == worker.tunnel_id;
+  const bool all = going_count == n && !grew;
   worker.send_all(going, going_count, out_port, all ? scanned.bytes : bytes_of(going, going_count));
   if (const uint64_t gone = found.for_want_of_room & ~left)
     begin_stateless(worker, static_cast<unsigned>(std::popcount(gone)));

@@ -240,8 +240,7 @@ PickRules pick_rules(const Worker& worker) noexcept {
           .has_no_room = has_stateless_flows(worker) && worker.room<V4>() == 0 &&
                          !worker.helped_v4.expects() && board.mss_clamps.empty() &&
                          board.knobs.of(ipvs::Knob::kSloppyTcp) == 0,
-          .asks_each =
-              worker.settings.workers > 1 || index.has_hashed() || index.lines().stashed() != 0,
+          .asks_each = worker.settings.workers > 1 || index.has_hashed(),
           .asks_servers = may_be_stateless_reply(worker) || tells_servers(worker)};
 }
 

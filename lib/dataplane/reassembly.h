@@ -10,8 +10,6 @@
 // Owned by one worker: all fragments of a datagram come to the one that FragmentKey::hash names.
 #pragma once
 
-#include <rte_jhash.h>
-
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -49,7 +47,9 @@ struct FragmentKey {
       key.protocol_and_family |= static_cast<uint32_t>(m.parsed.protocol) << 8;
     return key;
   }
-  uint32_t hash(uint32_t seed) const { return rte_jhash(this, sizeof *this, seed); }
+  uint64_t hash(const net::SipKey& key) const {
+    return net::siphash<1, 3>(this, sizeof *this, key);
+  }
   friend bool operator==(const FragmentKey&, const FragmentKey&) = default;
 };
 static_assert(sizeof(FragmentKey) == 40);

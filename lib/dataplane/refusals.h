@@ -25,8 +25,7 @@ class Refusals {
     RefusedDestinations& refused = x_worker.refused_destinations;
     refused.begin(x_worker.picks.revision());
     // None of this changes meanwhile.
-    const bool asks_each = index.lines().stashed() != 0 || index.has_hashed(),
-               has_sources = index.classes().has_sources();
+    const bool asks_each = index.has_hashed(), has_sources = index.classes().has_sources();
     uint64_t taken = 0;
     for (uint64_t left = absent(index.lines(), x_scanned, packets, Frame::begins_connection);
          left != 0; left &= left - 1) {

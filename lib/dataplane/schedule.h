@@ -26,9 +26,10 @@ const ipvs::Server* schedule(Worker& worker, const ipvs::Service& service,
   state.follow(service);
   ipvs::Flow flow = flow_of<F>(request);
   flow.is_quoted = is_quoted;
-  ipvs::Pick pick = service.scheduler->pick(service, state, flow,
-                                            {worker.board.loads, worker.board.knobs, worker.now,
-                                             worker.settings.number, worker.settings.seed});
+  ipvs::Pick pick =
+      service.scheduler->pick(service, state, flow,
+                              {worker.board.loads, worker.board.knobs, worker.now,
+                               worker.settings.number, &worker.settings.secrets.schedulers});
   slot = pick.slot;
   return pick.index == ipvs::Pick::kNoPick ? nullptr : &service.servers[pick.index];
 }

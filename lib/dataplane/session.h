@@ -63,7 +63,7 @@ struct alignas(64) Session {
     uint32_t server_hint;        ///< of a template: where its service had the server last
   };
   ipvs::ForwardMethod method : 4;
-  uint8_t found : 4;  ///< kExact, kSwift
+  uint8_t found : 4;  ///< kExact, kSwift, kChosen
   ipvs::State state;
   uint16_t flags : 12;   ///< kInUse and the like
   uint16_t packets : 4;  ///< of the client's so far, counted up to kManyPackets (drop_entry)
@@ -99,6 +99,9 @@ struct alignas(64) Session {
   // `found`
   static constexpr uint8_t kExact = 1;  ///< in the index under an exact key (tuple_index.h)
   static constexpr uint8_t kSwift = 2;  ///< its word in the index has its deadline (flow_plans.h)
+  /// Its virtual endpoint is one of many that clients may choose: of a service for every port, of a
+  /// mark, or FTP's data.
+  static constexpr uint8_t kChosen = 4;
 };
 
 static_assert(std::is_trivially_copyable_v<Session<net::V4>>);

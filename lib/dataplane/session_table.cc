@@ -64,14 +64,14 @@ uint64_t SessionTable<F>::bytes_wanted(uint32_t capacity) {
 
 template <class F>
 Result<std::unique_ptr<SessionTable<F>>> SessionTable<F>::create(const char* name,
-                                                                 uint32_t capacity, uint32_t seed,
-                                                                 int socket) {
+                                                                 uint32_t capacity,
+                                                                 const Keys& keys, int socket) {
   if (capacity == 0 || capacity > kMostSessions)
     return Error{std::string("session table ") + name + ": " + std::to_string(capacity) +
                  " sessions is out of range; give 1 to " + std::to_string(kMostSessions)};
   auto* sessions = take_sessions<F>(capacity + uint64_t{kBurst}, socket);
   auto* links = take_zeroed<TimerLinks>("shunt session timers", capacity, socket);
-  std::unique_ptr<SessionTable> table(new SessionTable(sessions, links, seed, capacity));
+  std::unique_ptr<SessionTable> table(new SessionTable(sessions, links, keys, capacity));
   table->x_capacity = capacity;
   table->x_used = take_zeroed<uint64_t>("shunt sessions used", words(capacity), socket);
   table->x_cells =
@@ -112,7 +112,7 @@ unsigned SessionTable<F>::insert(const Session<F> sessions[], unsigned n, uint32
     Session<F>& session = x_sessions[number];
     session = wanted;
     session.flags = static_cast<uint16_t>(wanted.flags & ~kOurs);
-    session.found = 0;
+    session.found = wanted.found & Session<F>::kChosen;
     if (!x_index.add(number, has_reply, older, known != nullptr)) {
       session.flags = 0;
       continue;
@@ -231,7 +231,7 @@ void SessionTable<F>::take_plan(uint32_t number) {
     uint64_t& word = x_index.word_of(number);
     Session<F>& session = x_sessions[number];
     session.deadline = deadline_of(word);
-    session.found &= Session<F>::kExact;
+    session.found &= static_cast<uint8_t>(~Session<F>::kSwift);
     x_plans.give(FlowWord::plan(word));
     word = FlowWord::of(number, 0, 0);
   }

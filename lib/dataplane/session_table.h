@@ -37,10 +37,11 @@ struct FlowConditions {
 template <class F>
 class alignas(64) SessionTable {
  public:
-  /// `capacity` sessions, 1..kMostSessions; `name` for messages; `seed` for the index's hash.
+  using Keys = typename TupleIndex<F>::Keys;
+  /// `capacity` sessions, 1..kMostSessions; `name` for messages; `keys` for the index's hashes.
   /// Errors: not enough memory, with the number of MiB that were wanted.
   static Result<std::unique_ptr<SessionTable>> create(const char* name, uint32_t capacity,
-                                                      uint32_t seed, int socket);
+                                                      const Keys& keys, int socket);
   /// What create() takes of DPDK's memory on that socket, estimated from above.
   static uint64_t bytes_wanted(uint32_t capacity);
   static constexpr uint32_t kMostSessions = TupleIndex<F>::kMostSessions;
@@ -144,8 +145,8 @@ class alignas(64) SessionTable {
   uint32_t capacity() const { return x_capacity; }
 
  private:
-  SessionTable(Session<F>* sessions, TimerLinks* links, uint32_t seed, uint32_t capacity)
-      : x_index(seed, capacity), x_sessions(sessions), x_links(links), x_wheel(sessions, links) {}
+  SessionTable(Session<F>* sessions, TimerLinks* links, const Keys& keys, uint32_t capacity)
+      : x_index(keys, capacity), x_sessions(sessions), x_links(links), x_wheel(sessions, links) {}
 
   Nanoseconds deadline_of(uint64_t word) const;
   void look_at_word(uint32_t number);

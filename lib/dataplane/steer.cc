@@ -14,8 +14,6 @@
 //      control connection;
 //   4. what may begin a session although it comes from a server (speak): to its client's owner.
 // Most flows have one: only those of services that were edited or removed make detours.
-#include <rte_jhash.h>
-
 #include <algorithm>
 #include <array>
 #include <climits>
@@ -26,6 +24,7 @@
 #include "dataplane/service_of.h"
 #include "dataplane/speak.h"
 #include "dataplane/stages.h"
+#include "net/siphash.h"
 
 namespace shunt::dataplane {
 
@@ -34,10 +33,23 @@ namespace {
 /// A packet that was sent on so often stays where it is.
 constexpr unsigned kMostVisits = 250;
 
+/// SipHash-1-3 of address and port: outsiders choose them, and must not aim at one worker.
+uint64_t hash_of_client(const net::SipKey& key, const Ipv4& address, be16 port) {
+  constexpr uint64_t kSize = uint64_t{6} << 56;
+  return net::siphash_of_words<1, 3>(key,
+                                     load<uint32_t>(&address) | uint64_t{port.raw()} << 32 | kSize);
+}
+uint64_t hash_of_client(const net::SipKey& key, const Ipv6& address, be16 port) {
+  constexpr uint64_t kSize = uint64_t{18} << 56;
+  const uint8_t* bytes = address.bytes.data();
+  return net::siphash_of_words<1, 3>(key, load<uint64_t>(bytes), load<uint64_t>(bytes + 8),
+                                     port.raw() | kSize);
+}
+
 template <class F>
 unsigned owner_of_client(const Worker& worker, const typename F::Address& address, be16 port) {
-  uint32_t hash = rte_jhash(&address, sizeof address, worker.board.owner_seed + port.raw());
-  return static_cast<unsigned>((uint64_t{hash} * worker.settings.workers) >> 32);
+  const uint64_t hash = hash_of_client(worker.board.owner_keys.flows, address, port);
+  return static_cast<unsigned>(((hash >> 32) * worker.settings.workers) >> 32);
 }
 
 template <class F>

@@ -91,7 +91,8 @@ void speed_up(Worker& worker, uint32_t number) {
   const bool is_nat = session.method == ipvs::ForwardMethod::kMasquerade,
              no_output = session.flags & Session<V4>::kNoOutput,
              is_udp = session.request.protocol == net::kUdp;
-  if (session.found != Session<V4>::kExact ||
+  const bool is_chosen = session.found & Session<V4>::kChosen;
+  if ((session.found & ~Session<V4>::kChosen) != Session<V4>::kExact ||
       session.flags & (Session<V4>::kHelped | Session<V4>::kExpected) ||
       session.packets < Session<V4>::kManyPackets ||
       (session.state != ipvs::State::kEstablished && session.state != ipvs::State::kUdp) ||
@@ -120,6 +121,8 @@ void speed_up(Worker& worker, uint32_t number) {
         !worker.ack_keeps_state(session.state, ipvs::Direction::kOutput) ||
         !set_hop(worker, session.hop_out, true, making))
       return;
+    // Each endpoint has a plan of its own: those that clients choose get half of them.
+    if (is_chosen && worker.sessions_v4->plans().used() >= FlowPlans::kPlans / 2) return;
     answer.lifetime = request.lifetime;
     answer.packets = &counters.out_packets;
     const WayEnd service{session.request.destination, session.request.destination_port},

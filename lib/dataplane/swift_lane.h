@@ -165,7 +165,7 @@ inline bool suits(const rte_mbuf* packet, const uint8_t* frame, const FlowWay& w
   uint8_t port = 0;
   uint32_t revision = walk.revision | port;  ///< of ways that go there
   const uint64_t now = walk.now;
-  const uint16_t tunnel_id = worker.tunnel_id;
+  bool grew = false;  // did any packet get an outer header?
   auto go = [&](size_t i, uint64_t * place, uint64_t word, FlowWay & way)
       __attribute__((always_inline)) {
     uint8_t* frame = scanned.frames[i];
@@ -181,7 +181,8 @@ inline bool suits(const rte_mbuf* packet, const uint8_t* frame, const FlowWay& w
       store(frame + Frame::kHopLimit, apply_to_upper_half(lowered, way.address_delta));
     } else {
       store(frame + Frame::kHopLimit, lowered);
-      frame = encapsulate(packet, frame, length, way, worker.tunnel_id++);
+      frame = encapsulate(packet, frame, length, way, worker.tunnel_ids.next(way.ids));
+      grew = true;
     }
     store(frame, way.head);
     store(frame + 8, way.tail);
@@ -242,7 +243,7 @@ inline bool suits(const rte_mbuf* packet, const uint8_t* frame, const FlowWay& w
   }
   const auto count = static_cast<unsigned>(next - going);
   // Of all that were not refused, as they came, the bytes are known.
-  const bool all = count + refusals.count() == n && tunnel_id == worker.tunnel_id;
+  const bool all = count + refusals.count() == n && !grew;
   worker.send_all(going, count, port,
                   all ? scanned.bytes - refusals.bytes() : bytes_of(going, count));
   refusals.end();

@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "base/address.h"
+#include "dataplane/identifiers.h"
 #include "dataplane/session.h"
 #include "dataplane/token_bucket.h"
 #include "ipvs/service_table.h"
@@ -75,10 +76,11 @@ struct TunnelWay {
   uint32_t hop = kNoHop;
   uint32_t mtu = 0;  ///< bytes of the outer packet
   uint8_t port = 0;
-  bool exists = false;  ///< there is a route, and an address to come from
-  bool is_own = false;  ///< the far end is this host: nothing is encapsulated
-  Address next;         ///< next hop
-  Address source;       ///< of the outer packet
+  bool exists = false;       ///< there is a route, and an address to come from
+  bool is_own = false;       ///< the far end is this host: nothing is encapsulated
+  Address next;              ///< next hop
+  Address source;            ///< of the outer packet
+  TunnelIds::Place ids = 0;  ///< of outer IPv4 packets
 };
 
 class TunnelWays {

@@ -169,12 +169,14 @@ bool TupleIndex<net::V4>::add_exact(uint32_t number, bool has_reply) {
                     session.reply.destination_port != session.request.source_port))
     return false;
   const uint64_t destination = destination_of(session);
-  const FlowClasses::Class its = x_classes.take_destination(destination);
+  const auto origin = session.found & Session<F>::kChosen ? FlowClasses::Origin::kChosen
+                                                          : FlowClasses::Origin::kConfigured;
+  const FlowClasses::Class its = x_classes.take_destination(destination, origin);
   if (its == 0) return false;
-  if (!has_reply || x_classes.take_source(server_of(session), its)) {
+  if (!has_reply || x_classes.take_source(server_of(session), its, origin)) {
     const uint8_t* ends = bytes_of(session.request);
     if (x_lines.insert(key_of(ends, ends + 8, its), FlowWord::of(number, 0, 0))) {
-      session.found = Session<F>::kExact;
+      session.found |= Session<F>::kExact;
       if (has_reply) session.flags |= Session<F>::kHasReply;
       return true;
     }
@@ -191,7 +193,7 @@ void TupleIndex<net::V4>::remove_exact(uint32_t number) {
   const uint8_t* ends = bytes_of(session.request);
   const uint64_t key = key_of(ends, ends + 8, its);
   x_lines.erase(key, &word_of(key, number));
-  session.found = 0;
+  session.found &= Session<F>::kChosen;
 }
 
 /// A session with an exact key, and a reply tuple, is found by hashed ones from now on. False:

@@ -61,8 +61,12 @@ class TupleIndex<net::V6> : SharedReplies<net::V6, TupleIndex<net::V6>> {
   using F = net::V6;
   using Cell = FlowIndex::Bucket;
   static constexpr uint32_t kMostSessions = 1u << 29;
+  /// Secrets of its hashes.
+  struct Keys {
+    net::SipKey tuples;
+  };
 
-  TupleIndex(uint64_t seed, uint32_t capacity) : SharedReplies(capacity), x_hash(seed) {}
+  TupleIndex(const Keys& keys, uint32_t capacity) : SharedReplies(capacity), x_hash(keys.tuples) {}
   static uint64_t cells_for(uint64_t tuples) { return FlowIndex::buckets_for(tuples); }
   void use(Cell* cells, uint64_t count, Session<F>* sessions) {
     x_index.use(cells, static_cast<uint32_t>(count));
@@ -138,12 +142,19 @@ class TupleIndex<net::V4> : SharedReplies<net::V4, TupleIndex<net::V4>> {
   using F = net::V4;
   using Cell = FlowLines::Line;
   static constexpr uint32_t kMostSessions = 1u << FlowWord::kNumberBits;
+  /// Secrets of its hashes.
+  struct Keys {
+    net::SipKey tuples, lines, classes;
+  };
 
-  TupleIndex(uint64_t seed, uint32_t capacity)
-      : SharedReplies(capacity), x_hash(seed), x_seed(seed), x_classes(seed) {}
+  TupleIndex(const Keys& keys, uint32_t capacity)
+      : SharedReplies(capacity),
+        x_hash(keys.tuples),
+        x_secret_of_lines(keys.lines),
+        x_classes(keys.classes) {}
   static uint64_t cells_for(uint64_t tuples) { return FlowLines::lines_for(tuples); }
   void use(Cell* cells, uint64_t count, Session<F>* sessions) {
-    x_lines.use(cells, static_cast<uint32_t>(count), x_seed);
+    x_lines.use(cells, static_cast<uint32_t>(count), x_secret_of_lines);
     x_sessions = sessions;
   }
 
@@ -244,7 +255,7 @@ class TupleIndex<net::V4> : SharedReplies<net::V4, TupleIndex<net::V4>> {
   void replace(const net::Tuple<F>& reply, uint32_t former, uint32_t number);
 
   FlowHash x_hash;
-  uint64_t x_seed;
+  net::SipKey x_secret_of_lines;
   FlowClasses x_classes;
   FlowLines x_lines;
   uint32_t x_hashed = 0;  ///< tuples

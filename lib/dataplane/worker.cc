@@ -58,17 +58,18 @@ Worker::Worker(const WorkerSettings& given, share::Board& shared, rte_mempool* b
       counters(desk.counters),
       pool(buffers),
       ports(std::move(all_ports)),
-      local_ports_v4(given.local_ports, given.number, given.workers, given.seed),
-      local_ports_v6(given.local_ports, given.number, given.workers, given.seed),
-      call_ids_v4(given.seed),
-      call_ids_v6(given.seed),
+      local_ports_v4(given.local_ports, given.number, given.workers, given.secrets.local_ports_v4),
+      local_ports_v6(given.local_ports, given.number, given.workers, given.secrets.local_ports_v6),
+      call_ids_v4(given.secrets.call_ids_v4),
+      call_ids_v6(given.secrets.call_ids_v6),
       scheduler_states(ipvs::kMaxServices),
       kernel_bucket(given.kernel_rate, std::max<uint64_t>(given.kernel_rate / 10, 64)),
       icmp_bucket(given.icmp_rate, given.icmp_burst),
-      reassembly({given.seed, ~uint64_t{given.seed}}, most_parts(buffers, given.workers)),
+      reassembly(given.secrets.reassembly, most_parts(buffers, given.workers)),
       swift_lanes(choose_swift_lanes()),
-      icmp_id(static_cast<uint16_t>(given.seed)),
-      x_random(uint64_t{given.seed} + 0x9e3779b97f4a7c15) {
+      identifiers(given.secrets.identifiers),
+      tunnel_ids(identifiers),
+      x_random(Identifiers(given.secrets.early_ends).random() | 1) {
   for (const WorkerPort& port : ports) {
     least_mtu = std::min(least_mtu, port.mtu);
     if (port.nic_sender) x_senders.push_back(port.nic_sender);
@@ -89,12 +90,15 @@ Worker::~Worker() {
 Result<std::unique_ptr<Worker>> Worker::create(const std::string& name,
                                                const WorkerSettings& settings, share::Board& board,
                                                rte_mempool* pool, std::vector<WorkerPort> ports) {
+  if (!settings.secrets.are_complete() ||
+      (settings.workers > 1 && board.owner_keys == share::OwnerKeys{}))
+    return Error{name + " was given no secret keys; give it dataplane::Secrets and owner keys"};
   std::unique_ptr<Worker> worker(new Worker(settings, board, pool, std::move(ports)));
   auto v4 = SessionTable<net::V4>::create((name + "_s4").c_str(), settings.sessions_v4,
-                                          settings.seed, settings.socket);
+                                          settings.secrets.sessions_v4, settings.socket);
   if (!v4) return v4.error();
   auto v6 = SessionTable<net::V6>::create((name + "_s6").c_str(), settings.sessions_v6,
-                                          settings.seed, settings.socket);
+                                          settings.secrets.sessions_v6, settings.socket);
   if (!v6) return v6.error();
   worker->sessions_v4 = std::move(*v4);
   worker->sessions_v6 = std::move(*v6);
@@ -122,6 +126,8 @@ bool Worker::turn(Nanoseconds time) {
   sessions_v6->begin_turn(now, conditions, changes);
   measure_room();
   evictions_left = UINT_MAX;
+  local_ports_v4.begin_turn();
+  local_ports_v6.begin_turn();
   picks.begin_turn({publications, changes, conditions.routes_generation, conditions.path_mtus,
                     conditions.finds_path_mtus});
   picks.tend(*this);
@@ -141,6 +147,8 @@ bool Worker::turn(Nanoseconds time) {
 
   sessions_v4->settle(packets == 0 ? kSettledWhenIdle
                                    : (packets - 1) / kPacketsPerSettling * kSettled + kSettled);
+  const uint64_t refused = sessions_v4->index().classes().refused();
+  counters.classes_refused.add(refused - counters.classes_refused.get());
   counters.turns.add(1);
   if (packets == 0) counters.idle_turns.add(1);
   return packets != 0;

@@ -16,6 +16,7 @@
 #include "dataplane/defense.h"
 #include "dataplane/held_packets.h"
 #include "dataplane/helped.h"
+#include "dataplane/identifiers.h"
 #include "dataplane/local_ports.h"
 #include "dataplane/packet.h"
 #include "dataplane/picks.h"
@@ -23,6 +24,7 @@
 #include "dataplane/reassembly.h"
 #include "dataplane/recent.h"
 #include "dataplane/refused_destinations.h"
+#include "dataplane/secrets.h"
 #include "dataplane/server_ways.h"
 #include "dataplane/session_table.h"
 #include "dataplane/token_bucket.h"
@@ -66,7 +68,7 @@ struct WorkerSettings {
   uint64_t icmp_rate = 1000;            ///< errors made a second (Linux: icmp_msgs_per_sec)
   uint64_t icmp_burst = 50;             ///< and at once (Linux: icmp_msgs_burst)
   PortRange local_ports{10000, 32767};  ///< masquerade, all workers together
-  uint32_t seed = 0;                    ///< of hashes and random choices
+  Secrets secrets;                      ///< the worker's own; none has a default
   ipvs::FullPolicy full = ipvs::FullPolicy::kRefuse;
   int socket = 0;
   bool express = true;  ///< plain packets of living sessions go the short way (express.cc)
@@ -139,8 +141,9 @@ class alignas(64) Worker {
   TunnelWays tunnel_ways;
   Picks picks;
   ServerWays server_ways{ipvs::kMaxServers};
-  SwiftLanes swift_lanes;               ///< the forms for this CPU
-  uint16_t icmp_id = 0, tunnel_id = 0;  ///< of the next IPv4 packet made here
+  SwiftLanes swift_lanes;   ///< the forms for this CPU
+  Identifiers identifiers;  ///< of packets made here
+  TunnelIds tunnel_ids;
   /// Sessions that a packet of their own has just ended, to begin anew: they are gone, and count at
   /// their servers until one is chosen for it, as in the kernel, where they end with the next tick.
   struct Leaving {
@@ -149,7 +152,6 @@ class alignas(64) Worker {
   };
   std::array<Leaving, kBurst> leaving{};
   unsigned leaving_count = 0;
-  uint32_t fragment_id = 0;
   uint32_t least_mtu = UINT32_MAX;  ///< of all ports
   Nanoseconds now = 0;
   Nanoseconds tick_began = 0;  ///< the last whole FlowWord::kTick

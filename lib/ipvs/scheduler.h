@@ -45,7 +45,7 @@ struct SchedulerState {
   uint32_t changes = 0;              ///< WeightHistory::changes seen so far (wrr)
   int32_t position = -1;             ///< index in Service::servers, -1: before the first (wrr)
   int32_t demand = 0;                ///< the weight a server needs now; 0: to be set (wrr)
-  uint64_t random = 0;               ///< 0: to be seeded (twos)
+  uint64_t drawn = 0;                ///< lots so far (twos)
 
   /// Another scheduler than before, or another service under the same id, begins with a new state.
   void follow(const Service& service) {
@@ -56,13 +56,21 @@ struct SchedulerState {
   }
 };
 
+/// Secrets of one worker.
+struct SchedulerKeys {
+  net::SipKey lots;  ///< of drawing lots (twos)
+  net::SipKey
+      addresses;  ///< of the hash of virtual addresses, which outsiders choose (lblc, lblcr)
+};
+inline constexpr SchedulerKeys kNoSchedulerKeys{};
+
 /// What else a pick may look at.
 struct Now {
   const Loads& loads;
   const SharedKnobs& knobs;
-  uint64_t nanoseconds = 0;  ///< the worker's clock
-  unsigned worker = 0;       ///< whose pick it is, from 0
-  uint32_t seed = 0;         ///< of that worker's random choices
+  uint64_t nanoseconds = 0;                       ///< the worker's clock
+  unsigned worker = 0;                            ///< whose pick it is, from 0
+  const SchedulerKeys* keys = &kNoSchedulerKeys;  ///< that worker's
 };
 
 /// A pick: the index into Service::servers, or kNoPick, and the table slot for --explain.

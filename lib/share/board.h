@@ -25,6 +25,7 @@
 #include "share/next_hops.h"
 #include "share/published.h"
 #include "share/routes.h"
+#include "share/secret.h"
 #include "share/server_mss.h"
 
 struct rte_mbuf;
@@ -105,6 +106,7 @@ struct WorkerCounters {
   Counter stateless;                 ///< packets forwarded without a session, for want of room
   Counter evicted;                   ///< sessions ended to make room for others
   Counter unhelped;                  ///< control connections of FTP that found no room for help
+  Counter classes_refused;           ///< endpoints of IPv4 without a class, for want of room
   Counter clamped;                   ///< handshake packets whose MSS was lowered
   Counter turns, idle_turns;
   ServerCounters* servers;  ///< kMaxServers rows, zero pages until touched
@@ -184,7 +186,7 @@ class Board {
   ipvs::Loads loads{limits.rows()};  ///< of all desks
   ipvs::MarkTable marks;             ///< of packets; set before workers start
   ipvs::MssClamps mss_clamps;        ///< of services; set before workers start
-  uint32_t owner_seed = 0;  ///< of the hash that finds a flow's owner; set before workers start
+  OwnerKeys owner_keys;              ///< set before workers start
 
  private:
   explicit Board(unsigned workers) : quiescence(workers) {}

@@ -19,7 +19,7 @@ template <class F>
 Measured measure_table(const char* family, uint32_t sessions) {
   using Table = dataplane::SessionTable<F>;
   uint64_t before = allocated();
-  auto table = Table::create("memory", sessions, 1, SOCKET_ID_ANY);
+  auto table = Table::create("memory", sessions, {}, SOCKET_ID_ANY);
   if (!table) return table.error();
   auto bytes = static_cast<double>(allocated() - before);
   return nlohmann::json{{"family", family},

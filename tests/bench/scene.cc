@@ -14,6 +14,9 @@ namespace shunt::bench {
 
 namespace {
 
+/// What the workers' secrets are made of, so that every run does the same.
+constexpr uint64_t kSecrets = 0x5bd1e995;
+
 constexpr unsigned kBuffers = 8191, kBufferCache = 256;
 constexpr dataplane::Nanoseconds kSecond = 1'000'000'000, kStep = 10'000;
 
@@ -109,6 +112,7 @@ Result<void> Scene::set_up(const Ports& ports) {
   auto board = share::Board::create(name, size);
   if (!board) return board.error();
   x_board = std::move(*board);
+  x_board->owner_keys = share::OwnerKeys::repeatable(kSecrets);
   bool of_capture = !x_wish.only_rules.empty();
   if (auto done = of_capture ? set_on_link(*x_board) : set_routes(*x_board); !done)
     return done.error();
@@ -135,7 +139,6 @@ Result<void> Scene::make_workers(const Ports& ports, const std::string& name) {
   settings.sessions_v6 = x_wish.path->family == Family::kV6 || of_capture ? capacity : 1;
   settings.full = x_wish.full;
   settings.kernel_rate = x_wish.kernel_rate;
-  settings.seed = 0x5bd1e995;
   settings.socket = SOCKET_ID_ANY;
   dataplane::WorkerPort port;
   port.nic = ports.nic->id();
@@ -145,6 +148,7 @@ Result<void> Scene::make_workers(const Ports& ports, const std::string& name) {
   port.any_mac = of_capture;
   for (unsigned w = 0; w < x_wish.workers; w++) {
     settings.number = w;
+    settings.secrets = dataplane::Secrets::repeatable(kSecrets, w);
     auto worker = dataplane::Worker::create(name + "." + std::to_string(w), settings, *x_board,
                                             ports.pool, {port});
     if (!worker) return worker.error();

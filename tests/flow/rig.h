@@ -25,6 +25,9 @@ class Rig {
   const Address kDirector4 = *parse_address("192.0.2.1"),
                 kDirector6 = *parse_address("2001:db8::1");
 
+  /// What the workers' secrets are made of, so that a test does the same each time.
+  static constexpr uint64_t kSecrets = 1;
+
   struct Settings {
     unsigned workers = 1;
     uint32_t sessions = 1024;
@@ -55,6 +58,7 @@ class Rig {
     size.workers = settings.workers;
     size.socket = SOCKET_ID_ANY;
     board = take(share::Board::create(name, size));
+    board->owner_keys = share::OwnerKeys::repeatable(kSecrets);
     set_routes();
     for (unsigned w = 0; w < settings.workers; w++) {
       dataplane::WorkerPort port;
@@ -71,6 +75,7 @@ class Rig {
       mine.number = w;
       mine.workers = settings.workers;
       mine.sessions_v4 = mine.sessions_v6 = settings.sessions;
+      mine.secrets = dataplane::Secrets::repeatable(kSecrets, w);
       mine.local_ports = settings.local_ports;
       mine.full = settings.full;
       mine.socket = SOCKET_ID_ANY;

@@ -12,7 +12,7 @@ namespace {
 Pick pick(const Service& service, SchedulerState&, const Flow& flow, const Now& now) {
   LocalityMap* map = locality_map(service, now);
   const int64_t life = expiration(now, Knob::kLblcExpiration);
-  LocalityMap::Place* place = map ? map->find(flow, now.nanoseconds, life) : nullptr;
+  LocalityMap::Place* place = map ? map->find(flow, now, life) : nullptr;
   uint32_t before = kNoServer;
   if (place) {
     map->each(*place, [&](uint32_t id) { before = id; });
@@ -26,7 +26,7 @@ Pick pick(const Service& service, SchedulerState&, const Flow& flow, const Now& 
       least_for_weight(service, now, [&](const Server& server) { return overhead(now, server); });
   if (pick.index == Pick::kNoPick || !map) return pick;
   const uint32_t chosen = service.servers[pick.index].id;
-  if (!place) place = map->add(flow, now.nanoseconds);
+  if (!place) place = map->add(flow, now);
   if (!place || chosen == before) return pick;
   map->erase(*place, before, now.nanoseconds);
   map->insert(*place, chosen, now.nanoseconds);

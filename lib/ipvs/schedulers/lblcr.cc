@@ -54,7 +54,7 @@ uint32_t most(const Service& service, const Now& now, const LocalityMap& map,
 Pick pick(const Service& service, SchedulerState&, const Flow& flow, const Now& now) {
   LocalityMap* map = locality_map(service, now);
   const int64_t life = expiration(now, Knob::kLblcrExpiration);
-  LocalityMap::Place* place = map ? map->find(flow, now.nanoseconds, life) : nullptr;
+  LocalityMap::Place* place = map ? map->find(flow, now, life) : nullptr;
   if (place) {
     const Pick pick = least(service, now, *map, *place);
     const auto age = static_cast<int64_t>(now.nanoseconds - place->last_change);
@@ -67,7 +67,7 @@ Pick pick(const Service& service, SchedulerState&, const Flow& flow, const Now& 
   const Pick pick =
       least_for_weight(service, now, [&](const Server& server) { return overhead(now, server); });
   if (pick.index == Pick::kNoPick || !map) return pick;
-  if (!place) place = map->add(flow, now.nanoseconds);
+  if (!place) place = map->add(flow, now);
   const uint32_t chosen = service.servers[pick.index].id;
   if (place && !map->holds(*place, chosen)) map->insert(*place, chosen, now.nanoseconds);
   return pick;

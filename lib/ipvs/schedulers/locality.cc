@@ -36,41 +36,44 @@ std::array<uint8_t, 16> padded(const Flow& flow) {
   return address;
 }
 
-}  // namespace
-
-uint32_t& LocalityMap::bucket(const std::array<uint8_t, 16>& address) {
-  std::array<uint32_t, 4> words;
-  std::memcpy(words.data(), address.data(), sizeof words);
-  const uint32_t folded = words[0] ^ words[1] ^ words[2] ^ words[3];
-  return x_buckets[(folded * 0x9e3779b1u >> 16) % kPlaces];
+uint32_t bucket_of(const std::array<uint8_t, 16>& address, const Now& now) {
+  const uint64_t hash = net::siphash<1, 3>(address.data(), address.size(), now.keys->addresses);
+  return static_cast<uint32_t>(hash % LocalityMap::kPlaces);
 }
 
-LocalityMap::Place* LocalityMap::find(const Flow& flow, uint64_t now, int64_t expiration) {
+}  // namespace
+
+LocalityMap::Place* LocalityMap::find(const Flow& flow, const Now& now, int64_t expiration) {
   const auto address = padded(flow);
-  for (uint32_t at = bucket(address); at != 0; at = x_places[at - 1].next) {
+  for (uint32_t at = x_buckets[bucket_of(address, now)]; at != 0; at = x_places[at - 1].next) {
     Place& place = x_places[at - 1];
     if (place.address != address) continue;
-    if (static_cast<int64_t>(now - place.last_use) >= expiration) {
+    if (static_cast<int64_t>(now.nanoseconds - place.last_use) >= expiration) {
       remove(at - 1);
       return nullptr;
     }
-    place.last_use = now;
+    place.last_use = now.nanoseconds;
     return &place;
   }
   return nullptr;
 }
 
-LocalityMap::Place* LocalityMap::add(const Flow& flow, uint64_t now) {
-  const uint32_t at = free_place(now);
+LocalityMap::Place* LocalityMap::add(const Flow& flow, const Now& now) {
+  const auto address = padded(flow);
+  const uint32_t bucket = bucket_of(address, now);
+  uint32_t length = 0;
+  for (uint32_t at = x_buckets[bucket]; at != 0; at = x_places[at - 1].next) length++;
+  if (length >= kLongest) return nullptr;
+  const uint32_t at = free_place(now.nanoseconds);
   if (at == 0) return nullptr;
   Place& place = x_places[at - 1];
   place = {};
-  place.address = padded(flow);
-  place.last_use = place.last_change = now;
+  place.address = address;
+  place.bucket = bucket;
+  place.last_use = place.last_change = now.nanoseconds;
   place.used = true;
-  uint32_t& head = bucket(place.address);
-  place.next = head;
-  head = at;
+  place.next = x_buckets[bucket];
+  x_buckets[bucket] = at;
   return &place;
 }
 
@@ -87,7 +90,7 @@ uint32_t LocalityMap::free_place(uint64_t now) {
 
 void LocalityMap::remove(uint32_t index) {
   Place& place = x_places[index];
-  uint32_t* link = &bucket(place.address);
+  uint32_t* link = &x_buckets[place.bucket];
   while (*link != index + 1) link = &x_places[*link - 1].next;
   *link = place.next;
   while (place.members != 0) {

@@ -19,6 +19,8 @@ class LocalityMap {
   /// Linux's limit of entries before old ones are swept out (IP_VS_LBLC_TAB_SIZE * 16).
   static constexpr uint32_t kPlaces = 16 * 1024;
   static constexpr uint32_t kMembers = 4 * kPlaces;
+  /// Addresses in one bucket at the most: outsiders choose them, and one more is not remembered.
+  static constexpr uint32_t kLongest = 32;
   /// How long an entry is safe when there is no room (ENTRY_TIMEOUT), nanoseconds.
   static constexpr uint64_t kSafe = uint64_t{6 * 60} * 1'000'000'000;
 
@@ -34,14 +36,15 @@ class LocalityMap {
     uint32_t members;      ///< the first: index + 1, 0: none
     uint32_t size;         ///< how many
     uint32_t next;         ///< of the same bucket or of the unused: index + 1, 0: none
+    uint32_t bucket;
     bool used;
   };
 
   /// The place of the flow's virtual address; it is used now. One that was not used for
   /// `expiration` nanoseconds is forgotten (Linux does so twice an hour).
-  Place* find(const Flow& flow, uint64_t now, int64_t expiration);
+  Place* find(const Flow& flow, const Now& now, int64_t expiration);
   /// A place without servers; null: no room.
-  Place* add(const Flow& flow, uint64_t now);
+  Place* add(const Flow& flow, const Now& now);
   /// False if there is no room for it.
   bool insert(Place& place, uint32_t server_id, uint64_t now);
   void erase(Place& place, uint32_t server_id, uint64_t now);
@@ -56,7 +59,6 @@ class LocalityMap {
  private:
   static constexpr uint32_t kSweep = 64;  ///< places looked at for room by one pick
 
-  uint32_t& bucket(const std::array<uint8_t, 16>& address);
   void remove(uint32_t index);
   uint32_t free_place(uint64_t now);
 

@@ -8,16 +8,10 @@
 namespace shunt::ipvs {
 namespace {
 
-/// The next random number of this state, which is seeded at its first (SplitMix64: Steele, Lea,
-/// Flood, "Fast splittable pseudorandom number generators", 2014).
-uint64_t draw(SchedulerState& state, uint32_t seed) {
-  constexpr uint64_t kGamma = 0x9e3779b97f4a7c15;
-  if (state.random == 0) state.random = uint64_t{seed} << 32 | state.epoch;
-  state.random += kGamma;
-  uint64_t mixed = state.random;
-  mixed = (mixed ^ mixed >> 30) * 0xbf58476d1ce4e5b9;
-  mixed = (mixed ^ mixed >> 27) * 0x94d049bb133111eb;
-  return mixed ^ mixed >> 31;
+/// The next random number of this state: SipHash in counter mode, so that who sees to which servers
+/// clients go cannot foresee where the next ones will.
+uint64_t draw(SchedulerState& state, const Now& now) {
+  return net::siphash_of_words<1, 3>(now.keys->lots, state.drawn++, uint64_t{state.epoch});
 }
 
 /// The usable server that has lot number `lot`, which is one of theirs.
@@ -39,8 +33,8 @@ Pick pick(const Service& service, SchedulerState& state, const Flow&, const Now&
   for (const Server& server : service.servers)
     if (now.loads.is_usable(server)) total += static_cast<uint32_t>(server.weight);
   if (total == 0) return {};
-  const int32_t one = owner(service, now, draw(state, now.seed) % (total + 1));
-  const int32_t two = owner(service, now, draw(state, now.seed) % (total + 1));
+  const int32_t one = owner(service, now, draw(state, now) % (total + 1));
+  const int32_t two = owner(service, now, draw(state, now) % (total + 1));
   if (one == Pick::kNoPick || two == Pick::kNoPick) return {one == Pick::kNoPick ? two : one};
   const Server& first = service.servers[one];
   const Server& second = service.servers[two];

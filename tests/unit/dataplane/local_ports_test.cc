@@ -13,7 +13,7 @@ template <class F>
 class LocalPortsTest : public testing::Test {
  protected:
   void SetUp() override {
-    auto table = SessionTable<F>::create("local ports", 8000, 1, -1);
+    auto table = SessionTable<F>::create("local ports", 8000, {}, -1);
     ASSERT_TRUE(table) << table.error().message;
     x_table = std::move(*table);
   }
@@ -70,7 +70,7 @@ TYPED_TEST(LocalPortsTest, UsesAllPortsOfTheSliceThenIsExhausted) {
   using Ports = LocalPorts<TypeParam>;
   PortRange range{64000, 65535};
   for (unsigned worker : {0u, 1u, 2u}) {
-    Ports ports(range, worker, 3, 99);
+    Ports ports(range, worker, 3, {99, 0});
     uint8_t server = static_cast<uint8_t>(worker + 1);
     std::set<uint16_t> used;
     for (uint32_t i = 0; i < range.size() / 3; i++) {
@@ -94,7 +94,7 @@ TYPED_TEST(LocalPortsTest, UsesAllPortsOfTheSliceThenIsExhausted) {
 }
 
 TYPED_TEST(LocalPortsTest, FindsTheOnlyFreePort) {
-  LocalPorts<TypeParam> ports({50000, 50999}, 0, 1, 5);
+  LocalPorts<TypeParam> ports({50000, 50999}, 0, 1, {5, 0});
   std::vector<uint32_t> numbers;
   for (int i = 0; i < 1000; i++) {
     auto reply = this->reply_from(1);
@@ -114,7 +114,7 @@ TYPED_TEST(LocalPortsTest, FindsTheOnlyFreePort) {
 }
 
 TYPED_TEST(LocalPortsTest, ReusesThePortThatRestedLongest) {
-  LocalPorts<TypeParam> ports({50000, 50009}, 0, 1, 5);
+  LocalPorts<TypeParam> ports({50000, 50009}, 0, 1, {5, 0});
   std::vector<uint16_t> order;
   for (int i = 0; i < 30; i++) {  // every one is free again at once
     auto reply = this->reply_from(1);
@@ -127,7 +127,7 @@ TYPED_TEST(LocalPortsTest, ReusesThePortThatRestedLongest) {
 TYPED_TEST(LocalPortsTest, TakesTimeWaitOrCloseOnlyIfNothingIsFree) {
   for (auto state : {ipvs::State::kTimeWait, ipvs::State::kClose}) {
     this->SetUp();
-    LocalPorts<TypeParam> ports({50000, 50299}, 0, 1, 7);
+    LocalPorts<TypeParam> ports({50000, 50299}, 0, 1, {7, 0});
     std::vector<uint32_t> numbers;
     for (int i = 0; i < 299; i++) {
       auto reply = this->reply_from(1);
@@ -159,7 +159,7 @@ TYPED_TEST(LocalPortsTest, TakesTimeWaitOrCloseOnlyIfNothingIsFree) {
 }
 
 TYPED_TEST(LocalPortsTest, EvictsOnlyMasqueradedSessions) {
-  LocalPorts<TypeParam> ports({50000, 50000}, 0, 1, 7);
+  LocalPorts<TypeParam> ports({50000, 50000}, 0, 1, {7, 0});
   auto reply = this->reply_from(1);
   ASSERT_TRUE(ports.choose(*this->x_table, reply));
   uint32_t number = this->insert(reply, ipvs::State::kTimeWait, 0);
@@ -178,7 +178,7 @@ TYPED_TEST(LocalPortsTest, EvictsOnlyMasqueradedSessions) {
 
 TYPED_TEST(LocalPortsTest, LooksAtABoundedNumberAndGoesOnThereNextTime) {
   using Ports = LocalPorts<TypeParam>;
-  Ports ports({40000, 42999}, 0, 1, 3);
+  Ports ports({40000, 42999}, 0, 1, {3, 0});
   std::vector<uint32_t> numbers;
   for (int i = 0; i < 3000; i++) {
     auto reply = this->reply_from(1);
@@ -190,12 +190,36 @@ TYPED_TEST(LocalPortsTest, LooksAtABoundedNumberAndGoesOnThereNextTime) {
   this->x_table->erase(&freed, 1);
   auto reply = this->reply_from(1);
   EXPECT_FALSE(ports.choose(*this->x_table, reply));
+  ports.begin_turn();
   EXPECT_EQ(ports.choose(*this->x_table, reply).port, port);
 }
 
+TYPED_TEST(LocalPortsTest, AFloodThatFindsNoneLooksAtFew) {
+  using Ports = LocalPorts<TypeParam>;
+  Ports ports({40000, 42999}, 0, 1, {3, 0});
+  std::vector<uint32_t> numbers;
+  for (int i = 0; i < 3000; i++) {
+    ports.begin_turn();
+    auto reply = this->reply_from(1);
+    ASSERT_TRUE(ports.choose(*this->x_table, reply));
+    numbers.push_back(this->insert(reply));
+  }
+  ports.begin_turn();
+  auto reply = this->reply_from(1);
+  EXPECT_FALSE(ports.choose(*this->x_table, reply)) << "it takes the turn's allowance";
+  // Each of the others moves on by no more than the first few: the next one's port says how far.
+  constexpr uint32_t kFlood = 50;
+  for (uint32_t i = 0; i < kFlood; i++) EXPECT_FALSE(ports.choose(*this->x_table, reply));
+  const uint32_t next = Ports::kMostCandidates + (kFlood + 1) * Ports::kFewCandidates;
+  this->x_table->erase(&numbers[next], 1);
+  EXPECT_TRUE(ports.choose(*this->x_table, reply));
+  EXPECT_EQ(reply.destination_port,
+            this->x_table->at(numbers[next]).reply_tuple().destination_port);
+}
+
 TYPED_TEST(LocalPortsTest, IsDeterministicAndSeeded) {
-  auto ports_of = [&](uint64_t seed) {
-    LocalPorts<TypeParam> ports({10000, 60000}, 1, 2, seed);
+  auto ports_of = [&](uint64_t key) {
+    LocalPorts<TypeParam> ports({10000, 60000}, 1, 2, {key, 0});
     std::vector<uint16_t> all;
     for (uint8_t i = 0; i < 50; i++) {
       auto reply = this->reply_from(i % 10);
@@ -208,7 +232,7 @@ TYPED_TEST(LocalPortsTest, IsDeterministicAndSeeded) {
 }
 
 TYPED_TEST(LocalPortsTest, MoreWorkersThanPorts) {
-  LocalPorts<TypeParam> some({1, 2}, 1, 4, 1), none({1, 2}, 2, 4, 1);
+  LocalPorts<TypeParam> some({1, 2}, 1, 4, {1, 0}), none({1, 2}, 2, 4, {1, 0});
   auto reply = this->reply_from(1);
   EXPECT_FALSE(none.choose(*this->x_table, reply));
   EXPECT_EQ(some.choose(*this->x_table, reply).port, 2);

@@ -48,7 +48,7 @@ Session<F> session_of(uint32_t request, uint32_t reply, Nanoseconds deadline) {
 
 template <class F>
 std::unique_ptr<SessionTable<F>> table_of(uint32_t capacity) {
-  auto table = SessionTable<F>::create("test", capacity, 12345, -1);
+  auto table = SessionTable<F>::create("test", capacity, {}, -1);
   if (!table) ADD_FAILURE() << table.error().message;
   return table ? std::move(*table) : nullptr;
 }
@@ -168,13 +168,13 @@ TYPED_TEST(SessionTableTest, RecyclesTheNumberThatRestedLongest) {
 }
 
 TYPED_TEST(SessionTableTest, CreateRefusesInASentence) {
-  auto none = SessionTable<TypeParam>::create("worker 0", 0, 1, -1);
+  auto none = SessionTable<TypeParam>::create("worker 0", 0, {}, -1);
   ASSERT_FALSE(none);
   EXPECT_NE(none.error().message.find("worker 0"), std::string::npos);
-  auto large = SessionTable<TypeParam>::create("worker 1", 100'000'000, 1, -1);
+  auto large = SessionTable<TypeParam>::create("worker 1", 100'000'000, {}, -1);
   ASSERT_FALSE(large);
   EXPECT_NE(large.error().message.find("MiB"), std::string::npos) << large.error().message;
-  EXPECT_TRUE(SessionTable<TypeParam>::create("worker 1", 100, 1, -1));
+  EXPECT_TRUE(SessionTable<TypeParam>::create("worker 1", 100, {}, -1));
 }
 
 // Where prefetches work (prefetch.h).

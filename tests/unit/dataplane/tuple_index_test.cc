@@ -149,7 +149,7 @@ class TupleIndexTest : public testing::Test {
   std::vector<Session<V4>> x_sessions;
   std::vector<uint32_t> x_free, x_live;
   std::map<net::Tuple<V4>, std::vector<Hit>, decltype(&less)> x_model{&less};
-  TupleIndex<V4> x_index{99, kSessions};
+  TupleIndex<V4> x_index{{{1, 2}, {3, 4}, {5, 6}}, kSessions};
   size_t x_taken = 0, x_exact = 0, x_hashed = 0, x_shared = 0;
   std::mt19937_64 x_random{20261125};
 };
@@ -171,19 +171,22 @@ TEST_F(TupleIndexTest, AgreesWithAModel) {
   EXPECT_GT(x_hashed, 1000u);
 }
 
+constexpr auto kOrigin = FlowClasses::Origin::kConfigured;
+
 TEST(FlowClasses, ComeGoAndAreUsedAgain) {
-  FlowClasses classes(5);
+  FlowClasses classes({5, 0});
   const uint64_t a = FlowClasses::key_of(address(1, 1), be16(80), 6),
                  b = FlowClasses::key_of(address(1, 2), be16(80), 6);
-  const FlowClasses::Class of_a = classes.take_destination(a), of_b = classes.take_destination(b);
+  const FlowClasses::Class of_a = classes.take_destination(a, kOrigin),
+                           of_b = classes.take_destination(b, kOrigin);
   ASSERT_NE(of_a, 0);
   ASSERT_NE(of_b, 0);
   EXPECT_NE(of_a, of_b);
-  EXPECT_EQ(classes.take_destination(a), of_a);
+  EXPECT_EQ(classes.take_destination(a, kOrigin), of_a);
   EXPECT_EQ(classes.of_destination(a), of_a);
   EXPECT_EQ(classes.of_source(a), 0);
-  EXPECT_TRUE(classes.take_source(a, of_b)) << "a server and a service at once";
-  EXPECT_FALSE(classes.take_source(a, of_a)) << "it answers another";
+  EXPECT_TRUE(classes.take_source(a, of_b, kOrigin)) << "a server and a service at once";
+  EXPECT_FALSE(classes.take_source(a, of_a, kOrigin)) << "it answers another";
   EXPECT_EQ(classes.of_source(a), of_b);
   classes.give_destination(a);
   EXPECT_EQ(classes.of_destination(a), of_a);
@@ -192,11 +195,11 @@ TEST(FlowClasses, ComeGoAndAreUsedAgain) {
   EXPECT_EQ(classes.of_source(a), of_b);
   classes.give_source(a);
   EXPECT_EQ(classes.of_source(a), 0);
-  EXPECT_TRUE(classes.take_source(a, of_a));
+  EXPECT_TRUE(classes.take_source(a, of_a, kOrigin));
 }
 
 TEST(FlowClasses, KeepPicksOfEndpointsWithoutSessions) {
-  FlowClasses classes(5);
+  FlowClasses classes({5, 0});
   const uint64_t a = FlowClasses::key_of(address(1, 1), be16(53), 17),
                  b = FlowClasses::key_of(address(1, 2), be16(53), 17);
   EXPECT_FALSE(classes.has_picks());
@@ -205,7 +208,7 @@ TEST(FlowClasses, KeepPicksOfEndpointsWithoutSessions) {
   EXPECT_EQ(classes.pick_of(a), 7u);
   EXPECT_EQ(classes.pick_of(b), 0u);
   EXPECT_EQ(classes.of_destination(a), 0);
-  const FlowClasses::Class its = classes.take_destination(a);
+  const FlowClasses::Class its = classes.take_destination(a, kOrigin);
   EXPECT_TRUE(classes.set_pick(a, 8));
   EXPECT_EQ(classes.of_destination(a), its);
   classes.give_destination(a);
@@ -219,23 +222,23 @@ TEST(FlowClasses, KeepPicksOfEndpointsWithoutSessions) {
 }
 
 TEST(FlowClasses, RunOut) {
-  FlowClasses classes(6);
+  FlowClasses classes({6, 0});
   auto endpoint = [](uint32_t i) {
     return FlowClasses::key_of(address(7, i & 0xffff), be16(static_cast<uint16_t>(i >> 16)), 17);
   };
   std::vector<bool> seen(FlowClasses::kClasses);
   for (uint32_t i = 0; i + 1 < FlowClasses::kClasses; i++) {
-    const FlowClasses::Class its = classes.take_destination(endpoint(i));
+    const FlowClasses::Class its = classes.take_destination(endpoint(i), kOrigin);
     ASSERT_NE(its, 0) << i;
     ASSERT_FALSE(seen[its]);
     seen[its] = true;
   }
-  EXPECT_EQ(classes.take_destination(endpoint(1u << 20)), 0);
+  EXPECT_EQ(classes.take_destination(endpoint(1u << 20), kOrigin), 0);
   EXPECT_EQ(classes.of_destination(endpoint(1u << 20)), 0);
   for (uint32_t i = 0; i + 1 < FlowClasses::kClasses; i += 2) classes.give_destination(endpoint(i));
   for (uint32_t i = 0; i + 1 < FlowClasses::kClasses; i++)
     ASSERT_EQ(classes.of_destination(endpoint(i)) != 0, i % 2 == 1) << i;
-  EXPECT_NE(classes.take_destination(endpoint(1u << 20)), 0);
+  EXPECT_NE(classes.take_destination(endpoint(1u << 20), kOrigin), 0);
 }
 
 FlowBasis basis_of(uint32_t server, uint32_t hop) {

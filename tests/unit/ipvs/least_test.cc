@@ -95,12 +95,13 @@ TEST(Least, TwosDrawsLotsFromZeroToTheSumWithoutLoad) {
   EXPECT_NEAR(count[3], 20000, 700);
 }
 
-TEST(Least, TwosFollowsItsSeed) {
+TEST(Least, TwosFollowsItsKey) {
   Service service = with_weights("twos", {1, 1, 1, 1});
   TestLoads loads;
-  auto picks = [&](uint32_t seed) {
+  auto picks = [&](uint64_t key) {
     SchedulerState state;
-    Now now = {loads.now().loads, loads.knobs, 0, 0, seed};
+    const SchedulerKeys keys = {.lots = {key, 0}, .addresses = {}};
+    Now now = {loads.now().loads, loads.knobs, 0, 0, &keys};
     std::vector<uint32_t> all;
     for (int i = 0; i < 64; i++)
       all.push_back(picked(service, kTwoChoices.pick(service, state, {}, now)));

@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
+#include <map>
 #include <set>
 #include <string>
 
@@ -147,7 +150,53 @@ TEST_F(Locality, AMapUsesItsRoomAgain) {
   ASSERT_NE(map, nullptr);
   const be32 address(4 * 100'000 + 5);
   Flow flow = {.address_size = 4, .virtual_bytes = reinterpret_cast<const uint8_t*>(&address)};
-  EXPECT_NE(map->find(flow, now - 25 * kHour, INT64_MAX), nullptr);
+  EXPECT_NE(map->find(flow, x_loads.now(now - 25 * kHour), INT64_MAX), nullptr);
+}
+
+TEST_F(Locality, AddressesThatOutsidersChooseDoNotMeet) {
+  // With the former hash, the exclusive or of an address's words, all of these were in one bucket,
+  // which a pick walked.
+  Service service = with_weights("lblc", {1});
+  const Now now = x_loads.now(kHour);
+  LocalityMap* map = locality_map(service, now);
+  ASSERT_NE(map, nullptr);
+  std::map<uint32_t, uint32_t> buckets;
+  for (uint32_t i = 0; i < 10'000; i++) {
+    const std::array<uint32_t, 4> address = {i, i, 0, 1};
+    const Flow flow = {.address_size = 16,
+                       .virtual_bytes = reinterpret_cast<const uint8_t*>(address.data())};
+    LocalityMap::Place* place = map->add(flow, now);
+    ASSERT_NE(place, nullptr);
+    buckets[place->bucket]++;
+  }
+  uint32_t longest = 0;
+  for (auto [bucket, length] : buckets) longest = std::max(longest, length);
+  EXPECT_LE(longest, 12u);
+}
+
+TEST_F(Locality, ABucketIsBoundedWhateverTheKeyIs) {
+  Service service = with_weights("lblc", {1});
+  const Now now = x_loads.now(kHour);
+  LocalityMap* map = locality_map(service, now);
+  // As an attacker who knows the key would: only addresses of one bucket.
+  uint32_t added = 0, refused = 0;
+  for (uint32_t i = 0; added + refused < 2 * LocalityMap::kLongest; i++) {
+    const std::array<uint32_t, 4> address = {i, 0, 0, 0};
+    const uint64_t hash = net::siphash<1, 3>(address.data(), sizeof address, now.keys->addresses);
+    if (hash % LocalityMap::kPlaces != 7) continue;
+    const Flow flow = {.address_size = 4,
+                       .virtual_bytes = reinterpret_cast<const uint8_t*>(address.data())};
+    if (const LocalityMap::Place* place = map->add(flow, now)) {
+      ASSERT_EQ(place->bucket, 7u);
+      added++;
+    } else {
+      refused++;
+    }
+  }
+  EXPECT_EQ(added, LocalityMap::kLongest);
+  const uint32_t other = 1;
+  const Flow flow = {.address_size = 4, .virtual_bytes = reinterpret_cast<const uint8_t*>(&other)};
+  EXPECT_NE(map->add(flow, now), nullptr) << "others have room";
 }
 
 }  // namespace
