@@ -77,6 +77,13 @@ Result<void> check_rules(const control::Conf& conf) {
   return ipvs::replace_rules(scratch, *text, conf.rules, ipvs::system_names());
 }
 
+/// Starts the workers, once the process may do no more than its work needs.
+Result<void> launch(Engine& engine) {
+  if (auto kept = control::keep_network_capabilities(); !kept) return kept;
+  spdlog::info("capabilities: {}", control::capabilities_text());
+  return engine.launch();
+}
+
 Result<int> run(const control::Conf& conf) {
   auto loop = control::Loop::create();
   if (!loop) return loop.error();
@@ -102,10 +109,7 @@ Result<int> run(const control::Conf& conf) {
   control::Executor executor(configuration, workers.runtime());
   share::publish(configuration, (*engine)->board());
   if (auto loaded = load_rules(conf, executor); !loaded) return loaded.error();
-  // Before the first packet.
-  if (auto kept = control::keep_network_capabilities(); !kept) return kept.error();
-  spdlog::info("capabilities: {}", control::capabilities_text());
-  if (auto launched = (*engine)->launch(); !launched) return launched.error();
+  if (auto launched = launch(**engine); !launched) return launched.error();
 
   auto server = control::Server::open((*loop)->get(), conf.socket, [&executor] {
     return std::make_unique<control::Requests>(executor);

@@ -104,8 +104,12 @@ def ask_often(daemon, ready, waits):
                 ask(client, QUESTION)
                 waited = max(waited, daemon.worked_ms() - before)
                 time.sleep(0.01)
-    finally:
-        waits.put(waited or float("inf"))
+    except OSError as error:
+        print(f"# it was driven out: {error}", flush=True)
+        waited = float("inf")
+    if ready.empty():
+        ready.put(True)
+    waits.put(waited)
 
 
 def services(count):
@@ -130,7 +134,7 @@ def large_requests(cases, daemon):
         expect(memory - before < 32, f"it took {memory - before:.0f} MB")
     for name, commands in (
         ("4,201 lines", list(servers(4200))),
-        ("20,001 lines about one service", [["-C"], *servers(20_000)]),
+        ("12,002 lines about one service", [["-C"], *servers(12_000)]),
         ("20,000 lines about 10,000 services", [["-C"], *services(10_000)]),
     ):
         for kind in ({}, {"atomic": True}):
@@ -152,10 +156,10 @@ def slow_clients(cases, daemon):
         with daemon.connect() as client:
             ask(client, {"commands": list(services(10_000))})
         before, slow = daemon.memory_mb(), []
-        for _ in range(20):
+        for _ in range(50):
             slow.append(daemon.connect())
             slow[-1].sendall(b'{"commands":[["-L","--stats"]]}\n' * 100)
-        time.sleep(2)
+        time.sleep(5)
         taken = daemon.memory_mb() - before
         for client in slow:
             client.close()
@@ -164,7 +168,7 @@ def slow_clients(cases, daemon):
         time.sleep(0.5)
         left = daemon.memory_mb() - before
         print(f"# {taken:.0f} MB taken, {left:.0f} MB left")
-        expect(taken < 32, f"they took {taken:.0f} MB")
+        expect(taken < 40, f"they took {taken:.0f} MB")
         expect(left < 16, f"they left {left:.0f} MB")
     with cases.case("clients that send half a request, and a thousand that say nothing, harm nobody"):
         ready, waits = FORK.SimpleQueue(), FORK.SimpleQueue()
@@ -199,8 +203,8 @@ def main():
     with tempfile.TemporaryDirectory(prefix="shunt-control-") as folder:
         daemon = Daemon(folder)
         try:
+            slow_clients(cases, daemon)  # first: what large requests leave would hide what they leave
             large_requests(cases, daemon)
-            slow_clients(cases, daemon)
         finally:
             daemon.process.terminate()
             status = daemon.process.wait(10)
