@@ -168,7 +168,7 @@ def slow_clients(cases, daemon):
         time.sleep(0.5)
         left = daemon.memory_mb() - before
         print(f"# {taken:.0f} MB taken, {left:.0f} MB left")
-        expect(taken < 40, f"they took {taken:.0f} MB")
+        expect(taken < 30, f"they took {taken:.0f} MB")
         expect(left < 16, f"they left {left:.0f} MB")
     with cases.case("clients that send half a request, and a thousand that say nothing, harm nobody"):
         ready, waits = FORK.SimpleQueue(), FORK.SimpleQueue()
