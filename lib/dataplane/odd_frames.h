@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "dataplane/packet.h"
+#include "dataplane/plain_frame.h"
 #include "net/family.h"
 
 namespace shunt::dataplane {
@@ -32,6 +33,35 @@ struct Concern {
 /// taken for their own addresses' only: what they quote is not known before they are whole.
 template <class F>
 Concern<F> concern_of(const Worker& worker, uint8_t port_in, rte_mbuf* packet) noexcept;
+
+/// What its headers' places say at once, without a parser: whether a frame that is not plain can
+/// only be about flows between its own addresses, and these.
+template <class F>
+struct FirstLook {
+  enum Kind : uint8_t {
+    kNothing,       ///< too short, or not of this family
+    kOwnAddresses,  ///< if it is about anything
+    kUnclear,       ///< ICMP: concern_of() tells
+  } kind = kNothing;
+  typename F::Address source, destination;
+};
+template <class F>
+inline FirstLook<F> first_look(const rte_mbuf* packet, const uint8_t* frame) {
+  using Frame = PlainFrame<F>;
+  FirstLook<F> look;
+  if (packet->data_len < Frame::kL4)  // nor can what has further segments be told
+    return packet->nb_segs > 1 ? (look.kind = FirstLook<F>::kUnclear, look) : look;
+  if (!Frame::has_ether_type(frame)) return look;
+  // Behind extension headers there may be ICMP, too.
+  const uint8_t protocol = frame[Frame::kProtocol];
+  const bool is_clear = Frame::kIsV4 ? protocol != F::kIcmpProtocol
+                                     : protocol == net::kTcp || protocol == net::kUdp ||
+                                           protocol == net::kSctp || protocol == net::kEsp;
+  look.kind = is_clear ? FirstLook<F>::kOwnAddresses : FirstLook<F>::kUnclear;
+  std::memcpy(&look.source, frame + Frame::kEnds, sizeof look.source);
+  std::memcpy(&look.destination, frame + Frame::kEnds + sizeof look.source, sizeof look.source);
+  return look;
+}
 
 /// Fragments of a burst by their two addresses: may a datagram of theirs be of a given flow?
 template <class F>

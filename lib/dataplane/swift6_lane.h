@@ -106,13 +106,8 @@ struct AddressPairs {
                                              AddressPairs& pairs, unsigned i) {
   using V6 = net::V6;
   const unsigned n = burst.n;
-  const Concern<V6> concern = concern_of<V6>(worker, port_in, burst.packets[i]);
-  if (concern.kind == Concern<V6>::kNothing) return 0;
-  const auto* ends = reinterpret_cast<const uint8_t*>(&concern.tuple);
-  if (concern.kind == Concern<V6>::kFlow) {
-    const auto key = worker.sessions_v6->index().key_of(ends, concern.tuple.protocol);
-    return same_word(scanned.hashes, n, i, key.hash);
-  }
+  const FirstLook<V6> look = first_look<V6>(burst.packets[i], scanned.frames[i]);
+  if (look.kind == FirstLook<V6>::kNothing) return 0;
   if (!pairs.made) {
     pairs.made = true;
     const unsigned begin = i - i % kLanes, end = (n + kLanes - 1) / kLanes * kLanes;
@@ -121,7 +116,19 @@ struct AddressPairs {
       pairs.words[k] = is_later ? AddressPairs::word_of(scanned.frames[k] + Frame6::kEnds) : 0;
     }
   }
-  return same_word(pairs.words, n, i, AddressPairs::word_of(ends));
+  auto between = [&](const uint8_t* addresses) {
+    return same_word(pairs.words, n, i, AddressPairs::word_of(addresses));
+  };
+  if (look.kind == FirstLook<V6>::kOwnAddresses) {
+    const uint64_t found = between(scanned.frames[i] + Frame6::kEnds);
+    if ((found & (~uint64_t{1} << i)) == 0) return 0;
+  }
+  const Concern<V6> concern = concern_of<V6>(worker, port_in, burst.packets[i]);
+  if (concern.kind == Concern<V6>::kNothing) return 0;
+  const auto* ends = reinterpret_cast<const uint8_t*>(&concern.tuple);
+  if (concern.kind == Concern<V6>::kAddresses) return between(ends);
+  const auto key = worker.sessions_v6->index().key_of(ends, concern.tuple.protocol);
+  return same_word(scanned.hashes, n, i, key.hash);
 }
 
 [[gnu::always_inline]] inline bool run6(Worker& worker, uint8_t port_in, const Burst& burst,

@@ -48,35 +48,21 @@ inline uint64_t same_home(const Scanned& scanned, unsigned n, unsigned i) {
   return same;
 }
 
-/// Of the `later` packets, which are ready, those that have to wait for packet `i`, which is not
-/// plain.
-[[gnu::noinline]] inline uint64_t concerned(const Walk& walk, unsigned i, uint64_t later) {
-  using V4 = net::V4;
-  const Scanned& scanned = walk.scanned;
-  const unsigned first = i - i % kLanes, n = walk.burst.n;
-  const Concern<V4> concern = concern_of<V4>(walk.worker, walk.port_in, walk.burst.packets[i]);
+/// Of the `later` packets, which are ready, those that a datagram between these addresses may be
+/// related to: a request to the destination, or an answer of the source.
+inline uint64_t between(const Scanned& scanned, unsigned n, unsigned i, uint64_t later,
+                        const Ipv4& source_address, const Ipv4& destination_address) {
+  const auto source = load<uint32_t>(&source_address),
+             destination = load<uint32_t>(&destination_address);
+  // A key has its client's address in bits 17 to 48.
   uint64_t found = 0;
-  if (concern.kind == Concern<V4>::kFlow) {
-    const auto* ends = reinterpret_cast<const uint8_t*>(&concern.tuple);
-    const uint64_t key =
-        walk.worker.sessions_v4->index().exact_key(ends, concern.tuple.protocol).bits;
-    if (key == 0) return 0;
-    for (unsigned k = first; k < n; k += kLanes)
-      found |= bits_of(are_equal(get(scanned.keys + k), Words{} + (key << 1))) << k;
-    return found & later;
-  }
-  if (concern.kind != Concern<V4>::kAddresses) return 0;
-  // A key has its client's address in bits 17 to 48. The fragment's datagram may be a request to
-  // its destination, or an answer of its source.
-  const auto source = load<uint32_t>(&concern.tuple.source),
-             destination = load<uint32_t>(&concern.tuple.destination);
-  for (unsigned k = first; k < n; k += kLanes) {
+  for (unsigned k = i - i % kLanes; k < n; k += kLanes) {
     const Words client = get(scanned.keys + k) >> 17 & kLow32;
     found |= bits_of(either(are_equal(client, Words{} + uint64_t{source}),
                             are_equal(client, Words{} + uint64_t{destination})))
              << k;
   }
-  uint64_t waiting = 0;
+  uint64_t related = 0;
   for (found &= later; found != 0; found &= found - 1) {
     const auto k = static_cast<unsigned>(std::countr_zero(found));
     const uint8_t* ends = scanned.frames[k] + Frame::kEnds;
@@ -85,9 +71,35 @@ inline uint64_t same_home(const Scanned& scanned, unsigned n, unsigned i) {
     const uint32_t client = is_reply ? to : from;
     if ((client == source && (is_reply || to == destination)) ||
         (client == destination && (!is_reply || from == source)))
-      waiting |= found & -found;
+      related |= found & -found;
   }
-  return waiting;
+  return related;
+}
+
+/// Of the `later` packets, which are ready, those that have to wait for packet `i`, which is not
+/// plain. Nearly always there are none between its addresses, and nothing is parsed.
+[[gnu::noinline]] inline uint64_t concerned(const Walk& walk, unsigned i, uint64_t later) {
+  using V4 = net::V4;
+  const Scanned& scanned = walk.scanned;
+  const unsigned n = walk.burst.n;
+  rte_mbuf* packet = walk.burst.packets[i];
+  const FirstLook<V4> look = first_look<V4>(packet, scanned.frames[i]);
+  if (look.kind == FirstLook<V4>::kNothing) return 0;
+  if (look.kind == FirstLook<V4>::kOwnAddresses) {
+    later = between(scanned, n, i, later, look.source, look.destination);
+    if (later == 0) return 0;
+  }
+  const Concern<V4> concern = concern_of<V4>(walk.worker, walk.port_in, packet);
+  if (concern.kind == Concern<V4>::kNothing) return 0;
+  if (concern.kind == Concern<V4>::kAddresses)
+    return between(scanned, n, i, later, concern.tuple.source, concern.tuple.destination);
+  const auto* ends = reinterpret_cast<const uint8_t*>(&concern.tuple);
+  const uint64_t key =
+      walk.worker.sessions_v4->index().exact_key(ends, concern.tuple.protocol).bits;
+  uint64_t same = 0;
+  for (unsigned k = i - i % kLanes; k < n && key != 0; k += kLanes)
+    same |= bits_of(are_equal(get(scanned.keys + k), Words{} + (key << 1))) << k;
+  return same & later;
 }
 
 /// Leaves packet `i`, and with it all later ones that may be of its flow.
