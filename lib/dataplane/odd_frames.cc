@@ -6,27 +6,6 @@
 
 namespace shunt::dataplane {
 
-namespace {
-
-/// An ICMP message that is no error and in no fragment, behind a usual header: of no flow, whatever
-/// else is wrong with it. Most floods that are not plain are pings, and need no parser.
-template <class F>
-bool is_surely_no_error(const uint8_t* frame, uint32_t size) {
-  using Frame = PlainFrame<F>;
-  if (size <= Frame::kL4 || frame[Frame::kProtocol] != F::kIcmpProtocol) return false;
-  const uint8_t type = frame[Frame::kL4];
-  if constexpr (Frame::kIsV4) {
-    constexpr uint8_t kUnreachable = 3, kSourceQuench = 4, kTimeExceeded = 11;
-    return frame[Frame::kL3] == 0x45 && type != kUnreachable && type != kSourceQuench &&
-           type != kTimeExceeded && (load<uint16_t>(frame + Frame::kL3 + 6) & 0xff3f) == 0;
-  } else {
-    constexpr uint8_t kFirstInformational = 128;
-    return type >= kFirstInformational;
-  }
-}
-
-}  // namespace
-
 template <class F>
 Concern<F> concern_of(const Worker& worker, uint8_t port_in, rte_mbuf* packet) noexcept {
   using Kind = typename Concern<F>::Kind;
@@ -47,7 +26,8 @@ Concern<F> concern_of(const Worker& worker, uint8_t port_in, rte_mbuf* packet) n
     std::memcpy(&concern.tuple, frame + Frame::kEnds, 2 * sizeof(typename F::Address));
     return concern;
   }
-  if (is_surely_no_error<F>(frame, packet->data_len)) return {};
+  // Most floods that are not plain are pings, and need no parser.
+  if (first_look<F>(packet, frame).kind == FirstLook<F>::kNothing) return {};
   Concern<F> concern;
   net::Tuple<net::V4> v4{};
   net::Tuple<net::V6> v6{};

@@ -34,32 +34,54 @@ struct Concern {
 template <class F>
 Concern<F> concern_of(const Worker& worker, uint8_t port_in, rte_mbuf* packet) noexcept;
 
-/// What its headers' places say at once, without a parser: whether a frame that is not plain can
-/// only be about flows between its own addresses, and these.
+/// What a frame that is not plain tells at once, without a parser: the two addresses between which
+/// alone the flow is that it may be about. Behind extension headers an ICMP error is taken for its
+/// own addresses' only, as in fragments.
 template <class F>
 struct FirstLook {
   enum Kind : uint8_t {
-    kNothing,       ///< too short, or not of this family
-    kOwnAddresses,  ///< if it is about anything
-    kUnclear,       ///< ICMP: concern_of() tells
+    kNothing,    ///< it is about no flow of this family
+    kAddresses,  ///< about these, if about any
+    kUnclear,    ///< concern_of() tells
   } kind = kNothing;
-  typename F::Address source, destination;
+  typename F::Address source, destination;  ///< one behind the other
 };
 template <class F>
 inline FirstLook<F> first_look(const rte_mbuf* packet, const uint8_t* frame) {
   using Frame = PlainFrame<F>;
-  FirstLook<F> look;
-  if (packet->data_len < Frame::kL4)  // nor can what has further segments be told
-    return packet->nb_segs > 1 ? (look.kind = FirstLook<F>::kUnclear, look) : look;
+  using Look = FirstLook<F>;
+  constexpr size_t kAddress = sizeof(typename F::Address), kQuoted = Frame::kL4 + 8;
+  constexpr uint8_t kUnreachable = 3, kSourceQuench = 4, kTimeExceeded = 11, kInformational = 128;
+  Look look;
+  const uint32_t size = packet->data_len;
+  if (size < Frame::kL4) {
+    if (packet->nb_segs > 1) look.kind = Look::kUnclear;
+    return look;
+  }
   if (!Frame::has_ether_type(frame)) return look;
-  // Behind extension headers there may be ICMP, too.
-  const uint8_t protocol = frame[Frame::kProtocol];
-  const bool is_clear = Frame::kIsV4 ? protocol != F::kIcmpProtocol
-                                     : protocol == net::kTcp || protocol == net::kUdp ||
-                                           protocol == net::kSctp || protocol == net::kEsp;
-  look.kind = is_clear ? FirstLook<F>::kOwnAddresses : FirstLook<F>::kUnclear;
-  std::memcpy(&look.source, frame + Frame::kEnds, sizeof look.source);
-  std::memcpy(&look.destination, frame + Frame::kEnds + sizeof look.source, sizeof look.source);
+  look.kind = Look::kAddresses;
+  std::memcpy(&look.source, frame + Frame::kEnds, kAddress);
+  std::memcpy(&look.destination, frame + Frame::kEnds + kAddress, kAddress);
+  if (frame[Frame::kProtocol] != F::kIcmpProtocol) return look;
+  look.kind = Look::kUnclear;
+  if (Frame::kIsV4 &&
+      (frame[Frame::kL3] != 0x45 || (load<uint16_t>(frame + Frame::kL3 + 6) & 0xff3f) != 0))
+    return look;  // options, a fragment
+  if (size <= Frame::kL4) return look;
+  const uint8_t type = frame[Frame::kL4];
+  const bool is_error = Frame::kIsV4
+                            ? type == kUnreachable || type == kSourceQuench || type == kTimeExceeded
+                            : type < kInformational;
+  if (!is_error) {
+    look.kind = Look::kNothing;
+    return look;
+  }
+  // It quotes a packet of the other direction. What quotes TCP is of no router in a tunnel.
+  constexpr size_t kOf = kQuoted - Frame::kL3;
+  if (size < Frame::kL4 + kOf || frame[Frame::kProtocol + kOf] != net::kTcp) return look;
+  look.kind = Look::kAddresses;
+  std::memcpy(&look.destination, frame + Frame::kEnds + kOf, kAddress);
+  std::memcpy(&look.source, frame + Frame::kEnds + kOf + kAddress, kAddress);
   return look;
 }
 

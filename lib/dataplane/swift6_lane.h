@@ -119,8 +119,8 @@ struct AddressPairs {
   auto between = [&](const uint8_t* addresses) {
     return same_word(pairs.words, n, i, AddressPairs::word_of(addresses));
   };
-  if (look.kind == FirstLook<V6>::kOwnAddresses) {
-    const uint64_t found = between(scanned.frames[i] + Frame6::kEnds);
+  if (look.kind == FirstLook<V6>::kAddresses) {
+    const uint64_t found = between(reinterpret_cast<const uint8_t*>(&look.source));
     if ((found & (~uint64_t{1} << i)) == 0) return 0;
   }
   const Concern<V6> concern = concern_of<V6>(worker, port_in, burst.packets[i]);

@@ -85,7 +85,7 @@ inline uint64_t between(const Scanned& scanned, unsigned n, unsigned i, uint64_t
   rte_mbuf* packet = walk.burst.packets[i];
   const FirstLook<V4> look = first_look<V4>(packet, scanned.frames[i]);
   if (look.kind == FirstLook<V4>::kNothing) return 0;
-  if (look.kind == FirstLook<V4>::kOwnAddresses) {
+  if (look.kind == FirstLook<V4>::kAddresses) {
     later = between(scanned, n, i, later, look.source, look.destination);
     if (later == 0) return 0;
   }
