@@ -255,6 +255,7 @@ Result<void> read_file(Conf& conf, bool must_exist) {
     size_t equals = line.find('=');
     if (equals == line.npos) return here("'" + trim(line) + "' is not `key = value`");
     std::string key = trim(line.substr(0, equals));
+    if (key.empty()) return here("'" + trim(line) + "' is not `key = value`");
     if (!table.find_nothrow(key, false)) return here("there is no key '" + key + "'");
     if (auto applied = apply(conf, key, trim(line.substr(equals + 1))); !applied)
       return here(applied.error().message);

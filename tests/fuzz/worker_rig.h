@@ -38,7 +38,9 @@ class Packets {
     std::memcpy(to, frame, size);
     packet->data_len = static_cast<uint16_t>(size);
     packet->pkt_len = packet->data_len;
-    const size_t end = packet->data_off + size;
+    // The lanes load the words of headers before they look at the length.
+    constexpr size_t kHeaders = 80;
+    const size_t end = packet->data_off + std::max(size, kHeaders);
     if (guarded) ASAN_POISON_MEMORY_REGION(buffer + end, packet->buf_len - end);
     return packet;
   }

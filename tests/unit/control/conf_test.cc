@@ -210,6 +210,7 @@ TEST_F(ConfTest, NamesFileAndLine) {
     expect_error(file("masquerade-ports = " + std::string(bad) + "\n"),
                  at(1) + "masquerade-ports = " + bad +
                      " is not FIRST-LAST, two ports from 1 to 65535, such as 10000-32767");
+  expect_error(file("= yield\n"), at(1) + "'= yield' is not `key = value`");
   // Keys of the command line alone are no keys; abbreviations are not guessed.
   expect_error(file("check = yes\n"), at(1) + "there is no key 'check'");
   expect_error(file("work = 1\n"), at(1) + "there is no key 'work'");
