@@ -307,7 +307,7 @@ def _own_errors(real, until=None):
             if wire == "c" and did["wire"] == "s":
                 if packet.dissect(bytes.fromhex(did["in"])).get("ip.destination") in world.OWN.values():
                     about += [_quoted(packet.dissect(frame))] * 2  # a router in a tunnel said so
-            elif wire == "c" and kind in ((1, 2, 3) if v6 else (3, 11)):
+            elif wire == "c" and kind in ((1, 2, 3, 4) if v6 else (3, 11, 12)):
                 sent = packet.dissect(bytes.fromhex(did["in"]))
                 address = sent.get("ip6.destination", sent.get("ip.destination"))
                 known = [p for p in ("tcp", "udp", "sctp") if f"{p}.destination_port" in sent]

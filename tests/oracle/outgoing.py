@@ -339,6 +339,7 @@ KINDS = {
 NEEDS = {
     "esp": ("udp", world.ISAKMP_PORT, ""), "ah": ("udp", world.ISAKMP_PORT, ""),
     "sip": ("udp", world.SIP_PORT, "-p 60 --pe sip"), "ftp": ("tcp", world.FTP_PORT, ""),
+    "hop-by-hop": ("udp", 0, ""),  # docs/differences.md, extended-states
 }  # fmt: skip
 
 
@@ -347,7 +348,8 @@ def has(way, family, kind):
     FTP over IPv6 (docs/differences.md, ftp-tracked)."""
     method, whose = WAYS[way]
     if kind in refused.FAMILIES:
-        return family in refused.FAMILIES[kind]
+        # What a raw socket of IPv6 shows begins behind such a header.
+        return family in refused.FAMILIES[kind] and not (kind == "hop-by-hop" and whose == "own")
     if kind == "server-errors":
         return way == "masq"
     if kind == "inside":

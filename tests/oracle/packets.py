@@ -92,7 +92,8 @@ class Packets:
     def _endpoint_of_another(self, service, flow):
         """The client's address and port of another flow: both have the same answers if they meet at
         one port of a server. Not to the same port of the virtual address: that would be the flow."""
-        others = [f for f in self.flows if world.family_of(f[3]) == service.family and f[3:] != flow[3:]]
+        clients = self.addresses(service.family, "client")  # others are nobody (refused.py)
+        others = [f for f in self.flows if f[1] in clients and f[3:] != flow[3:]]
         likely = [f for f in others if f[0] == flow[0] and f[4] == flow[4]]
         for _, client, port, *_ in self.rng.sample(likely or others, min(len(likely or others), 4)):
             if all(f[1:] != [client, port, *flow[3:]] for f in self.flows):

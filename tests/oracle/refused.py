@@ -11,11 +11,12 @@ MARTIANS = {
 }
 ACCEPTED = {4: ("0.1.2.3", "240.1.2.3", "255.255.255.254", "169.254.9.9"), 6: ("fec0::1", "::ffff:203.0.113.1")}
 
-# IPv4: source routes, what is malformed, what is not. Nothing that Linux would fill in.
+# IPv4: source routes, what is malformed, what is not. Nothing that Linux would fill in, or echo in an
+# error (docs/differences.md, own-options).
 OPTIONS = (
     "8307040a01000900", "8307080a01000900", "8907040a01000900", "83020101", "8307030a01000900",
     "8307040a0100098307040a0100090000", "94000000", "94080000", "01010194", "0707030000000000", "0707060000000000",
-    "44030500", "4408040000000000", "440809f000000000", "4408050100000000", "94030000", "860a00000001010400010000",
+    "44030500", "4408040000000000", "440809f000000000", "4408050100000000", "94030000",
     "0707080000000000", "94040001", "9e040000", "88040001",
 )  # fmt: skip
 # IPv6: behind the two bytes of the header of hop-by-hop options.
@@ -36,14 +37,14 @@ def _flow(w, service, source):
 
 
 def sources(w, service, way):
-    """First packets, and such behind them, of clients that cannot be, and of some that can."""
+    """First packets of clients that cannot be, and of some that can."""
     martians, accepted = MARTIANS[service.family], ACCEPTED[service.family]
     for source in (*w.rng.sample(martians, 3), w.rng.choice(accepted)):
         if source in accepted and w.is_own(service):
             continue
         flow = _flow(w, service, source)
+        # Nothing but first packets: others are the local stack's, which drops them itself.
         w.send(flow, "c", **{"tcp": {"flags": "S"}, "sctp": {"chunks": [1]}}.get(service.protocol, {}))
-        w.send(flow, "c")
         flow = w.flow(service)
         w.send(flow, "c")
 
