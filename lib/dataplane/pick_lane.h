@@ -185,14 +185,15 @@ inline void choose_slots(const Picks& picks, const Scanned& scanned, unsigned n,
   const uint64_t first = candidates;
   uint64_t left = 0;
   const bool notes = worker.fates != nullptr;
+  const share::Routes& routes = *worker.routes;
   while (candidates != 0) {
     const auto i = static_cast<unsigned>(std::countr_zero(candidates));
     candidates &= candidates - 1;
     rte_mbuf* const packet = burst.packets[i];
     auto go = [&] {
       const auto source = load<Ipv4>(scanned.frames[i] + Frame::kEnds);
-      if (worker.routes->may_refuse_source(source) &&
-          worker.routes->judge_source(source) != share::SourceVerdict::kAccepted) [[unlikely]]
+      if (routes.may_refuse_source(source) &&
+          routes.judge_source(source) != share::SourceVerdict::kAccepted) [[unlikely]]
         return false;
       const auto word = static_cast<uint32_t>(scanned.picks[i]);
       const Pick& its = picks.at(word);

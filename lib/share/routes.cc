@@ -107,8 +107,10 @@ void Routes::suspect(const Prefix& prefix) {
   if (address.is_v4()) {
     const uint32_t first = host_order(address) >> 16;
     const uint32_t count = prefix.length < 16 ? 1u << (16 - prefix.length) : 1;
-    for (uint32_t i = first & ~(count - 1), n = 0; n < count; i++, n++)
-      x_suspects4[i >> 8][i % 256 / 64] |= uint64_t{1} << i % 64;
+    for (uint32_t i = first & ~(count - 1), n = 0; n < count; i++, n++) {
+      const uint16_t as_it_lies = rte_cpu_to_be_16(static_cast<uint16_t>(i));
+      x_suspects4[as_it_lies / 64] |= uint64_t{1} << as_it_lies % 64;
+    }
   } else if (prefix.length >= 64) {
     const uint32_t place = suspect_place(address.v6());
     x_suspects6[place / 64] |= uint64_t{1} << place % 64;

@@ -63,7 +63,9 @@ class Routes {
   SourceVerdict judge_source(const Address& source) const noexcept;
   /// False: judge_source() accepts it. A table look-up that takes a few instructions.
   bool may_refuse_source(const Ipv4& source) const noexcept {
-    return x_suspects4[source.bytes[0]][source.bytes[1] / 64] >> source.bytes[1] % 64 & 1;
+    uint16_t network;
+    std::memcpy(&network, source.bytes.data(), sizeof network);
+    return x_suspects4[network / 64] >> network % 64 & 1;
   }
   bool may_refuse_source(const Ipv6& source) const noexcept {
     const uint32_t place = suspect_place(source);
@@ -91,7 +93,7 @@ class Routes {
   struct rte_rib6 *x_rib6 = nullptr, *x_local6 = nullptr;
   /// A bit for each /16 of IPv4, and for each hash of a /64 of IPv6, with a source to refuse in it.
   static constexpr unsigned kSuspectBits6 = 12;
-  std::array<std::array<uint64_t, 4>, 256> x_suspects4{};
+  std::array<uint64_t, 1024> x_suspects4{};  ///< by the first two bytes as they lie
   std::array<uint64_t, (1u << kSuspectBits6) / 64> x_suspects6{};
 };
 
