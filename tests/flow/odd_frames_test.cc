@@ -90,8 +90,8 @@ class OddFrames : public testing::TestWithParam<Family> {
                  kOtherVip = endpoint(is_v4() ? "198.51.100.2" : "2001:db8:f::2", 80),
                  kServer = endpoint(is_v4() ? "10.1.0.1" : "2001:db8:1::1", 8080),
                  kOtherServer = endpoint(is_v4() ? "10.1.0.2" : "2001:db8:1::2", 8080),
-                 kClient = endpoint(is_v4() ? "203.0.113.7" : "2001:db8:cafe::7", 4000),
-                 kSecond = {kClient.address, 4001},
+                 kClient = endpoint(is_v4() ? "203.0.113.7" : "2001:db8:cafe::7", 4010),
+                 kSecond = {kClient.address, 4011},
                  kOther = endpoint(is_v4() ? "203.0.113.8" : "2001:db8:cafe::8", 4000);
   const std::pair<Endpoint, Endpoint> kFlows[4] = {
       {kClient, kVip}, {kSecond, kVip}, {kClient, kOtherVip}, {kOther, kVip}};

@@ -158,13 +158,17 @@ class Rig {
     for (auto& desk : board->desks) {
       share::HopWanted wanted;
       while (desk->hops_wanted->receive(&wanted, 1)) {
-        const uint8_t* last = wanted.address.bytes.data() + wanted.address.size() - 4;
-        board->next_hops->learn(wanted.port, wanted.address,
-                                MacAddress{{2, 0, last[0], last[1], last[2], last[3]}});
+        know(wanted.address, wanted.port);
         any = true;
       }
     }
     return any;
+  }
+  /// The address answers there already.
+  void know(const Address& address, uint8_t port = 0) {
+    const uint8_t* last = address.bytes.data() + address.size() - 4;
+    board->next_hops->learn(port, address,
+                            MacAddress{{2, 0, last[0], last[1], last[2], last[3]}});
   }
 
   share::WorkerCounters& desk(unsigned worker) { return board->desks[worker]->counters; }

@@ -18,6 +18,11 @@ C++ code. It holds for rules with one server a service, whose addresses do not o
   kernel                  anything but TCP, UDP, SCTP and ICMP errors (3, 4, 11; below 128 in IPv6)
                           that quote eight bytes of TCP, UDP or SCTP, or AH or ESP; no session and (no service at its
                           destination, or it may not begin a session)
+  drop martian_source     would begin a session or belong to one of a one-packet service, or is an ICMP error
+                          of a session, from an address that no host sends from: 0.0.0.0, 127/8, 224/4,
+                          255.255.255.255; ::, ::1, multicast
+  drop bad_option, source_route
+                          of a session, or would begin one; options.py tells which, and which are answered
   drop transport_checksum of a session that is helped (masqueraded, to port 21), TCP's checksum wrong
   drop hop_limit          of a session, TTL or hop limit below 2; answered by an ICMP error
   drop too_big            of a session, longer than the MTU less what a tunnel needs, and may not be
@@ -37,6 +42,7 @@ Sources: RFC 791, 8200, 792, 4443, 1122 section 3.2.2; net/netfilter/ipvs of Lin
 import struct
 from dataclasses import dataclass
 
+import options
 import packet as p
 import tunnels
 
@@ -119,6 +125,7 @@ class Look:
     intact: bool = True  # of an IPv4 error, or of TCP to port 21: its checksum is right
     source: bytes = b""
     destination: bytes = b""
+    options: object = None  # the options.Verdict on them
 
 
 def _bad(reason):
@@ -158,6 +165,7 @@ def _look_v4(frame):
     found.source, found.destination = frame[26:30], frame[30:34]
     found.may_fragment = not fragment & 0x4000
     found.ends = protocol, found.source, found.destination
+    found.options = options.of_ipv4(frame[34 : 14 + header])
     if fragment & 0x3FFF:
         found.kind = "fragment"
         return found
@@ -176,6 +184,8 @@ def _look_v6(frame):
     walk = _walk(frame, 54, found.end, protocol)
     if walk is None:
         return _bad("extensions")
+    if protocol == 0:
+        found.options = options.of_hop_by_hop(frame[54 : 54 + (frame[55] + 1) * 8])
     protocol, found.transport, fragment = walk
     found.ends = protocol, found.source, found.destination
     if fragment is not None:
@@ -327,6 +337,13 @@ def _pieces(found, service):
     return -(-(found.size + service.overhead - header) // ((MTU - header - extra) // 8 * 8))
 
 
+def is_martian(address):
+    """An address that Linux drops as a source before IPVS (fib_validate_source, ip6_rcv_core); and ::."""
+    if len(address) == 4:
+        return address in (bytes(4), b"\xff" * 4) or address[0] == 127 or address[0] >> 4 == 14
+    return address in (bytes(16), bytes(15) + b"\x01") or address[0] == 0xFF
+
+
 class Model:
     """Follows the packets of one capture, in order."""
 
@@ -348,6 +365,12 @@ class Model:
         flow = (protocol, *ends) if found.kind == "flow" else (protocol, *ends[2:], *ends[:2])
         if (protocol, flow[1], flow[3]) in self.fragmented and self._service(flow):
             return Fate("uncertain", look=found)
+        if is_martian(found.source) and self._is_balanced(flow, found):
+            return Fate("drop", "martian_source")
+        if found.options and self._is_balanced(flow, found):
+            refused = Fate("drop", found.options.reason, look=found, service=self._service(flow))
+            refused.answered = found.options.code >= 0 and answerable(found)
+            return refused
         session = self._session(flow, found)
         if session is None:
             empty = protocol == p.SCTP and found.kind == "flow" and found.chunk < 0
@@ -371,6 +394,19 @@ class Model:
 
     def _service(self, flow):
         return self.services.get((flow[0], flow[3], flow[4]))
+
+    def _is_balanced(self, flow, found):
+        """Is there a session for it, or would it begin one?"""
+        session = self.sessions.get(flow)
+        if session is not None and session.deadline > self.now:
+            return True
+        if found.kind == "error":
+            return False
+        service = self._service(flow)
+        if service is None or flow[2] == FTP_DATA:
+            return False
+        begins = found.flags & (p.SYN | p.RST) == p.SYN or found.chunk == INIT
+        return begins or flow[0] == p.UDP or service.one_packet
 
     def _session(self, flow, found):
         session = self.sessions.get(flow)

@@ -249,6 +249,8 @@ def is_answer(frame, got, fate):
     kind = (f.get("icmp.type"), f.get("icmp.code"))
     six = len(fate.look.source) == 16
     kinds = {"hop_limit": ((11, 0), (3, 0)), "too_big": ((3, 4), (2, 0))}
+    if fate.look.options:
+        kinds["bad_option"] = (12, 0), (4, fate.look.options.code)
     start = 14 + (40 if six else 20) + 8
     quoted = got[start:]
     most = 1280 - 48 if six else 576 - 28
