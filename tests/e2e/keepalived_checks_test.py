@@ -92,7 +92,7 @@ class Keepalived:
 
     def start(self):
         self.process = self.lab.start(
-            "director", SHUNT_EXEC, "--socket", os.path.join(self.lab.directory, "ipvs.sock"),
+            "director", SHUNT_EXEC, "--socket", os.path.join(os.path.dirname(self.shuntd.socket), "ipvs.sock"),
             shutil.which("keepalived"), "-n", "-l", "-D", "-C", "-f", self.conf, "-p", self.pid_file,
             "-c", self.shuntd.path("checkers.pid"),
         )  # fmt: skip

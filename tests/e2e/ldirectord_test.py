@@ -57,7 +57,7 @@ def main():
         shuntd.start()
         servers = {name: serve(network, name) for name in network.servers}
         conf = shuntd.write("ldirectord.cf", configuration(network))
-        ldirectord = made.start("director", SHUNT_EXEC, "--socket", os.path.join(made.directory, "ipvs.sock"),
+        ldirectord = made.start("director", SHUNT_EXEC, "--socket", os.path.join(os.path.dirname(shuntd.socket), "ipvs.sock"),
                                 shutil.which("ldirectord"), "-d", conf, "start")  # fmt: skip
 
         def becomes(wanted):
