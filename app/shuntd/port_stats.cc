@@ -54,8 +54,7 @@ std::string port_stats(Engine& engine) {
   std::snprintf(line, sizeof line, "  sent by another worker's queue: %llu\n",
                 all(&W::handed_over));
   text += line;
-  std::snprintf(line, sizeof line, "  endpoints without a class: %llu\n",
-                all(&W::classes_refused));
+  std::snprintf(line, sizeof line, "  endpoints without a class: %llu\n", all(&W::classes_refused));
   text += line;
   std::snprintf(
       line, sizeof line,

@@ -44,8 +44,8 @@ void answer(Worker& worker, rte_mbuf* packet, const net::IcmpMessage& message,
     parsed.ip_end = static_cast<uint16_t>(quotable);
     from = beginning;
   }
-  size_t size = net::icmp_error<F>(frame, from, parsed, message, source,
-                                   worker.identifiers.of_icmp());
+  size_t size =
+      net::icmp_error<F>(frame, from, parsed, message, source, worker.identifiers.of_icmp());
   if (size == 0 || !worker.icmp_bucket.take(worker.now)) return;
   rte_mbuf* reply = make(worker, frame, size);
   if (!reply) return;

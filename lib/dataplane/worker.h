@@ -286,7 +286,7 @@ class alignas(64) Worker {
   void note(rte_mbuf* packet, Fate::Lane lane, ipvs::DropReason reason);
 
   HeldPackets x_held;
-  uint64_t x_seen_changes = 0;  ///< Board::changes() of the last turn
+  uint64_t x_seen_changes = 0;                        ///< Board::changes() of the last turn
   std::vector<share::Mailbox<rte_mbuf*>*> x_senders;  ///< of ports, not of twins
   size_t x_next_stray = 0;                            ///< the mailbox to look into next
   share::SessionDump* x_dump = nullptr;

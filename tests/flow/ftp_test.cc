@@ -203,6 +203,18 @@ TEST_P(Ftp, ActiveDataConnectionsReachTheirClient) {
   EXPECT_TRUE(rig.to_kernel().empty());
 }
 
+TEST_P(Ftp, NothingIsExpectedAtAnAddressThatNoClientHas) {
+  Control control(rig, GetParam(), endpoint("203.0.113.1", 4000), endpoint("198.51.100.1", 21));
+  const uint64_t before = rig.sessions();
+  for (const std::string address : {"127,0,0,1", "224,0,0,1", "255,255,255,255"}) {
+    const std::string command = "PORT " + address + ",156,64\r\n";
+    EXPECT_EQ(control.ask(kData, command).data, command) << "not forwarded";
+    EXPECT_EQ(rig.sessions(), before) << address;
+  }
+  control.ask(kData, "PORT 203,0,113,1,156,64\r\n");
+  EXPECT_GT(rig.sessions(), before);
+}
+
 TEST_P(Ftp, ExtendedModesWorkOverIpv6) {
   for (uint16_t c = 1; c <= 6; c++) {
     Endpoint client = endpoint("2001:db8:c::" + std::to_string(c), 4000);

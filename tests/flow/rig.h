@@ -167,8 +167,7 @@ class Rig {
   /// The address answers there already.
   void know(const Address& address, uint8_t port = 0) {
     const uint8_t* last = address.bytes.data() + address.size() - 4;
-    board->next_hops->learn(port, address,
-                            MacAddress{{2, 0, last[0], last[1], last[2], last[3]}});
+    board->next_hops->learn(port, address, MacAddress{{2, 0, last[0], last[1], last[2], last[3]}});
   }
 
   share::WorkerCounters& desk(unsigned worker) { return board->desks[worker]->counters; }

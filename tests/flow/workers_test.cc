@@ -218,8 +218,9 @@ TEST_F(OneTransmitQueue, WhatGrowsBeyondItsMailboxIsACountedDrop) {
   const uint64_t handed_before = handed_over();
   std::vector<Frame> last;
   for (unsigned i = 0; i < kDatagrams; i++) {
-    const auto parts = udp_fragments(clients[i % clients.size()], kName, std::string(kParts * 1400 - 8, 'f'), 1400,
-                                     static_cast<uint16_t>(i));
+    const auto parts =
+        udp_fragments(clients[i % clients.size()], kName, std::string(kParts * 1400 - 8, 'f'), 1400,
+                      static_cast<uint16_t>(i));
     ASSERT_EQ(parts.size(), kParts);
     for (unsigned k = 0; k + 1 < kParts; k++) x_rig.send(parts[k], 1);
     last.push_back(parts.back());
