@@ -7,7 +7,23 @@ namespace shunt::control {
 namespace {
 
 /// Reasons that packets are dropped for when something ran out that others need, too.
-constexpr std::array kWatched = {ipvs::DropReason::kUnresolved, ipvs::DropReason::kHoldShare};
+constexpr std::array kWatched = {
+    ipvs::DropReason::kUnresolved,         ipvs::DropReason::kHoldShare,
+    ipvs::DropReason::kTableFull,          ipvs::DropReason::kIndexFull,
+    ipvs::DropReason::kCallIdsFull,        ipvs::DropReason::kNoLocalPort,
+    ipvs::DropReason::kPathMtuRate,        ipvs::DropReason::kFragmentsFull,
+    ipvs::DropReason::kFragmentSourceFull, ipvs::DropReason::kNoBuffer};
+
+/// What workers count that could not be had, although no packet was dropped for it.
+struct WatchedCounter {
+  std::string_view name, what;
+  Counter share::WorkerCounters::*counter;
+};
+constexpr WatchedCounter kWatchedCounters[] = {
+    {"unhelped", "control connections of FTP find no room for help, and are forwarded without it",
+     &share::WorkerCounters::unhelped},
+    {"classes_refused", "endpoints find no class, and their flows take a slower lookup",
+     &share::WorkerCounters::classes_refused}};
 
 uint64_t dropped(const share::Board& board, ipvs::DropReason reason) {
   uint64_t sum = 0;
@@ -32,6 +48,12 @@ Alarms::Alarms(const share::Board& board, Line warn, Line tell)
     const ipvs::DropReasonRow& row = ipvs::kDropReasonTable[static_cast<size_t>(reason)];
     watch(row.name, row.what, [&board, reason] { return dropped(board, reason); });
   }
+  for (const WatchedCounter& watched : kWatchedCounters)
+    watch(watched.name, watched.what, [&board, counter = watched.counter] {
+      uint64_t sum = 0;
+      for (const auto& desk : board.desks) sum += (desk->counters.*counter).get();
+      return sum;
+    });
   for (size_t i = 0; i < share::kExhaustionTable.size(); i++) {
     const share::ExhaustionRow& row = share::kExhaustionTable[i];
     if (!row.has_alarm) continue;
