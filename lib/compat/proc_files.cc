@@ -10,7 +10,6 @@
 #include "ipvs/knobs.h"
 #include "ipvs/names.h"
 #include "ipvs/refusal.h"
-#include "net/headers.h"
 
 namespace shunt::compat {
 
@@ -47,24 +46,6 @@ std::string in_brackets(const Address& address) {
   return address.is_v4() ? hex(address) : "[" + hex(address) + "]";
 }
 
-const char* protocol_title(uint8_t protocol) {
-  switch (protocol) {
-    case net::kTcp:
-      return "TCP";
-    case net::kUdp:
-      return "UDP";
-    case net::kSctp:
-      return "SCTP";
-    default:
-      return "IP";
-  }
-}
-
-const char* method_title(ipvs::ForwardMethod method) {
-  static constexpr const char* kTitles[] = {"Masq", "Local", "Tunnel", "Route"};
-  return kTitles[static_cast<size_t>(method)];
-}
-
 void append_service(std::string& text, const ipvs::ServiceListing& service) {
   const ipvs::ServiceConfig& config = service.config;
   const Endpoint& endpoint = config.key.endpoint;
@@ -72,10 +53,10 @@ void append_service(std::string& text, const ipvs::ServiceListing& service) {
   if (config.key.fwmark != 0)
     append(text, "FWM  %08X %s %s", config.key.fwmark, config.scheduler.c_str(), ops);
   else if (endpoint.address.is_v4())
-    append(text, "%s  %s:%04X %s %s ", protocol_title(config.key.protocol),
+    append(text, "%s  %s:%04X %s %s ", ipvs::protocol_title(config.key.protocol),
            hex(endpoint.address).c_str(), endpoint.port, config.scheduler.c_str(), ops);
   else
-    append(text, "%s  [%s]:%04X %s ", protocol_title(config.key.protocol),
+    append(text, "%s  [%s]:%04X %s ", ipvs::protocol_title(config.key.protocol),
            hex(endpoint.address).c_str(), endpoint.port, config.scheduler.c_str());
   if (config.flags & ipvs::kPersistent)
     append(text, "persistent %u %08X", config.persistence_timeout * kTicks, config.netmask);
@@ -83,7 +64,7 @@ void append_service(std::string& text, const ipvs::ServiceListing& service) {
   for (const ipvs::ServerListing& server : service.servers)
     append(text, "  -> %s:%04X      %-7s %-6d %-10d %-10d\n",
            in_brackets(server.config.endpoint.address).c_str(), server.config.endpoint.port,
-           method_title(server.config.method), server.config.weight,
+           ipvs::method_title(server.config.method), server.config.weight,
            static_cast<int>(server.active), static_cast<int>(server.inactive));
 }
 
@@ -146,7 +127,7 @@ std::optional<std::string> knob_value(const control::Executor& executor, std::st
 
 std::string connection_line(const ipvs::SessionRecord& session) {
   std::string text;
-  append(text, "%-3s %s %04X %s %04X %s %04X %-11s %7u", protocol_title(session.protocol),
+  append(text, "%-3s %s %04X %s %04X %s %04X %-11s %7u", ipvs::protocol_title(session.protocol),
          hex(session.client.address).c_str(), session.client.port,
          hex(session.virtual_endpoint.address).c_str(), session.virtual_endpoint.port,
          hex(session.server.address).c_str(), session.server.port,

@@ -34,24 +34,6 @@ std::string place_text(const Endpoint& endpoint, uint8_t protocol, const Names* 
   return text.substr(0, kPlaceBuffer);
 }
 
-const char* protocol_title(uint8_t protocol) {
-  switch (protocol) {
-    case net::kTcp:
-      return "TCP";
-    case net::kUdp:
-      return "UDP";
-    case net::kSctp:
-      return "SCTP";
-    default:
-      return "IP";  // the template of a mark service
-  }
-}
-
-const char* method_title(ForwardMethod method) {
-  static constexpr const char* kTitles[] = {"Masq", "Local", "Tunnel", "Route"};
-  return kTitles[static_cast<int>(method)];
-}
-
 /// The names of the scheduler's flags; a flag without a name for this scheduler has none.
 std::string sched_flags_text(const ServiceConfig& config) {
   struct Words {
@@ -329,6 +311,24 @@ void merge_sort(std::vector<T>& rows) {
 }
 
 }  // namespace
+
+const char* protocol_title(uint8_t protocol) {
+  switch (protocol) {
+    case net::kTcp:
+      return "TCP";
+    case net::kUdp:
+      return "UDP";
+    case net::kSctp:
+      return "SCTP";
+    default:
+      return "IP";  // the template of a mark service
+  }
+}
+
+const char* method_title(ForwardMethod method) {
+  static constexpr const char* kTitles[] = {"Masq", "Local", "Tunnel", "Route"};
+  return kTitles[static_cast<int>(method)];
+}
 
 void sort_listing(Listing& listing) {
   merge_sort(listing);

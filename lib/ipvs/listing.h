@@ -44,6 +44,10 @@ struct ServiceListing {
 
 using Listing = std::vector<ServiceListing>;
 
+/// "TCP", "Masq": how listings and the kernel's files of /proc call them.
+const char* protocol_title(uint8_t protocol);
+const char* method_title(ForwardMethod method);
+
 /// -L, by the options of `command`: all services, or the one it names. Sorts `listing`.
 std::string services_text(Listing listing, const Command& command, const Names& names);
 /// -S: a rules file.
