@@ -117,10 +117,11 @@ Result<int> run(const control::Conf& conf) {
   if (!server) return server.error();
   auto compat = compat::Server::open((*loop)->get(), compat::socket_beside(conf.socket), executor);
   if (!compat) return compat.error();
-  control::Console console(executor,
-                           {.port_stats = [&engine] { return port_stats(**engine); },
-                            .quit = [&loop] { (*loop)->exit(0); }},
-                           std::cout);
+  control::Console console(
+      executor,
+      {.port_stats = [&] { return port_stats(**engine) + turn_stats((*loop)->turns()); },
+       .quit = [&loop] { (*loop)->exit(0); }},
+      std::cout);
   if (conf.interactive)
     if (auto reading = console.read_from((*loop)->get(), STDIN_FILENO); !reading)
       return reading.error();
@@ -133,7 +134,13 @@ Result<int> run(const control::Conf& conf) {
   if (auto timed = (*loop)->every(kServiceWorkers, service_workers); !timed) return timed.error();
   control::Alarms alarms((*engine)->board(), [](const auto& line) { spdlog::warn(line); },
                          [](const auto& line) { spdlog::info(line); });
-  if (auto timed = (*loop)->every(kSecond, [&] { alarms.look(); }); !timed) return timed.error();
+  auto look = [&] {
+    Counter& counted =
+        (*engine)->board().exhaustions[static_cast<size_t>(share::Exhaustion::kLongTurns)];
+    counted.add((*loop)->turns().long_turns() - counted.get());
+    alarms.look();
+  };
+  if (auto timed = (*loop)->every(kSecond, look); !timed) return timed.error();
   (*mirror)->on_end([&loop] { (*loop)->exit(1); });
   if (auto timed = (*loop)->every(control::Estimator::kPeriod * kSecond, [&] { executor.tick(); });
       !timed)

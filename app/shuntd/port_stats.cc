@@ -90,4 +90,12 @@ std::string port_stats(Engine& engine) {
   return text;
 }
 
+std::string turn_stats(control::TurnMeter& turns) {
+  auto milliseconds = [](control::TurnMeter::Time time) { return double(time.count()) / 1e6; };
+  char line[160];
+  std::snprintf(line, sizeof line, "  control: longest turn %.1f ms, %.1f ms since last shown\n",
+                milliseconds(turns.longest()), milliseconds(turns.take_latest()));
+  return line;
+}
+
 }  // namespace shunt::daemon

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "control/turn_meter.h"
 #include "engine.h"
 
 namespace shunt::daemon {
@@ -11,5 +12,8 @@ namespace shunt::daemon {
 /// and to Linux; then every drop reason, and every counter of share/exhaustions.h, that has
 /// counted.
 std::string port_stats(Engine& engine);
+
+/// A line about the control loop's longest turns, since the start and since this was shown last.
+std::string turn_stats(control::TurnMeter& turns);
 
 }  // namespace shunt::daemon

@@ -71,8 +71,18 @@ Result<void> Loop::every(uint64_t microseconds, std::function<void()> callback) 
 }
 
 Result<int> Loop::run() {
-  int status = sd_event_loop(x_event);
-  if (status < 0) return Error{std::string("the event loop ended: ") + std::strerror(-status)};
+  int ready = 0;
+  while (ready >= 0 && sd_event_get_state(x_event) != SD_EVENT_FINISHED) {
+    ready = sd_event_prepare(x_event);
+    if (ready == 0) ready = sd_event_wait(x_event, UINT64_MAX);
+    if (ready <= 0) continue;
+    x_turns.begin();
+    ready = sd_event_dispatch(x_event);
+    x_turns.end();
+  }
+  int status = 0;
+  if (ready >= 0) ready = sd_event_get_exit_code(x_event, &status);
+  if (ready < 0) return Error{std::string("the event loop ended: ") + std::strerror(-ready)};
   return status;
 }
 

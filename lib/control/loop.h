@@ -11,6 +11,7 @@
 #include <string>
 
 #include "base/result.h"
+#include "control/turn_meter.h"
 
 typedef struct sd_event sd_event;
 typedef struct sd_event_source sd_event_source;
@@ -36,6 +37,9 @@ class Loop {
   Result<int> run();
   void exit(int status);
 
+  /// How long the turns of run() took: each is one callback's.
+  TurnMeter& turns() { return x_turns; }
+
   /// Tells the service manager, if there is one (sd_notify(3)): "READY=1", "STOPPING=1".
   static void notify(const std::string& state);
 
@@ -50,6 +54,7 @@ class Loop {
   Result<void> added(int error, const char* what);
 
   sd_event* x_event = nullptr;
+  TurnMeter x_turns;
   std::list<Watch> x_watches;  ///< addresses are given to sd-event
 };
 

@@ -16,6 +16,7 @@ enum class Exhaustion : uint8_t {
   kNeighbourQuestions,
   kKernelNeighbours,
   kInterfaces,
+  kLongTurns,
   kCount,
 };
 
@@ -34,6 +35,7 @@ inline constexpr std::array<ExhaustionRow, kExhaustions> kExhaustionTable = {{
     {"neighbour_questions", "next hops that Linux is not asked for: their network has its share"},
     {"kernel_neighbours", "questions that Linux refuses: its neighbour table is full (gc_thresh3)"},
     {"interfaces_lost", "twins and ports' interfaces that were deleted or set down", false},
+    {"long_turns", "turns of the control loop of more than 50 ms of CPU time: its clients waited"},
 }};
 
 /// Writer: control.

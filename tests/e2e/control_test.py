@@ -1,95 +1,19 @@
 #!/usr/bin/env python3
 """The control socket under clients that want too much: what others wait for, what memory it takes.
 
-Others' waits are counted in the time that the control thread works meanwhile, not in time that goes
-by: machines are busy. One shuntd with a port of net_null, in a network namespace of its own.
+One shuntd with a port of net_null (control_daemon.py).
 """
 
-import json
-import multiprocessing
 import os
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 
 import tap
-from appliance import SHUNTD, eal_options
+from appliance import SHUNTD
+from control_daemon import APART, FORK, PATIENCE_MS, QUESTION, Daemon, ask, meanwhile, servers, services
 from tap import expect
-
-APART = ["unshare", *([] if os.geteuid() == 0 else ["--map-root-user"]), "--net"]
-PATIENCE_MS = 50
-QUESTION = {"commands": [["-L", "--timeout"]]}
-FORK = multiprocessing.get_context("fork")
-
-
-class Daemon:
-    def __init__(self, folder):
-        self.socket = os.path.join(folder, "shunt.sock")
-        self.log = os.path.join(folder, "log")
-        conf = os.path.join(folder, "conf")
-        lines = [f"eal = {eal_options(f'shunt-control-{os.getpid()}')}", "port = p0 net_null0", "twin = p0 control0",
-                 "workers = 1", "idle = sleep", "sessions = 4096", f"socket = {self.socket}"]  # fmt: skip
-        with open(conf, "w", encoding="utf-8") as file:
-            file.write("\n".join(lines) + "\n")
-        with open(self.log, "wb") as log:
-            self.process = subprocess.Popen([*APART, SHUNTD, "--conf", conf], stdout=log, stderr=log)
-        end = time.monotonic() + 30
-        while not os.path.exists(self.socket) and time.monotonic() < end:
-            time.sleep(0.05)
-
-    def connect(self):
-        client = socket.socket(socket.AF_UNIX)
-        client.settimeout(120)
-        client.connect(self.socket)
-        return client
-
-    def worked_ms(self):
-        """What its control thread has worked so far."""
-        with open(f"/proc/{self.process.pid}/task/{self.process.pid}/schedstat", encoding="ascii") as file:
-            return int(file.read().split()[0]) / 1e6
-
-    def memory_mb(self):
-        with open(f"/proc/{self.process.pid}/statm", encoding="ascii") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-
-def ask(client, request):
-    line = request if isinstance(request, bytes) else json.dumps(request).encode()
-    client.sendall(line + b"\n")
-    answer = b""
-    while not answer.endswith(b"\n"):
-        received = client.recv(1 << 20)
-        if not received:
-            break
-        answer += received
-    return json.loads(answer)
-
-
-def meanwhile(daemon, request):
-    """Sends it from a process of its own. What others waited at most, the most memory, the answer's
-    errors."""
-
-    def send(answers):
-        with daemon.connect() as client:
-            answers.put(ask(client, request)["errors"])
-
-    answers = FORK.SimpleQueue()
-    process = FORK.Process(target=send, args=(answers,))
-    process.start()
-    waited, memory = 0, 0
-    with daemon.connect() as client:
-        while answers.empty():
-            before = daemon.worked_ms()
-            ask(client, QUESTION)
-            waited = max(waited, daemon.worked_ms() - before)
-            memory = max(memory, daemon.memory_mb())
-            time.sleep(0.001)
-    errors = answers.get()
-    process.join()
-    print(f"# others waited for {waited:.1f} ms of work, {memory:.0f} MB")
-    return waited, memory, errors
 
 
 def ask_often(daemon, ready, waits):
@@ -110,19 +34,6 @@ def ask_often(daemon, ready, waits):
     if ready.empty():
         ready.put(True)
     waits.put(waited)
-
-
-def services(count):
-    for number in range(count):
-        service = f"10.{number >> 8}.{number & 255}.1:80"
-        yield ["-A", "-t", service, "-s", "rr"]
-        yield ["-a", "-t", service, "-r", "10.255.0.1:80", "-m"]
-
-
-def servers(count):
-    yield ["-A", "-t", "10.0.0.1:80", "-s", "wlc"]
-    for number in range(count):
-        yield ["-a", "-t", "10.0.0.1:80", "-r", f"11.{number >> 8}.{number & 255}.1:80", "-m"]
 
 
 def large_requests(cases, daemon):

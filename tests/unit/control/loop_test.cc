@@ -41,6 +41,29 @@ TEST(Loop, CallsWhatIsDue) {
   close(ends[1]);
 }
 
+TEST(Loop, MeasuresTheWorkOfItsTurnsButNotTheirSleep) {
+  auto loop = std::move(Loop::create().value());
+  auto work_for = [](auto time) {
+    TurnMeter meter;
+    for (meter.begin(); meter.longest() < time; meter.end()) {
+    }
+  };
+  int turns = 0;
+  ASSERT_TRUE(loop->every(1000, [&] {
+    if (turns++ == 0)
+      usleep(60'000);
+    else if (turns == 2)
+      work_for(std::chrono::milliseconds(55));
+    else
+      loop->exit(0);
+  }));
+  ASSERT_TRUE(loop->run());
+  EXPECT_EQ(loop->turns().long_turns(), 1u);
+  EXPECT_GE(loop->turns().longest(), std::chrono::milliseconds(55));
+  EXPECT_EQ(loop->turns().take_latest(), loop->turns().longest());
+  EXPECT_EQ(loop->turns().take_latest().count(), 0);
+}
+
 TEST(Loop, SaysWhatCannotBeWatched) {
   auto loop = std::move(Loop::create().value());
   auto watched = loop->on_readable(-1, [] {});
