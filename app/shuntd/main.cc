@@ -118,18 +118,18 @@ Result<int> run(const control::Conf& conf) {
   auto compat = compat::Server::open((*loop)->get(), compat::socket_beside(conf.socket), executor);
   if (!compat) return compat.error();
   control::Console console(
-      executor,
+      (*loop)->get(), executor,
       {.port_stats = [&] { return port_stats(**engine) + turn_stats((*loop)->turns()); },
        .quit = [&loop] { (*loop)->exit(0); }},
       std::cout);
   if (conf.interactive)
-    if (auto reading = console.read_from((*loop)->get(), STDIN_FILENO); !reading)
-      return reading.error();
+    if (auto reading = console.read_from(STDIN_FILENO); !reading) return reading.error();
   if (auto attached = (*mirror)->mirror().attach((*loop)->get()); !attached)
     return attached.error();
   auto service_workers = [&] {
     (*mirror)->tick();
     workers.tick();
+    executor.continue_tick();
   };
   if (auto timed = (*loop)->every(kServiceWorkers, service_workers); !timed) return timed.error();
   control::Alarms alarms((*engine)->board(), [](const auto& line) { spdlog::warn(line); },
@@ -142,7 +142,7 @@ Result<int> run(const control::Conf& conf) {
   };
   if (auto timed = (*loop)->every(kSecond, look); !timed) return timed.error();
   (*mirror)->on_end([&loop] { (*loop)->exit(1); });
-  if (auto timed = (*loop)->every(control::Estimator::kPeriod * kSecond, [&] { executor.tick(); });
+  if (auto timed = (*loop)->every(control::Estimator::kPeriod * kSecond, [&] { executor.begin_tick(); });
       !timed)
     return timed.error();
 

@@ -21,6 +21,7 @@ class Workers {
  private:
   std::vector<ipvs::SessionRecord> sessions(uint64_t& cursor, size_t most);
   void publish();
+  void recycle();
 
   Engine& x_engine;
   ipvs::Configuration& x_configuration;

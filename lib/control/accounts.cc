@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <tuple>
+#include <utility>
 
 namespace shunt::control {
 namespace {
@@ -52,6 +53,8 @@ void Accounts::follow(const ipvs::ConfiguredService& service) {
     }
     const Counters totals = x_read(it->first).totals;
     account.carried = plus(account.carried, minus(totals, it->second.joined));
+    account.edits++;
+    x_edits++;
     account.bin[it->second.endpoint] = {it->first, minus(totals, it->second.base), 0};
     it = account.servers.erase(it);
   }
@@ -65,6 +68,7 @@ void Accounts::join(const ipvs::ConfiguredService& service) {
 void Accounts::join(ServiceAccount& account, const Present& present) {
   for (const auto& [id, endpoint] : present) {
     if (account.servers.contains(id)) continue;
+    account.edits++;
     ServerFacts facts = x_read(id);
     ServerAccount& server = account.servers[id];
     server.endpoint = endpoint;
@@ -80,6 +84,7 @@ void Accounts::join(ServiceAccount& account, const Present& present) {
 void Accounts::close(const ipvs::ServiceKey& key) {
   auto found = x_services.find(key);
   if (found == x_services.end()) return;
+  x_edits++;
   x_closed = plus(x_closed, sum(found->second));
   x_services.erase(found);
 }
@@ -87,6 +92,7 @@ void Accounts::close(const ipvs::ServiceKey& key) {
 void Accounts::close_all() {
   while (free_next()) {
   }
+  x_edits++;
   x_garbage.swap(x_services);
 }
 
@@ -117,7 +123,34 @@ void Accounts::totals(Counters& totals, Counters& rates) const {
   for (const auto& [key, account] : x_services) rates = plus(rates, account.estimator.rates());
 }
 
+bool Accounts::totals_next(Total& total) const {
+  auto next = [&] { return total.key ? x_services.upper_bound(*total.key) : x_services.begin(); };
+  auto service = total.server ? x_services.find(*total.key) : next();
+  if (!std::exchange(total.is_begun, true)) {
+    total.edits = x_edits;
+    total.totals = minus(x_closed, x_total_base);
+  }
+  if (total.edits != x_edits || !x_garbage.empty() || service == x_services.end()) {
+    if (total.edits != x_edits || !x_garbage.empty()) totals(total.totals, total.rates);
+    return false;
+  }
+  const ServiceAccount& account = service->second;
+  if (!total.server) {
+    total.totals = plus(total.totals, account.carried);
+    total.rates = plus(total.rates, account.estimator.rates());
+  }
+  auto server = total.server ? account.servers.upper_bound(*total.server) : account.servers.begin();
+  total.key = service->first;
+  for (size_t i = 0; i < kStep && server != account.servers.end(); i++, ++server) {
+    total.totals = plus(total.totals, minus(x_read(server->first).totals, server->second.joined));
+    total.server = server->first;
+  }
+  if (server == account.servers.end()) total.server.reset();
+  return true;
+}
+
 void Accounts::zero(ServiceAccount& account) {
+  account.edits++;
   account.base = sum(account);
   account.estimator.reset(account.base);
   for (auto& [id, server] : account.servers) {
@@ -132,19 +165,23 @@ void Accounts::zero(const ipvs::ServiceKey& key) {
 }
 
 void Accounts::zero_all() {
-  for (auto& [key, account] : x_services) zero(account);
-  x_total_base = sum_of_all();
+  std::optional<ipvs::ServiceKey> key;
+  while (zero_next(key)) {
+  }
 }
 
 bool Accounts::zero_next(std::optional<ipvs::ServiceKey>& key) {
+  if (!key && free_next()) return true;
   auto next = key ? x_services.upper_bound(*key) : x_services.begin();
-  if (next == x_services.end()) {
-    x_total_base = sum_of_all();
-    return false;
+  if (next != x_services.end()) {
+    key = next->first;
+    zero(next->second);
+    return true;
   }
-  key = next->first;
-  zero(next->second);
-  return true;
+  x_edits++;
+  x_total_base = x_closed;
+  for (const auto& [at, account] : x_services) x_total_base = plus(x_total_base, account.base);
+  return false;
 }
 
 bool Accounts::free_next() {
@@ -155,32 +192,88 @@ bool Accounts::free_next() {
 }
 
 void Accounts::tick() {
-  for (auto& [key, account] : x_services) {
-    Counters total = account.carried;
-    for (auto& [id, server] : account.servers) {
-      Counters totals = x_read(id).totals;
-      server.estimator.tick(totals);
-      total = plus(total, minus(totals, server.joined));
-    }
-    account.estimator.tick(total);
+  begin_tick();
+  while (tick_next()) {
   }
 }
 
+void Accounts::begin_tick() {
+  if (!x_round) begin_round(x_services.begin());
+}
+
+void Accounts::begin_round(Services::iterator service) {
+  x_round.reset();
+  if (service == x_services.end()) return;
+  x_round = {service->first, {}, service->second.carried, service->second.edits};
+}
+
+bool Accounts::tick_next() {
+  if (!x_round) return false;
+  auto service = x_services.find(x_round->key);
+  if (service == x_services.end()) {
+    begin_round(x_services.upper_bound(x_round->key));
+    return x_round.has_value();
+  }
+  auto& [key, account] = *service;
+  auto server =
+      x_round->server ? account.servers.upper_bound(*x_round->server) : account.servers.begin();
+  for (size_t i = 0; i < kStep && server != account.servers.end(); i++, ++server) {
+    const Counters totals = x_read(server->first).totals;
+    server->second.estimator.tick(totals);
+    x_round->total = plus(x_round->total, minus(totals, server->second.joined));
+    x_round->server = server->first;
+  }
+  if (server != account.servers.end()) return true;
+  // Counters of before an edit do not fit those of after it.
+  account.estimator.tick(x_round->edits == account.edits ? x_round->total : sum(account));
+  begin_round(std::next(service));
+  return x_round.has_value();
+}
+
 void Accounts::sweep() {
+  begin_sweep();
+  while (sweep_next()) {
+  }
+}
+
+void Accounts::begin_sweep() {
   bool empty = std::all_of(x_services.begin(), x_services.end(),
                            [](const auto& row) { return row.second.bin.empty(); });
   if (empty) x_swept = 0;
   if (empty || ++x_swept < kCallsPerSweep) return;
   x_swept = 0;
-  for (auto& [key, account] : x_services) {
-    for (auto it = account.bin.begin(); it != account.bin.end();) {
-      Parted& parted = it->second;
-      ServerFacts facts;
-      if (parted.idle == 0) facts = x_read(parted.id);
-      bool used = facts.active + facts.inactive + facts.persistent != 0;
-      it = !used && parted.idle++ == kIdleSweeps ? account.bin.erase(it) : std::next(it);
-    }
+  x_sweep = {x_services.begin()->first, std::nullopt};
+}
+
+bool Accounts::sweep_next() {
+  if (!x_sweep) return false;
+  auto service = x_services.lower_bound(x_sweep->first);
+  if (service == x_services.end()) {
+    x_sweep.reset();
+    return false;
   }
+  if (service->first == x_sweep->first && sweep_next(service->second)) return true;
+  auto next = service->first == x_sweep->first ? std::next(service) : service;
+  if (next == x_services.end())
+    x_sweep.reset();
+  else
+    x_sweep = {next->first, std::nullopt};
+  return x_sweep.has_value();
+}
+
+/// A step of one service; false: it has no more in its bin.
+bool Accounts::sweep_next(ServiceAccount& account) {
+  std::optional<Endpoint>& last = x_sweep->second;
+  auto it = last ? account.bin.upper_bound(*last) : account.bin.begin();
+  for (size_t i = 0; i < kStep && it != account.bin.end(); i++) {
+    last = it->first;
+    Parted& parted = it->second;
+    ServerFacts facts;
+    if (parted.idle == 0) facts = x_read(parted.id);
+    bool used = facts.active + facts.inactive + facts.persistent != 0;
+    it = !used && parted.idle++ == kIdleSweeps ? account.bin.erase(it) : std::next(it);
+  }
+  return it != account.bin.end();
 }
 
 ipvs::ServiceListing Accounts::listing(const ipvs::ConfiguredService& service) const {

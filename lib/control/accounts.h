@@ -47,13 +47,20 @@ class Accounts {
   /// -Z
   void zero(const ipvs::ServiceKey& key);
   void zero_all();
-  /// Of the first service above `key`, which becomes its own; false: there is none.
+  /// zero_all() in steps, a service in each; false: it is done.
   bool zero_next(std::optional<ipvs::ServiceKey>& key);
   /// To be called every Estimator::kPeriod seconds.
   void tick();
+  /// The same in steps: begin_tick(), then tick_next(), which looks at kStep servers, while it
+  /// returns true. It begins nothing while the last one is not over.
+  void begin_tick();
+  bool tick_next();
   /// Throws out of the bin what lay there idle for two minutes. To be called every
   /// Estimator::kPeriod seconds; looks at the bin once a minute while there is something in it.
   void sweep();
+  /// The same in steps.
+  void begin_sweep();
+  bool sweep_next();
 
   ipvs::ServiceListing listing(const ipvs::ConfiguredService& service) const;
   /// The same in pieces: begin(), server() for each (none: it has no account), end().
@@ -70,6 +77,19 @@ class Accounts {
   /// Of all services together, closed ones included, since the last zero_all(), as the kernel's
   /// /proc/net/ip_vs_stats; and the sum of their averages a second.
   void totals(ipvs::Counters& totals, ipvs::Counters& rates) const;
+  /// The same in steps: totals_next() of one that is new, while it returns true. When services or
+  /// servers went meanwhile, the last step counts all again.
+  struct Total {
+    ipvs::Counters totals, rates;
+    std::optional<ipvs::ServiceKey> key;  ///< of the service that is read
+    std::optional<uint32_t> server;       ///< the last one of it that was
+    uint64_t edits = 0;
+    bool is_begun = false;
+  };
+  bool totals_next(Total& total) const;
+
+  /// Servers in a step.
+  static constexpr size_t kStep = 64;
 
  private:
   struct Parted {
@@ -89,8 +109,19 @@ class Accounts {
     ipvs::Counters carried;          ///< by removed servers
     ipvs::Counters base;             ///< subtracted from the sum
     Estimator estimator;
+    uint64_t edits = 0;  ///< servers that came or went, and zero()
+  };
+  using Services = std::map<ipvs::ServiceKey, ServiceAccount>;
+  /// Where tick_next() is.
+  struct Round {
+    ipvs::ServiceKey key;
+    std::optional<uint32_t> server;  ///< the last one that is done
+    ipvs::Counters total;            ///< of those that are done
+    uint64_t edits = 0;              ///< of the service when it was begun
   };
 
+  void begin_round(Services::iterator service);
+  bool sweep_next(ServiceAccount& account);
   ipvs::Counters sum(const ServiceAccount& account) const;
   ipvs::Counters sum_of_all() const;
   void zero(ServiceAccount& account);
@@ -98,10 +129,13 @@ class Accounts {
   void join(ServiceAccount& account, const Present& present);
 
   Read x_read;
-  std::map<ipvs::ServiceKey, ServiceAccount> x_services;
-  std::map<ipvs::ServiceKey, ServiceAccount> x_garbage;  ///< closed, and not yet freed
-  ipvs::Counters x_closed;                               ///< by services that are freed
-  ipvs::Counters x_total_base;                           ///< subtracted from the sum of all
+  Services x_services;
+  Services x_garbage;           ///< closed, and not yet freed
+  ipvs::Counters x_closed;      ///< by services that are freed
+  ipvs::Counters x_total_base;  ///< subtracted from the sum of all
+  uint64_t x_edits = 0;         ///< services and servers that went, and zero_all()
+  std::optional<Round> x_round;
+  std::optional<std::pair<ipvs::ServiceKey, std::optional<Endpoint>>> x_sweep;  ///< where it is
   uint32_t x_swept = 0;  ///< calls of sweep() since it last looked or the bin was empty
 };
 

@@ -10,7 +10,6 @@
 #include <sstream>
 
 #include "control/line_editor.h"
-#include "ipvs/ipvsadm.h"
 
 namespace shunt::control {
 namespace {
@@ -28,10 +27,11 @@ constexpr const char* kHelp =
 
 }  // namespace
 
-Console::Console(Executor& executor, Actions actions, std::ostream& out)
-    : x_executor(executor), x_actions(std::move(actions)), x_out(out) {}
+Console::Console(sd_event* loop, Executor& executor, Actions actions, std::ostream& out)
+    : x_loop(loop), x_executor(executor), x_actions(std::move(actions)), x_out(out) {}
 
 Console::~Console() {
+  x_client.reset();
   end();
 }
 
@@ -41,13 +41,7 @@ void Console::execute(const std::string& line) {
   if (!(in >> first)) return;
   bool named = first == "ipvsadm" || first == "shuntadm";
   if (named || first.starts_with('-')) {
-    // A restore would wait for lines of its own: here it gets none.
-    std::istringstream nothing;
-    ipvs::run_ipvsadm(ipvs::split_line(line, "ipvsadm"), "ipvsadm", ipvs::numeric_names(),
-                      [this](const ipvs::Request& request) -> Result<ipvs::Reply> {
-                        return x_executor.execute(request);
-                      },
-                      {nothing, x_out, x_out});
+    run(ipvs::split_line(line, "ipvsadm"));
   } else if (first == "show") {
     std::string what, word;
     while (in >> word) what += (what.empty() ? "" : " ") + word;
@@ -66,14 +60,36 @@ void Console::show(const std::string& what) {
   if (what == "port stats all") {
     x_out << x_actions.port_stats();
   } else if (what == "config") {
-    execute("-S -n");
-    x_out << knob_rules(x_executor.knobs());
+    run({"-S", "-n"}, knob_rules(x_executor.knobs()));
   } else {
     x_out << "cannot show '" << what << "'; 'help' lists what there is\n";
   }
 }
 
-Result<void> Console::read_from(sd_event* loop, int fd) {
+void Console::run(std::vector<std::string> words, std::string last) {
+  auto program = [this, words = std::move(words),
+                  last = std::move(last)](const ipvs::Exchange& exchange) {
+    // A restore would wait for lines of its own: here it gets none.
+    std::istringstream nothing;
+    ipvs::run_ipvsadm(words, "ipvsadm", ipvs::numeric_names(), exchange, {nothing, x_out, x_out});
+    x_out << last << std::flush;
+  };
+  auto client = InnerClient::start(x_loop, x_executor, program, [this] { ran(); });
+  if (client)
+    x_client = std::move(*client);
+  else
+    x_out << client.error().message << '\n';
+}
+
+void Console::ran() {
+  x_client.reset();
+  if (x_editor)
+    x_editor->next();
+  else
+    execute_input();
+}
+
+Result<void> Console::read_from(int fd) {
   x_fd = fd;
   if (fd == STDIN_FILENO && LineEditor::is_possible()) {
     auto editor = LineEditor::start();
@@ -90,11 +106,11 @@ Result<void> Console::read_from(sd_event* loop, int fd) {
     return 0;
   };
   int added = sd_event_add_io(
-      loop, &x_source, x_fd, EPOLLIN,
+      x_loop, &x_source, x_fd, EPOLLIN,
       [](sd_event_source*, int, uint32_t, void* self) { return handle(self); }, this);
   if (added == -EPERM) {  // a regular file is always ready, which epoll refuses to watch
     added = sd_event_add_defer(
-        loop, &x_source, [](sd_event_source*, void* self) { return handle(self); }, this);
+        x_loop, &x_source, [](sd_event_source*, void* self) { return handle(self); }, this);
     if (added >= 0) added = sd_event_source_set_enabled(x_source, SD_EVENT_ON);
   }
   if (added < 0)
@@ -110,7 +126,7 @@ void Console::edited() {
     return x_actions.quit();
   }
   execute(*line);
-  if (x_editor) x_editor->next();
+  if (x_editor && !is_busy()) x_editor->next();
 }
 
 void Console::readable() {
@@ -118,17 +134,25 @@ void Console::readable() {
   ssize_t n = read(x_fd, bytes, sizeof bytes);
   if (n < 0 && (errno == EINTR || errno == EAGAIN)) return;
   if (n > 0) x_input.append(bytes, static_cast<size_t>(n));
-  if (n <= 0 && !x_input.empty()) x_input += '\n';
-  for (size_t newline; (newline = x_input.find('\n')) != x_input.npos;) {
+  x_is_over = n <= 0;
+  if (x_is_over && !x_input.empty()) x_input += '\n';
+  execute_input();
+}
+
+/// Line by line. While one is under way nothing is read.
+void Console::execute_input() {
+  for (size_t newline; !is_busy() && (newline = x_input.find('\n')) != x_input.npos;) {
     std::string line = x_input.substr(0, newline);
     x_input.erase(0, newline + 1);
     execute(line);
   }
+  if (x_source) sd_event_source_set_enabled(x_source, is_busy() ? SD_EVENT_OFF : SD_EVENT_ON);
+  if (is_busy()) return;
   if (x_input.size() > kMaxLine) {
     x_out << "a line has at most " << kMaxLine << " bytes\n" << std::flush;
     x_input.clear();
   }
-  if (n <= 0) end();
+  if (x_is_over) end();
 }
 
 void Console::end() {

@@ -89,9 +89,21 @@ Result<void> Executor::carry_out(const Command& command) {
   return applied;
 }
 
+void Executor::begin_tick() {
+  if (knobs().of(ipvs::Knob::kRunEstimation) != 0) x_accounts.begin_tick();
+  x_accounts.begin_sweep();
+}
+
+void Executor::continue_tick() {
+  Slice slice(kChoreTime);
+  while (x_accounts.tick_next() || x_accounts.sweep_next())
+    if (!slice.spend()) return;
+}
+
 void Executor::tick() {
-  if (knobs().of(ipvs::Knob::kRunEstimation) != 0) x_accounts.tick();
-  x_accounts.sweep();
+  begin_tick();
+  while (x_accounts.tick_next() || x_accounts.sweep_next()) {
+  }
 }
 
 std::shared_ptr<Change> Executor::begin_change(const ipvs::PackedCommands& commands) {
@@ -106,7 +118,7 @@ std::shared_ptr<Change> Executor::begin_change(const ipvs::PackedCommands& comma
 
 void Executor::finish_change() {
   if (auto change = x_change.lock())
-    for (Slice slice; !change->advance(slice);) slice = {};
+    for (Slice slice; !change->advance(slice);) slice = Slice();
   x_change.reset();
 }
 

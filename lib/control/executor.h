@@ -58,7 +58,10 @@ class Executor {
   Result<void> apply_rules(const std::string& text, const std::string& file,
                            const ipvs::Names& names);
 
-  /// To be called every Estimator::kPeriod seconds.
+  /// What is to be done every Estimator::kPeriod seconds: begin_tick(), and then, every few
+  /// milliseconds, a slice of it; or all at once.
+  void begin_tick();
+  void continue_tick();
   void tick();
 
   const ipvs::Configuration& configuration() const { return x_configuration; }

@@ -13,8 +13,13 @@ inline constexpr auto kSliceTime = std::chrono::milliseconds(4);
 /// Bytes of an answer after which the turn ends.
 inline constexpr size_t kSliceBytes = 64 * 1024;
 
+/// The same of what is done for nobody in particular, every few milliseconds.
+inline constexpr auto kChoreTime = std::chrono::milliseconds(1);
+
 class Slice {
  public:
+  explicit Slice(std::chrono::milliseconds time = kSliceTime)
+      : x_end(std::chrono::steady_clock::now() + time) {}
   /// Accounts for work that was done; false when no more shall be done in this turn.
   bool spend(size_t steps = 1) {
     x_left = x_left > steps ? x_left - steps : 0;
@@ -23,7 +28,7 @@ class Slice {
 
  private:
   size_t x_left = kSliceSteps;
-  std::chrono::steady_clock::time_point x_end = std::chrono::steady_clock::now() + kSliceTime;
+  std::chrono::steady_clock::time_point x_end;
 };
 
 }  // namespace shunt::control

@@ -390,13 +390,24 @@ std::shared_ptr<const ServiceTable::Remains> Configuration::remains(const Servic
 }
 
 void Configuration::recycle(const std::function<bool(uint32_t server_id)>& idle) {
-  if (is_open()) return;  // the transaction may go back to these ids
-  x_state.server_ids.recycle([&](uint32_t id) {
+  begin_recycling();
+  while (recycle_next(idle)) {
+  }
+}
+
+void Configuration::begin_recycling() {
+  x_state.server_ids.begin_round(x_server_round);
+  x_state.service_ids.begin_round(x_service_round);
+}
+
+bool Configuration::recycle_next(const std::function<bool(uint32_t server_id)>& idle) {
+  if (is_open()) return false;  // the transaction may go back to these ids
+  const bool server = x_state.server_ids.recycle_next(x_server_round, [&](uint32_t id) {
     if (!idle(id)) return false;
     touch(x_state.server_ids.key(id)->first);
     return true;
   });
-  x_state.service_ids.recycle([&](uint32_t id) {
+  return server || x_state.service_ids.recycle_next(x_service_round, [&](uint32_t id) {
     const ServiceKey& key = *x_state.service_ids.key(id);
     bool has_servers = false;
     x_state.server_ids.each_from({key, Endpoint{}}, [&](const ServerName& name, bool) {

@@ -102,6 +102,12 @@ class Configuration {
   /// Frees the ids of removed servers that `idle` says nobody counts a session on any more (and no
   /// worker can still see), and of services without such servers.
   void recycle(const std::function<bool(uint32_t server_id)>& idle);
+  /// The same in steps: looks at one id; false: none is left. begin_recycling() begins anew, with
+  /// ids that have not been looked at for longest.
+  void begin_recycling();
+  bool recycle_next(const std::function<bool(uint32_t server_id)>& idle);
+  /// One step of what table() would have to do later; false: nothing is left. Not in a transaction.
+  bool prepare_table() { return !is_open() && table_next(); }
 
  private:
   using ServerName = std::pair<ServiceKey, Endpoint>;
@@ -164,9 +170,10 @@ class Configuration {
   std::optional<std::pair<ServiceKey, std::set<Endpoint>>> x_adding;
   std::shared_ptr<const ServiceTable> x_table = std::make_shared<const ServiceTable>();
   bool x_changed = false;                ///< since x_table was made
-  std::set<ServiceKey> x_touched;        ///< what may be otherwise than in x_table
   std::shared_ptr<ServiceTable> x_next;  ///< the next x_table, while it is being made
-  std::optional<ServiceKey> x_put;       ///< the last of x_touched that is in x_next
+  std::set<ServiceKey> x_touched;        ///< what may be otherwise than in x_next
+  Ids<ServerName>::Round x_server_round;
+  Ids<ServiceKey>::Round x_service_round;
 };
 
 }  // namespace shunt::ipvs

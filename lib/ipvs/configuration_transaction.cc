@@ -107,10 +107,10 @@ void Configuration::commit() {
 
 bool Configuration::undo_next() {
   if (!x_undo) return false;
-  x_next.reset();
-  auto restored_one = [](auto& map, auto& saved) {
+  auto restored_one = [this](auto& map, auto& saved) {
     if (saved.empty()) return false;
     auto node = saved.extract(saved.begin());
+    touch(node.key());
     if (node.mapped())
       map.insert_or_assign(node.key(), std::move(*node.mapped()));
     else
@@ -145,19 +145,15 @@ bool Configuration::free_next() {
 void Configuration::touch(const ServiceKey& key) {
   x_touched.insert(key);
   x_adding.reset();
-  x_next.reset();  // it may have this key's place behind it
 }
 
 bool Configuration::table_next() {
-  if (!x_next) {
-    x_next = std::make_shared<ServiceTable>(*x_table);
-    x_put.reset();
-  }
-  auto key = x_put ? x_touched.upper_bound(*x_put) : x_touched.begin();
-  if (key == x_touched.end()) return false;
-  x_put = *key;
-  const ConfiguredService* service = find_changed(*key);
-  x_next->put(*key, service ? service->compiled : nullptr, remains(*key));
+  if (x_touched.empty()) return false;
+  if (!x_next) x_next = std::make_shared<ServiceTable>(*x_table);
+  const ServiceKey key = *x_touched.begin();
+  x_touched.erase(x_touched.begin());
+  const ConfiguredService* service = find_changed(key);
+  x_next->put(key, service ? service->compiled : nullptr, remains(key));
   return true;
 }
 
@@ -165,11 +161,11 @@ std::shared_ptr<const ServiceTable> Configuration::table() {
   if (!x_changed || is_open()) return x_table;
   while (table_next()) {
   }
+  if (!x_next) x_next = std::make_shared<ServiceTable>(*x_table);
   x_next->set_early_ends(x_state.early_ends);
   x_table = std::move(x_next);
   x_next.reset();
   x_changed = false;
-  x_touched.clear();
   return x_table;
 }
 

@@ -6,7 +6,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -71,17 +70,25 @@ class Ids {
     return true;
   }
 
-  /// Frees the ids of released keys for which `idle` holds.
-  void recycle(const std::function<bool(uint32_t id)>& idle) {
-    for (auto it = x_released.begin(); it != x_released.end();) {
-      uint32_t id = *it;
-      if (!idle(id)) {
-        ++it;
-        continue;
-      }
-      forget(id);
-      it = x_released.erase(it);
-    }
+  /// Where recycle_next() is in its round through the released keys.
+  struct Round {
+    uint32_t next = 0;  ///< the least id that it looks at now
+    size_t left = 0;    ///< keys that it has not looked at
+  };
+  void begin_round(Round& round) const { round.left = x_released.size(); }
+  /// Frees the round's next id if `idle` holds; false: the round is over.
+  template <class Idle>
+  bool recycle_next(Round& round, Idle idle) {
+    if (round.left == 0 || x_released.empty()) return false;
+    auto at = x_released.lower_bound(round.next);
+    if (at == x_released.end()) at = x_released.begin();
+    round.left--;
+    const uint32_t id = *at;
+    round.next = id + 1;
+    if (!idle(id)) return true;
+    forget(id);
+    x_released.erase(at);
+    return true;
   }
 
   bool is_held(uint32_t id) const { return id < x_slots.size() && x_slots[id].held; }

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <numeric>
+
 namespace shunt::control {
 namespace {
 
@@ -58,6 +61,86 @@ TEST_F(AccountsTest, AServiceKeepsWhatRemovedServersCounted) {
   count(1, 2);
   EXPECT_EQ(listing().totals.connections, 8u);
   EXPECT_EQ(listing().servers[0].totals.connections, 7u) << "what it counted in the service";
+}
+
+class AccountsOfManyTest : public AccountsTest {
+ protected:
+  AccountsOfManyTest() {
+    std::vector<uint32_t> ids(1000);
+    std::iota(ids.begin(), ids.end(), 0);
+    set_servers(ids);
+    for (uint32_t id : ids) count(id, 4);
+  }
+  size_t read_by(auto step) {
+    x_read = 0;
+    step();
+    return x_read;
+  }
+  size_t x_read = 0;
+  Accounts x_counted{[this](uint32_t id) {
+    x_read++;
+    return x_facts[id];
+  }};
+};
+
+TEST_F(AccountsOfManyTest, NoStepReadsMoreThanAFewServers) {
+  x_counted.follow(x_service);
+  for (auto& [id, facts] : x_facts) facts.totals.connections += 8;
+  x_counted.begin_tick();
+  size_t steps = 0, most = 0, all = 0;
+  for (bool more = true; more; steps++) {
+    const size_t read = read_by([&] { more = x_counted.tick_next(); });
+    most = std::max(most, read);
+    all += read;
+  }
+  EXPECT_EQ(most, Accounts::kStep);
+  EXPECT_EQ(all, 1000u);
+  EXPECT_GE(steps, 1000u / Accounts::kStep);
+  EXPECT_EQ(x_counted.listing(x_service).servers[7].rates.connections, 1u);
+  EXPECT_EQ(x_counted.listing(x_service).rates.connections, 1000u);
+
+  Accounts::Total total;
+  most = all = 0;
+  for (bool more = true; more;) {
+    const size_t read = read_by([&] { more = x_counted.totals_next(total); });
+    most = std::max(most, read);
+    all += read;
+  }
+  EXPECT_EQ(most, Accounts::kStep);
+  EXPECT_EQ(all, 1000u);
+  EXPECT_EQ(total.totals.connections, 8000u);
+  EXPECT_EQ(total.rates.connections, 1000u);
+}
+
+TEST_F(AccountsOfManyTest, AnEditInTheMiddleOfATickDoesNotSpoilTheAverages) {
+  for (const char* edit : {"removes", "adds", "zeroes", "closes"}) {
+    SCOPED_TRACE(edit);
+    const std::string_view kind = edit;
+    x_accounts.tick();
+    x_accounts.begin_tick();
+    for (int i = 0; i < 5; i++) ASSERT_TRUE(x_accounts.tick_next());
+    Accounts::Total total;
+    ASSERT_TRUE(x_accounts.totals_next(total));
+    if (kind == "removes") {
+      std::vector<uint32_t> ids(900);
+      std::iota(ids.begin(), ids.end(), 50);
+      set_servers(ids);
+    } else if (kind == "adds") {
+      std::vector<uint32_t> ids(1100);
+      std::iota(ids.begin(), ids.end(), 0);
+      set_servers(ids);
+    } else if (kind == "zeroes") {
+      x_accounts.zero(x_service.config.key);
+    } else {
+      x_accounts.close(x_service.config.key);
+    }
+    while (x_accounts.tick_next()) {
+    }
+    EXPECT_LE(listing().rates.connections, 4000u) << "an underflow would be huge";
+    while (x_accounts.totals_next(total)) {
+    }
+    EXPECT_EQ(total.totals.connections, 4000u);
+  }
 }
 
 // The bin is looked at once a minute; who was seen idle there leaves it two minutes later

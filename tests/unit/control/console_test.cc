@@ -8,6 +8,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <sstream>
 
@@ -16,12 +17,10 @@ namespace {
 
 class ConsoleTest : public testing::Test {
  protected:
-  ConsoleTest() { sd_event_new(&x_loop); }
-  ~ConsoleTest() override { sd_event_unref(x_loop); }
-
   std::string say(const std::string& line) {
     x_out.str("");
     x_console.execute(line);
+    wait_until([this] { return !x_console.is_busy(); });
     return x_out.str();
   }
   void turn(int times = 200) {
@@ -35,7 +34,17 @@ class ConsoleTest : public testing::Test {
     while (!condition() && std::chrono::steady_clock::now() < give_up) sd_event_run(x_loop, 10'000);
   }
 
-  sd_event* x_loop = nullptr;
+  struct Unref {
+    void operator()(sd_event* loop) const { sd_event_unref(loop); }
+  };
+  static sd_event* new_loop() {
+    sd_event* loop = nullptr;
+    sd_event_new(&loop);
+    return loop;
+  }
+
+  const std::unique_ptr<sd_event, Unref> x_owner{new_loop()};
+  sd_event* const x_loop = x_owner.get();
   int x_quits = 0;
   std::ostringstream x_out;
   ipvs::Configuration x_configuration;
@@ -46,8 +55,10 @@ class ConsoleTest : public testing::Test {
                          return std::vector<ipvs::SessionRecord>{};
                        },
                        [](std::shared_ptr<const ipvs::ServiceTable>, const ipvs::Timeouts&) {}}};
-  Console x_console{
-      x_executor, {[] { return std::string("port 0: fine\n"); }, [this] { x_quits++; }}, x_out};
+  Console x_console{x_loop,
+                    x_executor,
+                    {[] { return std::string("port 0: fine\n"); }, [this] { x_quits++; }},
+                    x_out};
 };
 
 TEST_F(ConsoleTest, SpeaksIpvsadm) {
@@ -78,7 +89,7 @@ TEST_F(ConsoleTest, HasCommandsOfItsOwn) {
 TEST_F(ConsoleTest, ReadsLinesFromAPipeAndTheDaemonOutlivesIt) {
   int ends[2];
   ASSERT_EQ(pipe(ends), 0);
-  ASSERT_TRUE(x_console.read_from(x_loop, ends[0]));
+  ASSERT_TRUE(x_console.read_from(ends[0]));
   const std::string text = "show port stats all\nshow port st";
   ASSERT_EQ(write(ends[1], text.data(), text.size()), static_cast<ssize_t>(text.size()));
   turn();
@@ -91,13 +102,51 @@ TEST_F(ConsoleTest, ReadsLinesFromAPipeAndTheDaemonOutlivesIt) {
   close(ends[0]);
 }
 
+TEST_F(ConsoleTest, ServesOthersWhileItListsAndKeepsTheOrderOfLines) {
+  for (int service = 0; service < 20; service++) {
+    const std::string address = "10.0.0." + std::to_string(service) + ":80";
+    say("-A -t " + address);
+    std::vector<ipvs::Command> servers;
+    for (int server = 0; server < 200; server++)
+      servers.push_back(
+          *ipvs::parse_command({"-a", "-t", address, "-r", "10.1.0." + std::to_string(server)},
+                               "ipvsadm", ipvs::numeric_names()));
+    for (const auto& added : x_executor.add_servers(servers)) ASSERT_TRUE(added);
+  }
+  x_out.str("");
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  ASSERT_TRUE(x_console.read_from(ends[0]));
+  const std::string text = "-L -n\nshow port stats all\n";
+  ASSERT_EQ(write(ends[1], text.data(), text.size()), static_cast<ssize_t>(text.size()));
+  close(ends[1]);
+  int turns = 0;
+  bool began = false;
+  wait_until([&] {
+    began |= x_console.is_busy();
+    turns += x_console.is_busy();
+    return began && !x_console.is_busy();
+  });
+  const std::string said = x_out.str();
+  EXPECT_GE(turns, 4) << "4,000 servers are more than a slice";
+  EXPECT_TRUE(said.starts_with("IP Virtual Server"));
+  EXPECT_TRUE(said.ends_with("\nport 0: fine\n"));
+  EXPECT_EQ(std::count(said.begin(), said.end(), '\n'), 3 + 20 + 20 * 200 + 1);
+  close(ends[0]);
+}
+
+TEST_F(ConsoleTest, EndsInTheMiddleOfACommand) {
+  x_console.execute("-L -n");
+  EXPECT_TRUE(x_console.is_busy());
+}
+
 TEST_F(ConsoleTest, ReadsAFile) {
   char path[] = "/tmp/shunt-console-test.XXXXXX";
   int fd = mkstemp(path);
   unlink(path);
   ASSERT_EQ(write(fd, "show port stats all\nquit\n", 25), 25);
   lseek(fd, 0, SEEK_SET);
-  ASSERT_TRUE(x_console.read_from(x_loop, fd));
+  ASSERT_TRUE(x_console.read_from(fd));
   turn();
   EXPECT_EQ(x_out.str(), "port 0: fine\n");
   EXPECT_EQ(x_quits, 1);
@@ -106,7 +155,7 @@ TEST_F(ConsoleTest, ReadsAFile) {
 
 TEST_F(ConsoleTest, ReadsNothing) {
   int fd = open("/dev/null", O_RDONLY);
-  EXPECT_TRUE(x_console.read_from(x_loop, fd));
+  EXPECT_TRUE(x_console.read_from(fd));
   turn();
   EXPECT_EQ(x_quits, 0);
   close(fd);
@@ -120,7 +169,7 @@ TEST_F(ConsoleTest, EditsLinesOfATerminal) {
   int saved_input = dup(STDIN_FILENO), saved_output = dup(STDOUT_FILENO);
   dup2(terminal, STDIN_FILENO);
   dup2(terminal, STDOUT_FILENO);
-  EXPECT_TRUE(x_console.read_from(x_loop, STDIN_FILENO));
+  EXPECT_TRUE(x_console.read_from(STDIN_FILENO));
   const std::string keys = "show porx\bt stats all\n";
   EXPECT_EQ(write(master, keys.data(), keys.size()), static_cast<ssize_t>(keys.size()));
   wait_until([&] { return !x_out.str().empty(); });
@@ -157,8 +206,8 @@ TEST_F(ConsoleTest, GivesTheTerminalBack) {
   dup2(terminal, STDOUT_FILENO);
   {
     std::ostringstream out;
-    Console console(x_executor, {[] { return std::string(); }, [] {}}, out);
-    EXPECT_TRUE(console.read_from(x_loop, STDIN_FILENO));
+    Console console(x_loop, x_executor, {[] { return std::string(); }, [] {}}, out);
+    EXPECT_TRUE(console.read_from(STDIN_FILENO));
     pollfd prompt{master, POLLIN, 0};
     poll(&prompt, 1, 10'000);
     tcgetattr(terminal, &during);

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <sstream>
 
 #include "ipvs/rules.h"
@@ -260,6 +261,49 @@ TEST_F(ConfigurationTest, AServerThatLeftIsKnownUntilItIsRecycledOrBack) {
   x_configuration.recycle([](uint32_t) { return true; });
   apply("-A -t 10.0.0.2:80 -s rr");
   EXPECT_FALSE(masqueraded());
+}
+
+TEST_F(ConfigurationTest, RecyclesInStepsThatLookAtOneIdEach) {
+  apply("-A -t 10.0.0.1:80 -s rr");
+  for (int i = 1; i <= 8; i++) apply("-a -t 10.0.0.1:80 -m -r 10.1.0." + std::to_string(i));
+  const uint32_t kept = id_of("10.1.0.3:80");
+  apply("-C");
+  std::vector<uint32_t> asked;
+  auto idle = [&](uint32_t id) {
+    asked.push_back(id);
+    return id != kept;
+  };
+  x_configuration.begin_recycling();
+  for (size_t step = 1; step <= 5; step++) {
+    EXPECT_TRUE(x_configuration.recycle_next(idle));
+    EXPECT_EQ(asked.size(), step);
+  }
+  // A round that begins anew goes on where the one before was.
+  apply("-A -t 10.0.0.2:80 -s rr");
+  x_configuration.begin_recycling();
+  while (x_configuration.recycle_next(idle)) {
+  }
+  ASSERT_EQ(asked.size(), 9u) << "all but the one with sessions once, that one twice";
+  EXPECT_EQ(std::count(asked.begin(), asked.end(), kept), 2);
+  EXPECT_EQ(asked.back(), kept);
+  EXPECT_NE(x_configuration.server_name(kept), nullptr);
+}
+
+TEST_F(ConfigurationTest, WhatIsRecycledIsPreparedForTheNextTable) {
+  apply("-A -t 10.0.0.1:80 -s rr");
+  for (int i = 1; i <= 3; i++) apply("-A -t 10.0.1." + std::to_string(i) + ":80 -s rr");
+  x_configuration.table();
+  apply("-C");
+  const auto before = x_configuration.table();
+  x_configuration.recycle([](uint32_t) { return true; });
+  int steps = 0;
+  while (x_configuration.prepare_table()) steps++;
+  EXPECT_EQ(steps, 4);
+  EXPECT_EQ(x_configuration.table(), before) << "workers need not hear of it";
+  apply("-A -t 10.0.0.9:80 -s rr");
+  EXPECT_NE(
+      x_configuration.table()->find<net::V4>(net::kTcp, parse_address("10.0.0.9")->v4(), be16(80)),
+      nullptr);
 }
 
 TEST_F(ConfigurationTest, OneEditAmongTenThousandServicesTouchesItsOwn) {
