@@ -142,7 +142,8 @@ Result<int> run(const control::Conf& conf) {
   };
   if (auto timed = (*loop)->every(kSecond, look); !timed) return timed.error();
   (*mirror)->on_end([&loop] { (*loop)->exit(1); });
-  if (auto timed = (*loop)->every(control::Estimator::kPeriod * kSecond, [&] { executor.begin_tick(); });
+  if (auto timed =
+          (*loop)->every(control::Estimator::kPeriod * kSecond, [&] { executor.begin_tick(); });
       !timed)
     return timed.error();
 

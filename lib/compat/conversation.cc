@@ -21,6 +21,9 @@ constexpr uint32_t kVersion = 0x010201, kTableSize = 4096;
 /// HZ of the kernels that Debian builds: timeouts are refused from INT_MAX / HZ on.
 constexpr uint32_t kMostTimeout = INT_MAX / 250;
 
+/// No error number.
+constexpr int kUnderWay = -1;
+
 /// Room for a message more in a datagram of a listing.
 constexpr size_t kLongestListed = 512;
 
@@ -95,7 +98,8 @@ void Conversation::reply(const Message& message, uint8_t command, Fill fill) {
 bool Conversation::next(Datagram& datagram) {
   datagram.clear();
   Message message;
-  while (x_ready.empty() && !x_dump && take_message(message)) answer(message);
+  // One message in a turn: of those that nobody wants to be acknowledged many fit in a datagram.
+  if (x_ready.empty() && !x_dump && (!take_message(message) || !answer(message))) return false;
   if (!x_ready.empty()) {
     datagram = std::move(x_ready.front());
     x_ready.pop_front();
@@ -122,7 +126,7 @@ bool Conversation::take_message(Message& message) {
   return true;
 }
 
-void Conversation::answer(const Message& taken) {
+bool Conversation::answer(const Message& taken) {
   Message message = taken;
   const size_t length = message.header.nlmsg_len;
   message.whole = std::string_view(x_requests).substr(0, length);
@@ -141,8 +145,10 @@ void Conversation::answer(const Message& taken) {
                                                         : answer_family(message);
     }
   }
+  if (error == kUnderWay) return false;
   if (!x_dump && ((flags & NLM_F_ACK) || error != 0)) acknowledge(message, error);
   x_requests.erase(0, std::min(x_requests.size(), (length + 3) & ~size_t{3}));
+  return true;
 }
 
 /// NLMSG_ERROR; with an error the whole request comes behind it.
@@ -243,9 +249,9 @@ int Conversation::carry_out(const Message& message) {
   ipvs::Command command;
   switch (message.command) {
     case IPVS_CMD_FLUSH:
-      command.verb = ipvs::Verb::kClear;
-      return number_of(x_executor.carry_out(command));
+      return work_on("-C");
     case IPVS_CMD_SET_CONFIG: {
+      if (x_executor.is_changing()) return kUnderWay;
       command.verb = ipvs::Verb::kSetTimeouts;
       for (size_t i = 0; i < command.timeouts.size(); i++) {
         const size_t type = IPVS_CMD_ATTR_TIMEOUT_TCP + i;
@@ -263,17 +269,30 @@ int Conversation::carry_out(const Message& message) {
     default:
       break;
   }
-  if (message.command == IPVS_CMD_ZERO && !attributes.has(IPVS_CMD_ATTR_SERVICE)) {
-    command.verb = ipvs::Verb::kZero;
-    return number_of(x_executor.carry_out(command));
-  }
+  if (message.command == IPVS_CMD_ZERO && !attributes.has(IPVS_CMD_ATTR_SERVICE))
+    return work_on("-Z");
   return edit(message, attributes.bytes(IPVS_CMD_ATTR_SERVICE),
               attributes.bytes(IPVS_CMD_ATTR_DEST));
+}
+
+/// A slice of the work on a command about everything.
+int Conversation::work_on(const char* option) {
+  if (!x_work) {
+    ipvs::PackedRequest request;
+    request.commands.add_command();
+    request.commands.add_word(option);
+    x_work = x_executor.begin(std::move(request));
+  }
+  std::string reply;
+  if (x_work->work(reply) != control::Progress::kDone) return kUnderWay;
+  x_work.reset();
+  return 0;
 }
 
 /// Commands about one service, or one of its servers (ip_vs_genl_set_cmd()).
 int Conversation::edit(const Message& message, std::string_view service_nest,
                        std::string_view server_nest) {
+  if (x_executor.is_changing()) return kUnderWay;
   const uint8_t id = message.command;
   const bool is_full = id == IPVS_CMD_NEW_SERVICE || id == IPVS_CMD_SET_SERVICE;
   ServiceArguments arguments;

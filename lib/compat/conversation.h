@@ -2,12 +2,15 @@
 // byte for byte as Linux gives them (net/netfilter/ipvs/ip_vs_ctl.c, net/netlink/genetlink.c).
 //
 // A conversation holds one request datagram and at most the listing of one service: what a program
-// does not read costs no more than that. Every request ends in an acknowledgement, an error or
-// NLMSG_DONE, as netlink(7) has it. What commands mean is lib/ipvs's knowledge; they are carried
-// out by the Executor. Owner: the control thread. Caller: compat/server.h, tests.
+// does not read costs no more than that. What takes long is done in slices, one in a turn of the
+// loop, and edits wait for a change of others' that is under way. Every request ends in an
+// acknowledgement, an error or NLMSG_DONE, as netlink(7) has it. What commands mean is lib/ipvs's
+// knowledge; they are carried out by the Executor. Owner: the control thread. Caller:
+// compat/server.h, tests.
 #pragma once
 
 #include <deque>
+#include <memory>
 #include <optional>
 #include <string_view>
 
@@ -28,7 +31,8 @@ class Conversation {
   bool is_idle() const { return x_ready.empty() && !x_dump && x_requests.empty(); }
   /// A datagram of requests, while idle.
   void take(std::string_view datagram) { x_requests = datagram; }
-  /// The next datagram for the program; false when there is none.
+  /// The next datagram for the program; false when there is none now. One that is not idle then has
+  /// more to do in another turn of the loop: a call does what is short.
   bool next(Datagram& datagram);
 
  private:
@@ -51,8 +55,9 @@ class Conversation {
   };
 
   bool take_message(Message& message);
-  void answer(const Message& message);
-  /// 0 or the error number to acknowledge with.
+  /// False: not yet, it is to be called again with the same message.
+  bool answer(const Message& message);
+  /// 0 or the error number to acknowledge with, or kUnderWay: to be called again.
   int answer_control(const Message& message);
   int answer_family(const Message& message);
   int start_dump(const Message& message);
@@ -61,6 +66,7 @@ class Conversation {
   int get_info(const Message& message);
   int carry_out(const Message& message);
   int edit(const Message& message, std::string_view service_nest, std::string_view server_nest);
+  int work_on(const char* option);
   void acknowledge(const Message& message, int error);
   /// A datagram with one message of the family that answers `message`.
   template <class Fill>
@@ -73,6 +79,7 @@ class Conversation {
   std::string x_requests;        ///< what is left of the datagram
   std::deque<Datagram> x_ready;  ///< at most an answer and its acknowledgement
   std::optional<Dump> x_dump;
+  std::unique_ptr<control::Answer> x_work;  ///< on the first message, if it takes turns
 };
 
 }  // namespace shunt::compat

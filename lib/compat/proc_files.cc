@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "control/slice.h"
 #include "ipvs/knobs.h"
 #include "ipvs/names.h"
 #include "ipvs/refusal.h"
@@ -17,9 +18,9 @@ namespace {
 
 /// Timeouts in /proc/net/ip_vs are in ticks, of which this kernel has so many a second.
 constexpr unsigned kTicks = 100;
-/// Bytes of text in a datagram, and lines of connections made at once.
+/// Bytes of text in a datagram, and connections read at once.
 constexpr size_t kMostText = 3500;
-constexpr std::string_view kConnections = "/proc/net/ip_vs_conn";
+constexpr size_t kSessionsAtOnce = 128;
 constexpr std::string_view kKnobs = "/proc/sys/net/ipv4/vs/";
 
 template <class... Values>
@@ -46,8 +47,7 @@ std::string in_brackets(const Address& address) {
   return address.is_v4() ? hex(address) : "[" + hex(address) + "]";
 }
 
-void append_service(std::string& text, const ipvs::ServiceListing& service) {
-  const ipvs::ServiceConfig& config = service.config;
+void append_service(std::string& text, const ipvs::ServiceConfig& config) {
   const Endpoint& endpoint = config.key.endpoint;
   const char* ops = config.flags & ipvs::kOnePacket ? "ops " : "";
   if (config.key.fwmark != 0)
@@ -61,26 +61,16 @@ void append_service(std::string& text, const ipvs::ServiceListing& service) {
   if (config.flags & ipvs::kPersistent)
     append(text, "persistent %u %08X", config.persistence_timeout * kTicks, config.netmask);
   text += '\n';
-  for (const ipvs::ServerListing& server : service.servers)
-    append(text, "  -> %s:%04X      %-7s %-6d %-10d %-10d\n",
-           in_brackets(server.config.endpoint.address).c_str(), server.config.endpoint.port,
-           ipvs::method_title(server.config.method), server.config.weight,
-           static_cast<int>(server.active), static_cast<int>(server.inactive));
 }
 
-std::string services_text(const control::Executor& executor) {
-  std::string text =
-      "IP Virtual Server version 1.2.1 (size=4096)\n"
-      "Prot LocalAddress:Port Scheduler Flags\n"
-      "  -> RemoteAddress:Port Forward Weight ActiveConn InActConn\n";
-  for (const auto& [key, service] : executor.configuration().services())
-    append_service(text, executor.accounts().listing(service));
-  return text;
+void append_server(std::string& text, const ipvs::ServerListing& server) {
+  append(text, "  -> %s:%04X      %-7s %-6d %-10d %-10d\n",
+         in_brackets(server.config.endpoint.address).c_str(), server.config.endpoint.port,
+         ipvs::method_title(server.config.method), server.config.weight,
+         static_cast<int>(server.active), static_cast<int>(server.inactive));
 }
 
-std::string stats_text(const control::Executor& executor, bool by_cpu) {
-  ipvs::Counters totals, rates;
-  executor.accounts().totals(totals, rates);
+std::string stats_text(const control::Accounts::Total& total, bool by_cpu) {
   const char* indent = by_cpu ? "    " : "";
   std::string text;
   auto numbers = [&](const char* cpu, const ipvs::Counters& c) {
@@ -94,10 +84,10 @@ std::string stats_text(const control::Executor& executor, bool by_cpu) {
   append(text, "%s   Total Incoming Outgoing         Incoming         Outgoing\n", indent);
   append(text, "%s   Conns  Packets  Packets            Bytes            Bytes\n",
          by_cpu ? "CPU " : "");
-  if (by_cpu) numbers("  0 ", totals);
-  numbers(by_cpu ? "  ~ " : "", totals);
+  if (by_cpu) numbers("  0 ", total.totals);
+  numbers(by_cpu ? "  ~ " : "", total.totals);
   append(text, "\n%s Conns/s   Pkts/s   Pkts/s          Bytes/s          Bytes/s\n", indent);
-  numbers(indent, rates);
+  numbers(indent, total.rates);
   return text;
 }
 
@@ -139,20 +129,6 @@ std::string connection_line(const ipvs::SessionRecord& session) {
   return text + "\n";
 }
 
-std::optional<std::string> proc_text(const control::Executor& executor, std::string_view path) {
-  if (path == "/proc/net/ip_vs") return services_text(executor);
-  if (path == "/proc/net/ip_vs_stats") return stats_text(executor, false);
-  if (path == "/proc/net/ip_vs_stats_percpu") return stats_text(executor, true);
-  if (path == "/proc/net/ip_vs_app") return "prot port    usecnt name\n";
-  if (path == "/proc/net/ip_vs_conn_sync")
-    return "Pro FromIP   FPrt ToIP     TPrt DestIP   DPrt State       Origin Expires\n";
-  if (!path.starts_with(kKnobs)) return std::nullopt;
-  path.remove_prefix(kKnobs.size());
-  auto value = knob_value(executor, path);
-  if (value) *value += '\n';
-  return value;
-}
-
 bool ProcFiles::is_request(std::string_view datagram) {
   nlmsghdr header;
   if (datagram.size() < sizeof header) return false;
@@ -162,7 +138,7 @@ bool ProcFiles::is_request(std::string_view datagram) {
 
 void ProcFiles::take(std::string_view datagram) {
   if (is_writing()) {
-    write(x_written, datagram);
+    x_unwritten.emplace(x_written, datagram);
     return;
   }
   nlmsghdr header;
@@ -170,22 +146,47 @@ void ProcFiles::take(std::string_view datagram) {
   x_header = header;
   x_text.clear();
   x_sent = 0;
-  x_cursor = 0;
   x_error = 0;
   datagram.remove_prefix(sizeof header);
   const size_t end = datagram.find('\0');
   const std::string_view path = datagram.substr(0, end);
-  x_is_connections = path == kConnections;
-  x_is_over = !x_is_connections;
   if (end + 1 == datagram.size()) {
     x_written = path;
     x_header.reset();
   } else if (end != datagram.npos) {
-    x_error = write(path, datagram.substr(end + 1));
-  } else if (x_is_connections) {
+    x_unwritten.emplace(path, datagram.substr(end + 1));
+    x_is_over = true;
+  } else {
+    open(path);
+  }
+}
+
+void ProcFiles::open(std::string_view path) {
+  x_source = Source::kText;
+  x_is_over = false;
+  if (path == "/proc/net/ip_vs") {
+    x_source = Source::kServices;
+    x_service.reset();
+    x_text =
+        "IP Virtual Server version 1.2.1 (size=4096)\n"
+        "Prot LocalAddress:Port Scheduler Flags\n"
+        "  -> RemoteAddress:Port Forward Weight ActiveConn InActConn\n";
+  } else if (path == "/proc/net/ip_vs_stats" || path == "/proc/net/ip_vs_stats_percpu") {
+    x_source = path.ends_with("percpu") ? Source::kStatsByCpu : Source::kStats;
+    x_total = {};
+  } else if (path == "/proc/net/ip_vs_conn") {
+    x_source = Source::kConnections;
+    x_reader = x_executor.runtime().sessions.begin();
+    x_cursor = 0;
     x_text = "Pro FromIP   FPrt ToIP     TPrt DestIP   DPrt State       Expires PEName PEData\n";
-  } else if (auto text = proc_text(x_executor, path)) {
-    x_text = std::move(*text);
+  } else if (path == "/proc/net/ip_vs_app") {
+    x_text = "prot port    usecnt name\n";
+  } else if (path == "/proc/net/ip_vs_conn_sync") {
+    x_text = "Pro FromIP   FPrt ToIP     TPrt DestIP   DPrt State       Origin Expires\n";
+  } else if (path.starts_with(kKnobs)) {
+    const auto value = knob_value(x_executor, path.substr(kKnobs.size()));
+    x_text = value ? *value + '\n' : "";
+    x_error = value ? 0 : ENOENT;
   } else {
     x_error = ENOENT;
   }
@@ -193,10 +194,20 @@ void ProcFiles::take(std::string_view datagram) {
 
 bool ProcFiles::next(Datagram& datagram) {
   datagram.clear();
+  if (x_unwritten) {
+    if (x_executor.is_changing()) return false;
+    x_error = write(x_unwritten->first, x_unwritten->second);
+    x_unwritten.reset();
+  }
   if (!x_header) return false;
   Writer writer(datagram);
   if (x_error == 0) {
-    while (x_sent == x_text.size() && !x_is_over) x_is_over = !read_connections();
+    if (x_sent == x_text.size() && !x_is_over) {
+      x_text.clear();
+      x_sent = 0;
+      x_is_over = !read_more();
+      if (x_text.empty() && !x_is_over) return false;
+    }
     if (const size_t left = std::min(x_text.size() - x_sent, kMostText); left != 0) {
       writer.begin_message(kProcFile, NLM_F_MULTI, x_header->nlmsg_seq, x_header->nlmsg_pid);
       writer.raw(x_text.data() + x_sent, left);
@@ -213,17 +224,57 @@ bool ProcFiles::next(Datagram& datagram) {
   writer.end_message();
   x_header.reset();
   x_text = {};
+  x_servers = {};
+  x_reader.reset();
   return true;
 }
 
+bool ProcFiles::read_more() {
+  switch (x_source) {
+    case Source::kText:
+      return false;
+    case Source::kServices:
+      return read_services();
+    case Source::kStats:
+    case Source::kStatsByCpu:
+      return read_stats();
+    case Source::kConnections:
+      return read_connections();
+  }
+  return false;
+}
+
+/// Each service is shown with the servers that it has when its turn comes.
+bool ProcFiles::read_services() {
+  const control::Accounts& accounts = x_executor.accounts();
+  while (x_text.size() < kMostText) {
+    if (!x_service || x_server == x_servers.size()) {
+      const ipvs::ConfiguredService* service = x_executor.configuration().next(x_service);
+      if (!service) return false;
+      x_service = service->config.key;
+      x_servers = service->servers;
+      x_server = 0;
+      append_service(x_text, service->config);
+    }
+    auto reading = accounts.begin(*x_service);
+    for (; x_server < x_servers.size() && x_text.size() < kMostText; x_server++)
+      if (const auto server = accounts.server(x_servers[x_server], reading))
+        append_server(x_text, *server);
+  }
+  return true;
+}
+
+bool ProcFiles::read_stats() {
+  for (control::Slice slice; x_executor.accounts().totals_next(x_total);)
+    if (!slice.spend()) return true;
+  x_text = stats_text(x_total, x_source == Source::kStatsByCpu);
+  return false;
+}
+
 bool ProcFiles::read_connections() {
-  x_text.clear();
-  x_sent = 0;
-  const ipvs::Reply reply = x_executor.execute({{{"-L", "-c"}}, false, x_cursor});
-  for (const ipvs::SessionRecord& session :
-       reply.sessions.value_or(std::vector<ipvs::SessionRecord>()))
-    x_text += connection_line(session);
-  x_cursor = reply.cursor.value_or(0);
+  std::vector<ipvs::SessionRecord> page;
+  if (!x_reader->read(x_cursor, kSessionsAtOnce, page)) return true;
+  for (const ipvs::SessionRecord& session : page) x_text += connection_line(session);
   return x_cursor != 0;
 }
 

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "compat/message.h"
 #include "compat/wire.h"
@@ -17,9 +18,6 @@
 
 namespace shunt::compat {
 
-/// The text of a file that is short, services and statistics included; nothing if there is none of
-/// this path, or it is written piece by piece.
-std::optional<std::string> proc_text(const control::Executor& executor, std::string_view path);
 /// A line of /proc/net/ip_vs_conn.
 std::string connection_line(const ipvs::SessionRecord& session);
 
@@ -29,26 +27,43 @@ class ProcFiles {
 
   static bool is_request(std::string_view datagram);
 
-  bool is_idle() const { return !x_header; }
+  bool is_idle() const { return !x_header && !x_unwritten; }
   /// Is all that comes text for a file?
   bool is_writing() const { return !x_written.empty(); }
   /// A request, while idle; or text for a file.
   void take(std::string_view datagram);
-  /// The next datagram for the program; false when there is none.
+  /// The next datagram for the program; false when there is none now. Not idle then: it is to be
+  /// called again in another turn of the loop.
   bool next(Datagram& datagram);
 
  private:
+  /// What a file is written from, piece by piece; short ones are text from the start.
+  enum class Source : uint8_t { kText, kServices, kStats, kStatsByCpu, kConnections };
+
+  void open(std::string_view path);
   int write(std::string_view path, std::string_view text);
-  /// More of the connections' file; false at its end.
+  /// More of the file, if there is some by now; false at its end.
+  bool read_more();
+  bool read_services();
+  bool read_stats();
   bool read_connections();
 
   control::Executor& x_executor;
   std::optional<nlmsghdr> x_header;  ///< of the request that is being answered
   int x_error = 0;
   std::string x_written;  ///< path of the file that all is text for
-  std::string x_text;     ///< read and not yet sent
-  size_t x_sent = 0;      ///< bytes of it
-  bool x_is_connections = false, x_is_over = false;
+  /// A file's path and text for it that is to be written when no change of others' is under way.
+  std::optional<std::pair<std::string, std::string>> x_unwritten;
+  std::string x_text;  ///< read and not yet sent
+  size_t x_sent = 0;   ///< bytes of it
+  Source x_source = Source::kText;
+  bool x_is_over = false;  ///< no more is to be read
+  /// Of the services' file: the service that is read, its servers, and the next one of them.
+  std::optional<ipvs::ServiceKey> x_service;
+  std::vector<ipvs::ConfiguredServer> x_servers;
+  size_t x_server = 0;
+  control::Accounts::Total x_total;                  ///< of the statistics
+  std::unique_ptr<control::SessionReader> x_reader;  ///< of the connections
   uint64_t x_cursor = 0;
 };
 

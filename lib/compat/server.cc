@@ -7,6 +7,7 @@
 #include <systemd/sd-event.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -40,6 +41,7 @@ struct Server::Client {
   bool has_answer = false;
   std::list<std::unique_ptr<Client>>::iterator place;
 
+  bool is_idle() const { return conversation.is_idle() && proc_files.is_idle(); }
   bool next() {
     has_answer = proc_files.is_idle() ? conversation.next(answer) : proc_files.next(answer);
     return has_answer;
@@ -108,10 +110,10 @@ void Server::accept_one() {
   const int fd = accept4(x_fd, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
   if (fd < 0) {
     // Without a descriptor nobody can be accepted until somebody goes.
-    if ((errno == EMFILE || errno == ENFILE) && !x_clients.empty()) close(*x_clients.front());
+    if ((errno == EMFILE || errno == ENFILE) && !x_clients.empty()) make_room();
     return;
   }
-  if (x_clients.size() == kMostClients) close(*x_clients.front());
+  if (x_clients.size() == kMostClients) make_room();
   Client& client = *x_clients.emplace_back(std::make_unique<Client>(*this, fd));
   client.place = std::prev(x_clients.end());
   const int added = sd_event_add_io(
@@ -125,20 +127,27 @@ void Server::accept_one() {
   if (added < 0) close(client);
 }
 
+/// Rather without a client that waits for nothing.
+void Server::make_room() {
+  auto idle = std::find_if(x_clients.begin(), x_clients.end(), [](const auto& client) {
+    return !client->has_answer && client->is_idle();
+  });
+  close(idle == x_clients.end() ? *x_clients.front() : **idle);
+}
+
 bool Server::serve(Client& client, uint32_t events) {
   x_clients.splice(x_clients.end(), x_clients, client.place);
   if (!client.has_answer && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) && !receive(client))
     return false;
   if ((client.has_answer || client.next()) && !send(client)) return false;
   // What is left to be said is said in the next turn, which "writable" brings at once.
-  const bool waits =
-      client.has_answer || !client.conversation.is_idle() || !client.proc_files.is_idle();
+  const bool waits = client.has_answer || !client.is_idle();
   sd_event_source_set_io_events(client.source, waits ? EPOLLOUT : EPOLLIN);
   return true;
 }
 
 bool Server::receive(Client& client) {
-  if (!client.conversation.is_idle() || !client.proc_files.is_idle()) return true;
+  if (!client.is_idle()) return true;
   std::array<char, kMostRequest> bytes;
   const ssize_t n = recv(client.fd, bytes.data(), bytes.size(), MSG_TRUNC);
   if (n < 0) return errno == EAGAIN || errno == EINTR;

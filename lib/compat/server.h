@@ -4,9 +4,9 @@
 //
 // Same permissions as the control socket: mode 0660. Nothing a client does blocks the daemon or
 // costs more than a request and a piece of an answer: nothing is read from one that does not take
-// its answers, and a turn of the loop sends one datagram to each. With all places taken, the client
-// that was silent longest makes room; its program's next request connects again. Owner: the control
-// thread. Caller: shuntd.
+// its answers, and a turn of the loop sends one datagram to each, or does a slice of its work. With
+// all places taken, the client that waits for nothing and was silent longest makes room; its
+// program's next request connects again. Owner: the control thread. Caller: shuntd.
 #pragma once
 
 #include <list>
@@ -40,6 +40,7 @@ class Server {
   Server(sd_event* loop, control::Executor& executor);
   Result<void> listen(const std::string& path);
   void accept_one();
+  void make_room();
   /// One turn for a client whose socket is ready; false: it is to be closed.
   bool serve(Client& client, uint32_t events);
   bool receive(Client& client);

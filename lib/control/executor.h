@@ -14,6 +14,7 @@
 
 #include "control/accounts.h"
 #include "control/answer.h"
+#include "control/session_reader.h"
 #include "ipvs/configuration.h"
 #include "ipvs/protocol.h"
 #include "ipvs/request_reader.h"
@@ -24,9 +25,7 @@ namespace shunt::control {
 struct Runtime {
   /// What the workers have counted for this server id.
   Accounts::Read server;
-  /// At most `most` sessions from `cursor` on (0: from the start); moves it, to 0 at the end. No
-  /// session that lives throughout may be missed or come twice.
-  std::function<std::vector<ipvs::SessionRecord>(uint64_t& cursor, size_t most)> sessions;
+  SessionSource sessions;
   /// The configuration has changed: workers shall use this.
   std::function<void(std::shared_ptr<const ipvs::ServiceTable>, const ipvs::Timeouts&)> publish;
 };

@@ -84,7 +84,8 @@ Progress SessionsAnswer::work(std::string& to) {
   }
   Slice slice;
   do {
-    const auto page = x_executor.runtime().sessions(x_cursor, std::min(x_left, kSessionsAtOnce));
+    std::vector<ipvs::SessionRecord> page;
+    if (!x_reader->read(x_cursor, std::min(x_left, kSessionsAtOnce), page)) return Progress::kMore;
     for (const ipvs::SessionRecord& session : page) x_writer.session(to, session);
     x_left -= page.size();
     if (x_cursor == 0 || x_left == 0) {

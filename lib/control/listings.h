@@ -2,6 +2,7 @@
 // what is kept for it does not depend on how long they are. Maker: Executor.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -55,13 +56,14 @@ class ServicesAnswer : public Answer {
 /// A page of the workers' sessions.
 class SessionsAnswer : public Answer {
  public:
-  SessionsAnswer(Executor& executor, uint64_t cursor) : x_executor(executor), x_cursor(cursor) {}
+  SessionsAnswer(Executor& executor, uint64_t cursor)
+      : x_reader(executor.runtime().sessions.begin()), x_cursor(cursor) {}
   Progress work(std::string& to) override;
   bool edits() const override { return false; }
   size_t memory() const override { return sizeof *this; }
 
  private:
-  Executor& x_executor;
+  const std::unique_ptr<SessionReader> x_reader;
   uint64_t x_cursor;
   ipvs::ReplyWriter x_writer;
   bool x_begun = false;

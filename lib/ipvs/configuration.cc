@@ -242,7 +242,7 @@ std::vector<Result<void>> Configuration::add_servers(std::span<const Command> co
                          " are the most, removed ones with sessions included");
     present.insert(config.endpoint);
     added.push_back({*id, config, config.weight});
-    note_change(next, added);
+    note_addition(next, config.weight);
     return {};
   };
   for (size_t i = 0; i < commands.size(); i++) results[i] = add(commands[i]);
@@ -310,15 +310,23 @@ void Configuration::release_server(uint32_t id) {
   if (x_state.knobs.of(Knob::kExpireNodestConn) != 0) x_state.early_ends++;
 }
 
-void Configuration::note_change(ConfiguredService& service,
-                                std::span<const ConfiguredServer> added) const {
+void Configuration::note_change(ConfiguredService& service) const {
   const Scheduler* scheduler = x_engine.find_scheduler(service.config.scheduler);
   if (!scheduler || !scheduler->note) return;
   std::vector<int32_t> weights;
-  weights.reserve(added.size() + service.servers.size());
-  for (auto server = added.rbegin(); server != added.rend(); ++server)
-    weights.push_back(server->config.weight);
+  weights.reserve(service.servers.size());
   for (const ConfiguredServer& server : service.servers) weights.push_back(server.config.weight);
+  scheduler->note(service.history, weights);
+}
+
+void Configuration::note_addition(ConfiguredService& service, int32_t weight) const {
+  const Scheduler* scheduler = x_engine.find_scheduler(service.config.scheduler);
+  if (!scheduler || !scheduler->note) return;
+  // The greatest weight of the others and their divisor say as much as all of them.
+  const auto& latest = service.history.latest;
+  std::vector<int32_t> weights{weight};
+  if (!latest.empty() && latest.back().greatest != 0)
+    weights.insert(weights.end(), {latest.back().greatest, latest.back().divisor});
   scheduler->note(service.history, weights);
 }
 

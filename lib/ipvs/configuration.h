@@ -145,9 +145,10 @@ class Configuration {
   Result<void> edit_server(const ServiceKey& key, const ServerConfig& config);
   Result<void> delete_server(const ServiceKey& key, const Endpoint& endpoint);
   Result<void> check_scheduler(const ServiceConfig& config) const;
-  /// To be called when its scheduler or its servers have changed, to these and `added`, in the
-  /// order they came.
-  void note_change(ConfiguredService& service, std::span<const ConfiguredServer> added = {}) const;
+  /// To be called when its scheduler or its servers have changed; note_addition(), in little time,
+  /// when there is a server more, of this weight.
+  void note_change(ConfiguredService& service) const;
+  void note_addition(ConfiguredService& service, int32_t weight) const;
   /// Puts `next` in the place of its service if it compiles.
   Result<void> replace(ConfiguredService next);
   Result<void> compile(ConfiguredService& service) const;

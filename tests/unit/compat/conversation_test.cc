@@ -5,8 +5,11 @@
 #include <linux/genetlink.h>
 #include <linux/ip_vs.h>
 
+#include <algorithm>
 #include <random>
 
+#include "compat/proc_files.h"
+#include "control/change.h"
 #include "ipvs/command.h"
 #include "net/headers.h"
 
@@ -17,9 +20,12 @@ constexpr uint16_t kAsked = NLM_F_REQUEST | NLM_F_ACK;
 
 class ConversationTest : public ::testing::Test {
  protected:
-  static control::Runtime runtime() {
+  control::Runtime runtime() {
     control::Runtime runtime;
-    runtime.server = [](uint32_t) { return control::ServerFacts{}; };
+    runtime.server = [this](uint32_t) {
+      reads++;
+      return control::ServerFacts{};
+    };
     runtime.publish = [](auto, const auto&) {};
     return runtime;
   }
@@ -39,8 +45,8 @@ class ConversationTest : public ::testing::Test {
   std::vector<Datagram> say(const Datagram& datagram) {
     std::vector<Datagram> answers;
     conversation.take(datagram);
-    for (Datagram answer; conversation.next(answer);) answers.push_back(answer);
-    EXPECT_TRUE(conversation.is_idle());
+    for (Datagram answer; !conversation.is_idle();)
+      if (conversation.next(answer)) answers.push_back(answer);
     return answers;
   }
   /// The number of the acknowledgement that is the only answer.
@@ -77,9 +83,44 @@ class ConversationTest : public ::testing::Test {
     writer.end_nest(nest);
   }
 
+  static ipvs::ServiceKey key_of(const char* address) {
+    ipvs::ServiceKey key;
+    key.protocol = net::kTcp;
+    key.endpoint = {*parse_address(address), 80};
+    return key;
+  }
+  static Datagram file_request(const std::string& text) {
+    Datagram datagram;
+    Writer writer(datagram);
+    writer.begin_message(kProcFile, NLM_F_REQUEST, 7, 4711);
+    writer.raw(text.data(), text.size());
+    writer.end_message();
+    return datagram.substr(0, sizeof(nlmsghdr) + text.size());
+  }
+  /// A file's text, or "error"; of `most` servers in a turn counters are read.
+  std::string read_file(const std::string& path, size_t most) {
+    std::string text;
+    files.take(file_request(path));
+    while (!files.is_idle()) {
+      Datagram answer;
+      const size_t before = reads;
+      if (files.next(answer)) {
+        nlmsghdr header;
+        std::memcpy(&header, answer.data(), sizeof header);
+        if (header.nlmsg_type == NLMSG_ERROR) text = "error";
+        if (header.nlmsg_type == kProcFile)
+          text += answer.substr(sizeof header, header.nlmsg_len - sizeof header);
+      }
+      EXPECT_LE(reads - before, most);
+    }
+    return text;
+  }
+
+  size_t reads = 0;
   ipvs::Configuration configuration;
   control::Executor executor{configuration, runtime()};
   Conversation conversation{executor};
+  ProcFiles files{executor};
 };
 
 TEST_F(ConversationTest, ListsMoreServicesThanADatagramHolds) {
@@ -163,6 +204,102 @@ TEST_F(ConversationTest, SaysNothingToARequestThatWantsNoAnswer) {
   EXPECT_EQ(say(request(200, NLM_F_REQUEST)).size(), 1u);  // an error is always told
 }
 
+TEST_F(ConversationTest, CarriesOutOneMessageInATurn) {
+  Datagram many;
+  for (int i = 0; i < 100; i++)
+    many += request(IPVS_CMD_NEW_SERVICE, NLM_F_REQUEST,
+                    [i](Writer& writer) { service(writer, true, static_cast<uint16_t>(i + 1)); });
+  conversation.take(many);
+  Datagram answer;
+  for (size_t turns = 1; turns <= 100; turns++) {
+    EXPECT_FALSE(conversation.is_idle());
+    EXPECT_FALSE(conversation.next(answer));
+    EXPECT_EQ(configuration.services().size(), turns);
+  }
+  EXPECT_TRUE(conversation.is_idle());
+}
+
+TEST_F(ConversationTest, FlushesAndZeroesInSlices) {
+  for (int i = 0; i < 5000; i++)
+    add({"-A", "-t", "10.0." + std::to_string(i / 250) + "." + std::to_string(i % 250) + ":80"});
+  for (uint8_t command : {IPVS_CMD_ZERO, IPVS_CMD_FLUSH}) {
+    conversation.take(request(command));
+    Datagram answer;
+    size_t turns = 1;
+    for (; !conversation.next(answer); turns++) {
+      ASSERT_FALSE(conversation.is_idle());
+      EXPECT_EQ(executor.configuration().find(key_of("10.0.0.1")) == nullptr,
+                executor.configuration().find(key_of("10.0.19.249")) == nullptr)
+          << "all or none";
+    }
+    EXPECT_GE(turns, 5u);
+    EXPECT_TRUE(conversation.is_idle());
+  }
+  EXPECT_TRUE(configuration.services().empty());
+}
+
+TEST_F(ConversationTest, EditsWaitForAChangeOfOthers) {
+  ipvs::PackedCommands none;
+  auto change = executor.begin_change(none);
+  Conversation other{executor};
+  for (const Datagram& edit :
+       {request(IPVS_CMD_NEW_SERVICE, kAsked, [](Writer& writer) { service(writer, true); }),
+        request(IPVS_CMD_SET_CONFIG, kAsked,
+                [](Writer& writer) { writer.number(IPVS_CMD_ATTR_TIMEOUT_TCP, uint32_t{77}); })}) {
+    if (!change) change = executor.begin_change(none);
+    conversation.take(edit);
+    Datagram answer;
+    for (int turn = 0; turn < 3; turn++) EXPECT_FALSE(conversation.next(answer));
+    other.take(request(IPVS_CMD_GET_INFO));
+    EXPECT_TRUE(other.next(answer)) << "who only asks does not wait";
+    EXPECT_TRUE(configuration.services().empty());
+    change.reset();
+    EXPECT_TRUE(conversation.next(answer));
+    EXPECT_TRUE(conversation.is_idle());
+    add({"-C"});
+  }
+  EXPECT_EQ(configuration.timeouts().of(ipvs::State::kEstablished), 77u);
+}
+
+TEST_F(ConversationTest, MakesFilesPieceByPiece) {
+  std::vector<ipvs::Command> servers;
+  add({"-A", "-t", "10.0.0.1:80"});
+  for (int i = 0; i < 2000; i++)
+    servers.push_back(
+        *ipvs::parse_command({"-a", "-t", "10.0.0.1:80", "-r",
+                              "10.1." + std::to_string(i / 250) + "." + std::to_string(i % 250)},
+                             "ipvsadm", ipvs::numeric_names()));
+  for (const auto& added : executor.add_servers(servers)) ASSERT_TRUE(added);
+  for (int i = 2; i < 100; i++) add({"-A", "-t", "10.0.0." + std::to_string(i) + ":80"});
+  reads = 0;
+  const std::string services = read_file("/proc/net/ip_vs", 100);
+  EXPECT_EQ(std::count(services.begin(), services.end(), '\n'), 3 + 99 + 2000);
+  EXPECT_EQ(reads, 2000u);
+  reads = 0;
+  EXPECT_NE(read_file("/proc/net/ip_vs_stats", 2000).find("Total Incoming"), std::string::npos);
+  EXPECT_EQ(reads, 2000u);
+  EXPECT_EQ(read_file("/proc/net/ip_vs_app", 0), "prot port    usecnt name\n");
+  EXPECT_EQ(read_file("/proc/sys/net/ipv4/vs/sloppy_tcp", 0), "0\n");
+  EXPECT_EQ(read_file("/proc/sys/net/ipv4/vs/none", 0), "error");
+}
+
+TEST_F(ConversationTest, WritesFilesWhenNoChangeIsUnderWay) {
+  ipvs::PackedCommands none;
+  auto change = executor.begin_change(none);
+  files.take(
+      file_request(std::string("/proc/sys/net/ipv4/vs/sloppy_tcp\0"
+                               "1\n",
+                               35)));
+  Datagram answer;
+  EXPECT_FALSE(files.next(answer));
+  EXPECT_FALSE(files.is_idle());
+  change.reset();
+  EXPECT_TRUE(files.next(answer));
+  EXPECT_TRUE(files.is_idle());
+  EXPECT_EQ(executor.knobs().of(ipvs::Knob::kSloppyTcp), 1);
+  EXPECT_EQ(read_file("/proc/sys/net/ipv4/vs/sloppy_tcp", 0), "1\n");
+}
+
 TEST_F(ConversationTest, SurvivesMutatedRequests) {
   std::mt19937 random(1);
   const std::vector<Datagram> seeds = {
@@ -177,7 +314,7 @@ TEST_F(ConversationTest, SurvivesMutatedRequests) {
     datagram.resize(datagram.size() - random() % 3);
     conversation.take(datagram);
     unsigned answers = 0;
-    for (Datagram answer; conversation.next(answer);) answers++;
+    for (Datagram answer; !conversation.is_idle();) answers += conversation.next(answer);
     ASSERT_LT(answers, 5000u);
     if (configuration.services().size() > 50) add({"-C"});
   }

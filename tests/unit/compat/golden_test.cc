@@ -109,7 +109,8 @@ Datagram flat(const Datagram& message) {
 std::vector<Datagram> answers_of(Conversation& conversation, const Datagram& request) {
   std::vector<Datagram> answers;
   conversation.take(request);
-  for (Datagram answer; conversation.next(answer);) answers.push_back(answer);
+  for (Datagram answer; !conversation.is_idle();)
+    if (conversation.next(answer)) answers.push_back(answer);
   return answers;
 }
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <random>
 #include <sstream>
 
 #include "ipvs/rules.h"
@@ -261,6 +262,29 @@ TEST_F(ConfigurationTest, AServerThatLeftIsKnownUntilItIsRecycledOrBack) {
   x_configuration.recycle([](uint32_t) { return true; });
   apply("-A -t 10.0.0.2:80 -s rr");
   EXPECT_FALSE(masqueraded());
+}
+
+// wrr's history after an addition comes of the one before, not of all weights.
+TEST_F(ConfigurationTest, NotesAnAdditionAsIfItHadLookedAtAllWeights) {
+  std::mt19937 random(1);
+  for (int round = 0; round < 50; round++) {
+    apply("-C");
+    apply("-A -t 10.0.0.1:80 -s wrr");
+    WeightHistory expected = service()->history;
+    std::vector<int32_t> weights;
+    const int unit = 1 + static_cast<int>(random() % 6);
+    for (int i = 0; i < 40; i++) {
+      weights.push_back(unit * static_cast<int>(random() % 5));
+      apply("-a -t 10.0.0.1:80 -r 10.1.0." + std::to_string(i + 1) + " -w " +
+            std::to_string(weights.back()));
+      kWeightedRoundRobin.note(expected, weights);
+      const WeightHistory& history = service()->history;
+      ASSERT_EQ(history.changes, expected.changes);
+      ASSERT_EQ(history.demand, expected.demand);
+      ASSERT_EQ(history.latest.back().greatest, expected.latest.back().greatest);
+      ASSERT_EQ(history.latest.back().divisor, expected.latest.back().divisor);
+    }
+  }
 }
 
 TEST_F(ConfigurationTest, RecyclesInStepsThatLookAtOneIdEach) {
