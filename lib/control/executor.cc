@@ -154,6 +154,8 @@ void Executor::book(const Command& command) {
       return;
     case Verb::kSetTimeouts:
     case Verb::kSetKnob:
+    case Verb::kEditService:
+    case Verb::kEditServer:  // the service has the servers that it had
       break;
     default:
       if (const auto* service = x_configuration.find(key))

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/result.h"
 
@@ -47,6 +48,11 @@ inline constexpr int kRefusedStatus = 255;
 
 inline Error refusal(Refusal why) {
   return {std::string(kRefusals[static_cast<size_t>(why)].sentence), kRefusedStatus};
+}
+
+/// A refusal that the kernel has no sentence for.
+inline Error own_refusal(std::string sentence) {
+  return {std::move(sentence), kRefusedStatus};
 }
 
 /// The kernel's number for an error of Configuration. One that is not in the table is about room

@@ -68,6 +68,18 @@ bool may_speak(const Service& service) {
   return service.by_call_id && service.key.protocol == net::kUdp && service.key.endpoint.port != 0;
 }
 
+/// Do two states of a service stand in the index alike, but for the service itself? Weights and
+/// thresholds are edited most often.
+bool has_same_places(const Service* old, const Service* now) {
+  if (!old || !now || old->part() != now->part() || old->former_parts != now->former_parts)
+    return false;
+  return std::equal(old->servers.begin(), old->servers.end(), now->servers.begin(),
+                    now->servers.end(), [](const Server& a, const Server& b) {
+                      return a.endpoint == b.endpoint && a.method == b.method &&
+                             a.tunnel == b.tunnel;
+                    });
+}
+
 /// Does it, or did it, tell clients apart by networks?
 bool has_network(const Service* service) {
   return service && (service->part().is_network || !service->former_parts.empty());
@@ -127,12 +139,12 @@ void ServiceTable::put(const ServiceKey& key, std::shared_ptr<const Service> ser
   index.ftp += is_at(now, kFtpPort) - is_at(old, kFtpPort);
   index.networks += has_network(now) - has_network(old);
   index.networks += has_network(remains.get()) - has_network(left);
-  if (now != old) {
+  if (now != old && !has_same_places(old, now)) {
     recount(key, servers_of(old), servers_of(now), true);
     count_tunnels(old, -1);
     count_tunnels(now, 1);
-    put_speakers<F>(old, service);
   }
+  if (now != old) put_speakers<F>(old, service);
   if (remains.get() != left) recount(key, servers_of(left), servers_of(remains.get()), false);
   set(index.services, place, std::move(service));
   if (!left || !remains || *left != *remains) set(index.remains, place, std::move(remains));
