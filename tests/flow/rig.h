@@ -42,6 +42,7 @@ class Rig {
     uint64_t kernel_rate = 0;
     uint16_t nic_queues = 0, twin_queues = 0;  ///< in each direction; 0: one for each worker
     uint16_t nic_tx_queues = 0;                ///< 0: nic_queues
+    ipvs::SchedulerSettings schedulers{};
   };
 
   explicit Rig(const Settings& settings) : settings(settings) {
@@ -198,7 +199,7 @@ class Rig {
   }
 
   const Settings settings;
-  ipvs::Configuration configuration;
+  ipvs::Configuration configuration{ipvs::kEngine, settings.schedulers};
   dataplane::Nanoseconds now = 1'000'000'000;
   bool answer_hops = true;
   uint32_t generation = 0;

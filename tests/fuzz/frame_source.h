@@ -11,6 +11,9 @@ namespace shunt::fuzz {
 
 using test::Frame;
 
+/// The first byte of an input of frames_fuzz modulo this is the scene; below it, rules are edited.
+inline constexpr unsigned kScenes = 8;
+
 class FrameSource {
  public:
   explicit FrameSource(uint32_t seed) : x_random(seed) {}

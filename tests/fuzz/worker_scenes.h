@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "frame_source.h"
 #include "worker_rig.h"
 
 namespace shunt::fuzz {
@@ -77,8 +78,13 @@ inline constexpr const char* kSceneEdits[] = {
 };
 
 inline std::vector<test::Rig::Settings> scene_settings() {
-  std::vector<test::Rig::Settings> all(8);
-  for (auto& settings : all) settings.ring = 256;
+  std::vector<test::Rig::Settings> all(kScenes);
+  for (auto& settings : all) {
+    settings.ring = 256;
+    // Small tables are soon built, so that a run that edits rules is not much longer.
+    settings.schedulers.maglev_slots = 251;
+    settings.schedulers.mh_table_index = 8;
+  }
   all[1].workers = 2;
   all[2].sessions = 16;
   all[2].full = ipvs::FullPolicy::kEvict;
