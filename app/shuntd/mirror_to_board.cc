@@ -55,7 +55,8 @@ MirrorToBoard::MirrorToBoard(const control::Conf& conf, Engine& engine)
     : x_conf(conf),
       x_engine(engine),
       x_neighbours(engine.board(), kernel(),
-                   control::Neighbours::limits_for(room_for_neighbours())) {
+                   control::Neighbours::limits_for(room_for_neighbours())),
+      x_macs(engine) {
   for (size_t i = 0; i < engine.ports().size(); i++)
     for (const std::string& name : conf.masquerade)
       if (name == engine.ports()[i].name) x_masquerading.insert(static_cast<uint8_t>(i));
@@ -79,6 +80,7 @@ Result<std::unique_ptr<MirrorToBoard>> MirrorToBoard::open(const control::Conf& 
   listener.on_link = [me](const std::string& interface, control::Mirror::LinkNews news) {
     me->on_link(interface, news);
   };
+  listener.on_macs = [me](const auto& macs) { me->x_macs.set(macs); };
   listener.on_full = [me] { me->count(share::Exhaustion::kKernelNeighbours); };
   auto mirror = control::Mirror::open(twins, listener, self->watched_interfaces());
   if (!mirror) return mirror.error();
@@ -141,6 +143,7 @@ void MirrorToBoard::tick() {
   x_now = static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(now).count());
   x_neighbours.tick(x_now);
   tell_downs();
+  x_macs.publish();
   publish_routes();
 }
 

@@ -13,6 +13,7 @@
 #include "control/mirror.h"
 #include "control/neighbours.h"
 #include "engine.h"
+#include "port_macs.h"
 
 namespace shunt::daemon {
 
@@ -53,6 +54,7 @@ class MirrorToBoard {
   Engine& x_engine;
   std::set<uint8_t> x_masquerading;  ///< ports
   control::Neighbours x_neighbours;
+  PortMacs x_macs;
   std::unique_ptr<control::Mirror> x_mirror;
   static constexpr uint64_t kDownFor = 200'000;
   std::map<std::string, uint64_t> x_downs;  ///< interfaces that are down, and when that is told

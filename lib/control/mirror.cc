@@ -1,7 +1,6 @@
 #include "control/mirror.h"
 
 #include <libmnl/libmnl.h>
-#include <linux/if.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <sys/epoll.h>
@@ -47,7 +46,7 @@ Mirror::Mirror(Netlink events, Netlink questions, const std::vector<Twin>& twins
     : x_events(std::move(events)),
       x_questions(std::move(questions)),
       x_listener(std::move(listener)) {
-  for (const Twin& twin : twins) x_twins[twin.name] = twin.port;
+  for (const Twin& twin : twins) x_links.add_twin(twin.name, twin.port);
 }
 
 Mirror::~Mirror() {
@@ -68,13 +67,13 @@ Result<std::unique_ptr<Mirror>> Mirror::open(const std::vector<Twin>& twins, Lis
   if (auto dumped = mirror->dump(); !dumped) return dumped.error();
   for (const Twin& twin : twins) {
     bool exists = false;
-    for (const auto& [index, link] : mirror->x_links) exists |= link.name == twin.name;
+    for (const auto& [index, link] : mirror->x_links.links()) exists |= link.name == twin.name;
     if (!exists)
       return Error{"the twin interface " + twin.name +
                    " does not exist: it has to be made before its neighbours can be followed"};
   }
-  for (const auto& [index, link] : mirror->x_links)
-    if (mirror->x_twins.contains(link.name) ||
+  for (const auto& [index, link] : mirror->x_links.links())
+    if (mirror->x_links.is_twin(link.name) ||
         std::find(watched.begin(), watched.end(), link.name) != watched.end())
       mirror->x_watched[index] = {link.name, LinkNews::kUp};
   mirror->handle_readable();
@@ -84,8 +83,8 @@ Result<std::unique_ptr<Mirror>> Mirror::open(const std::vector<Twin>& twins, Lis
 
 Result<void> Mirror::dump() {
   x_lost = true;  // until all of it is read and known to be whole
+  const auto ports_before = x_links.ports();
   x_links.clear();
-  x_ports.clear();
   Request<ifinfomsg> links(RTM_GETLINK, NLM_F_DUMP, AF_UNSPEC);
   auto linked = x_questions.ask(links.message, "the dump of the interfaces",
                                 [this](const nlmsghdr& m) { on_link(m); });
@@ -103,7 +102,9 @@ Result<void> Mirror::dump() {
     return known.error();
   }
   for (const auto& [key, neighbour] : before)
-    if (!x_neighbours.contains(key)) report(key, {});
+    if (auto port = ports_before.find(key.first);
+        port != ports_before.end() && !x_neighbours.contains(key))
+      report(port->second, key.second, {});
   x_lost = !*linked || !*known;
   return {};
 }
@@ -140,10 +141,11 @@ void Mirror::handle_readable() {
 void Mirror::tell_links() {
   if (x_lost) return;  // what is missing may only have been unreadable
   for (auto& [index, told] : x_watched) {
-    auto link = x_links.find(index);
-    const LinkNews now = link == x_links.end() ? LinkNews::kDeleted
-                         : link->second.up     ? LinkNews::kUp
-                                               : LinkNews::kDown;
+    const auto& links = x_links.links();
+    auto link = links.find(index);
+    const LinkNews now = link == links.end() ? LinkNews::kDeleted
+                         : link->second.up   ? LinkNews::kUp
+                                             : LinkNews::kDown;
     if (now == told.second || told.second == LinkNews::kDeleted) continue;
     told.second = now;
     if (x_listener.on_link) x_listener.on_link(told.first, now);
@@ -182,42 +184,22 @@ void Mirror::on_event(const nlmsghdr& message) {
 }
 
 void Mirror::on_link(const nlmsghdr& message) {
-  if (message.nlmsg_len < mnl_nlmsg_size(sizeof(ifinfomsg))) return;
-  const auto* header = static_cast<const ifinfomsg*>(mnl_nlmsg_get_payload(&message));
-  if (header->ifi_family != AF_UNSPEC) return;  // a bridge's port speaks as AF_BRIDGE
-  auto index = static_cast<uint32_t>(header->ifi_index);
-
-  Link link{.up = (header->ifi_flags & IFF_UP) != 0,
-            .running = (header->ifi_flags & IFF_LOWER_UP) != 0};
-  for_each_attribute(message, sizeof(ifinfomsg), [&](int type, const nlattr* attribute) {
-    if (type == IFLA_IFNAME)
-      link.name.assign(mnl_attr_get_str(attribute),
-                       strnlen(mnl_attr_get_str(attribute), mnl_attr_get_payload_len(attribute)));
-  });
-  if (message.nlmsg_type == RTM_DELLINK) {
-    forget_neighbours(index);
-    x_links.erase(index);
-    x_changed |= x_ports.erase(index) > 0;
-    x_stale = true;
-    return;
-  }
-  auto known = x_links.find(index);
-  if (known != x_links.end() && known->second == link) return;
+  const auto before = x_links.ports();
+  const auto applied = x_links.apply(message);
+  if (applied == TwinLinks::Applied::kNothing) return;
   // A link that went down took its routes along, and of IPv4's the kernel does not say so.
   x_stale = true;
-  x_links[index] = link;
-  x_changed |= x_ports.erase(index) > 0;
-  if (auto twin = x_twins.find(link.name); twin != x_twins.end()) {
-    x_ports[index] = twin->second;
-    x_changed = true;
-  }
+  x_changed |= applied == TwinLinks::Applied::kOfAPort;
+  for (const auto& [index, port] : before)
+    if (!x_links.ports().contains(index)) forget_neighbours(index, port);
 }
 
 void Mirror::on_neighbour(const nlmsghdr& message) {
   if (message.nlmsg_len < mnl_nlmsg_size(sizeof(ndmsg))) return;
   const auto* header = static_cast<const ndmsg*>(mnl_nlmsg_get_payload(&message));
   auto index = static_cast<uint32_t>(header->ndm_ifindex);
-  if (!x_ports.contains(index) || header->ndm_flags & NTF_PROXY) return;
+  const auto port = x_links.ports().find(index);
+  if (port == x_links.ports().end() || header->ndm_flags & NTF_PROXY) return;
 
   std::optional<Address> address;
   Neighbour neighbour;
@@ -232,7 +214,7 @@ void Mirror::on_neighbour(const nlmsghdr& message) {
   if (!address) return;  // also the bridge's tables, which are of no IP family
   NeighbourKey key{index, *address};
   if (message.nlmsg_type == RTM_DELNEIGH) {
-    if (x_neighbours.erase(key)) report(key, {});
+    if (x_neighbours.erase(key)) report(port->second, *address, {});
     return;
   }
   neighbour.state = state_of(header->ndm_state, has_mac);
@@ -248,24 +230,33 @@ void Mirror::on_neighbour(const nlmsghdr& message) {
       neighbour.state != share::NextHop::kFailed)
     return;
   x_neighbours[key] = neighbour;
-  report(key, neighbour);
+  report(port->second, *address, neighbour);
 }
 
-void Mirror::report(const NeighbourKey& key, const Neighbour& neighbour) {
-  auto port = x_ports.find(key.first);
-  if (port == x_ports.end() || !x_listener.on_neighbour) return;
-  x_listener.on_neighbour(port->second, key.second, neighbour.state, neighbour.mac);
+// A macvlan on a twin and the twin are one wire, and each has its own entry for a neighbour.
+void Mirror::report(uint8_t port, const Address& address, const Neighbour& neighbour) {
+  if (!x_listener.on_neighbour) return;
+  Neighbour best = neighbour;
+  if (best.state != share::NextHop::kReachable)
+    if (auto mac = this->neighbour(port, address)) best = {share::NextHop::kReachable, *mac};
+  x_listener.on_neighbour(port, address, best.state, best.mac);
 }
 
-void Mirror::forget_neighbours(uint32_t interface) {
-  for (auto i = x_neighbours.begin(); i != x_neighbours.end();) {
-    if (i->first.first != interface) {
-      ++i;
-      continue;
-    }
-    report(i->first, {});
+void Mirror::forget_neighbours(uint32_t interface, uint8_t port) {
+  auto i = x_neighbours.lower_bound({interface, Address{}});
+  while (i != x_neighbours.end() && i->first.first == interface) {
+    const Address address = i->first.second;
     i = x_neighbours.erase(i);
+    report(port, address, {});
   }
+}
+
+void Mirror::tell_macs() {
+  if (x_lost) return;  // what is missing may only have been unreadable
+  auto macs = x_links.macs();
+  if (macs == x_macs) return;
+  x_macs = std::move(macs);
+  if (x_listener.on_macs) x_listener.on_macs(x_macs);
 }
 
 void Mirror::publish() {
@@ -274,10 +265,12 @@ void Mirror::publish() {
     return;
   }
   tell_links();
+  tell_macs();
   if (x_stale || x_lost) arm();  // it changed under the dump: this now, and better soon
   if (!x_changed) return;
   x_changed = false;
-  auto tables = x_routes.compile(x_ports, x_links);
+  auto tables = x_routes.compile(x_links.ports(), x_links.links());
+  x_on_link = std::move(tables.on_link);
   if (x_listener.on_routes)
     x_listener.on_routes(std::move(tables.routes), std::move(tables.locals));
 }
@@ -309,7 +302,7 @@ void Mirror::arm() {
 }
 
 std::optional<MacAddress> Mirror::neighbour(uint8_t port, const Address& address) const {
-  for (const auto& [index, of_port] : x_ports) {
+  for (const auto& [index, of_port] : x_links.ports()) {
     if (of_port != port) continue;
     auto known = x_neighbours.find({index, address});
     if (known != x_neighbours.end() && known->second.state == share::NextHop::kReachable)
@@ -319,19 +312,32 @@ std::optional<MacAddress> Mirror::neighbour(uint8_t port, const Address& address
 }
 
 void Mirror::request_neighbour(uint8_t port, const Address& address, bool keep) {
-  for (const auto& [index, of_port] : x_ports) {
-    if (of_port != port) continue;
-    auto known = x_neighbours.find({index, address});
-    if (known != x_neighbours.end() && known->second.permanent) return;
-    Request<ndmsg> request(RTM_NEWNEIGH, NLM_F_CREATE, family_of(address));
-    request.header->ndm_ifindex = static_cast<int>(index);
-    request.header->ndm_state = NUD_NONE;
-    request.header->ndm_flags = keep ? NTF_USE | NTF_EXT_LEARNED : NTF_USE;
-    mnl_attr_put(request.message, NDA_DST, address.size(), address.bytes.data());
-    // Not sent, it is asked for again with the next packet that needs it.
-    (void)x_events.send(request.message, "asking for a neighbour");
-    return;
+  const uint32_t index = interface_towards(port, address);
+  if (index == 0) return;
+  auto known = x_neighbours.find({index, address});
+  if (known != x_neighbours.end() && known->second.permanent) return;
+  Request<ndmsg> request(RTM_NEWNEIGH, NLM_F_CREATE, family_of(address));
+  request.header->ndm_ifindex = static_cast<int>(index);
+  request.header->ndm_state = NUD_NONE;
+  request.header->ndm_flags = keep ? NTF_USE | NTF_EXT_LEARNED : NTF_USE;
+  mnl_attr_put(request.message, NDA_DST, address.size(), address.bytes.data());
+  // Not sent, it is asked for again with the next packet that needs it.
+  (void)x_events.send(request.message, "asking for a neighbour");
+}
+
+/// The interface of a port by which the kernel reaches a neighbour.
+uint32_t Mirror::interface_towards(uint8_t port, const Address& address) const {
+  uint32_t interface = x_links.twin_of(port);
+  int longest = -1;
+  for (const auto& [prefix, by] : x_on_link) {
+    const auto of_port = x_links.ports().find(by);
+    if (of_port == x_links.ports().end() || of_port->second != port || prefix.length <= longest ||
+        !prefix.contains(address))
+      continue;
+    interface = by;
+    longest = prefix.length;
   }
+  return interface;
 }
 
 Result<Address> Mirror::source_address(const Address& destination) {

@@ -16,6 +16,7 @@
 
 #include "control/mirror_routes.h"
 #include "control/netlink.h"
+#include "control/twin_links.h"
 #include "share/next_hops.h"
 
 typedef struct sd_event sd_event;
@@ -35,10 +36,13 @@ class Mirror {
     std::function<void(std::vector<share::Route>, std::vector<share::LocalAddress>)> on_routes;
     /// kReachable with a MAC, kFailed after the kernel's probes went unanswered, kUnresolved when
     /// the entry is gone. An entry still being probed for the first time is no news.
+    /// Where one of a port's interfaces knows a MAC, no other's ignorance is news.
     std::function<void(uint8_t port, const Address&, share::NextHop::State, const MacAddress&)>
         on_neighbour;
     /// An interface that was there at the start: of a twin, or one to be watched.
     std::function<void(const std::string& interface, LinkNews)> on_link;
+    /// All MAC addresses that ports take frames for besides their own, whenever one came or went.
+    std::function<void(const std::vector<TwinMac>&)> on_macs;
     /// The kernel has no room for a neighbour that it was asked for.
     std::function<void()> on_full;
   };
@@ -63,6 +67,7 @@ class Mirror {
   /// (RTM_NEWNEIGH with NTF_USE, net/core/neighbour.c). Its probes leave through the twin; the
   /// answer comes by on_neighbour. Does nothing for a port without a twin. For IPv6 the kernel
   /// solicits from the twin's link-local address, so nothing leaves before that is past its DAD.
+  /// Where the route to it goes by a macvlan on the twin, the kernel is asked for it there.
   /// Nor for an entry that the administrator made: NTF_USE would make it one that is probed.
   ///
   /// `keep`: the entry is made whether or not the kernel's table is full, and not collected while
@@ -91,21 +96,24 @@ class Mirror {
   void on_event(const nlmsghdr& message);
   void on_link(const nlmsghdr& message);
   void on_neighbour(const nlmsghdr& message);
-  void report(const NeighbourKey& key, const Neighbour& neighbour);
-  void forget_neighbours(uint32_t interface);
+  void report(uint8_t port, const Address& address, const Neighbour& neighbour);
+  void forget_neighbours(uint32_t interface, uint8_t port);
+  uint32_t interface_towards(uint8_t port, const Address& address) const;
+  void tell_macs();
   void tell_links();
   void arm();
 
   Netlink x_events;
   Netlink x_questions;  ///< blocking, for dumps
   Listener x_listener;
-  std::map<std::string, uint8_t> x_twins;
-  std::map<uint32_t, Link> x_links;
-  std::map<uint32_t, uint8_t> x_ports;  ///< interface index of a twin → port
+  TwinLinks x_links;
+  std::vector<TwinMac> x_macs;                         ///< as last told
+  std::vector<std::pair<Prefix, uint32_t>> x_on_link;  ///< MirrorRoutes::Tables::on_link
   /// Interfaces whose end is told, by index, as last told.
   std::map<uint32_t, std::pair<std::string, LinkNews>> x_watched;
   MirrorRoutes x_routes;
-  std::map<NeighbourKey, Neighbour> x_neighbours;  ///< of twins, as last reported
+  /// Of ports' interfaces, as the kernel last said.
+  std::map<NeighbourKey, Neighbour> x_neighbours;
   bool x_changed = true;
   bool x_lost = false;   ///< events were lost: everything must be dumped again
   bool x_stale = false;  ///< the routes must be dumped again before they are reported

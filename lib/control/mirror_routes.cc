@@ -167,6 +167,7 @@ MirrorRoutes::Tables MirrorRoutes::compile(const std::map<uint32_t, uint8_t>& po
     }
     return chosen;
   };
+  bool uses_macvlan = false;
   for (const auto& [key, same] : x_routes) {
     if (key.local) {
       if (!tables.locals.empty() && tables.locals.back().prefix == key.prefix) continue;
@@ -183,9 +184,12 @@ MirrorRoutes::Tables MirrorRoutes::compile(const std::map<uint32_t, uint8_t>& po
       if (!way) continue;
       tables.routes.push_back(
           {key.prefix, ports.at(way->interface), way->gateway, route.mtu, route.source});
+      if (!way->gateway) tables.on_link.emplace_back(key.prefix, way->interface);
+      uses_macvlan |= links.at(way->interface).lower != 0;
       break;
     }
   }
+  if (!uses_macvlan) tables.on_link.clear();
   return tables;
 }
 

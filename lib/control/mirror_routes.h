@@ -9,22 +9,16 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/address.h"
+#include "control/twin_links.h"
 #include "share/routes.h"
 
 struct nlmsghdr;
 
 namespace shunt::control {
-
-/// An interface of the kernel's (RTM_NEWLINK).
-struct Link {
-  std::string name;
-  bool up = false;       ///< IFF_UP, the administrator's wish; a twin without a carrier is still up
-  bool running = false;  ///< IFF_LOWER_UP, a carrier
-  bool operator==(const Link&) const = default;
-};
 
 /// The kernel's route, or one way of a multipath route.
 struct Way {
@@ -63,10 +57,13 @@ class MirrorRoutes {
   struct Tables {
     std::vector<share::Route> routes;
     std::vector<share::LocalAddress> locals;
+    /// By which interface each prefix on-link is reached; empty if all are by twins.
+    std::vector<std::pair<Prefix, uint32_t>> on_link;
   };
-  /// What the workers are given. `ports`: twin's interface index → port. Of several routes to a
-  /// prefix the one of the lowest metric that leaves by a twin which is up counts; of several ways
-  /// the first such, one with a carrier before one without.
+  /// What the workers are given. `ports`: interface index → port, of twins and of macvlans on them,
+  /// which are one wire. Of several routes to a
+  /// prefix the one of the lowest metric that leaves by an interface of theirs which is up counts;
+  /// of several ways the first such, one with a carrier before one without.
   ///
   /// Left out are routes by other interfaces, blackhole, unreachable and prohibit routes: workers
   /// then take the next shorter prefix, unlike the kernel. Who needs a hole in a default route

@@ -81,7 +81,6 @@ void classify(Worker& worker, const Burst& burst, Burst& v4, Burst& v6, Burst& f
   for (unsigned i = 0; i < burst.n; i++) {
     rte_mbuf* packet = burst.packets[i];
     Meta& m = meta(packet);
-    const WorkerPort& port = worker.ports[m.port_in];
     if (packet->nb_segs > 1 && rte_pktmbuf_linearize(packet) != 0) {
       worker.drop(packet, ipvs::DropReason::kMultiSegment);
       continue;
@@ -95,7 +94,7 @@ void classify(Worker& worker, const Burst& burst, Burst& v4, Burst& v6, Burst& f
       worker.to_kernel(packet);
       continue;
     }
-    if (!port.any_mac && ethernet->destination != port.mac) {
+    if (!worker.takes(m.port_in, ethernet->destination.bytes.data())) {
       worker.drop(packet, ipvs::DropReason::kForeignMac);
       continue;
     }

@@ -36,7 +36,7 @@ class Lane {
         x_servers(worker.counters.servers),
         x_now(worker.now),
         x_generation(worker.routes->generation()),
-        x_ours(worker.ports[port_in].mac, worker.ports[port_in].any_mac),
+        x_ours(worker.ports[port_in].mac, worker.ports[port_in].all_ours),
         x_port_in(port_in),
         x_notes(worker.fates != nullptr),
         x_burst(burst),

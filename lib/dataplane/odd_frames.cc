@@ -10,7 +10,6 @@ template <class F>
 Concern<F> concern_of(const Worker& worker, uint8_t port_in, rte_mbuf* packet) noexcept {
   using Kind = typename Concern<F>::Kind;
   using Frame = PlainFrame<F>;
-  const WorkerPort& port = worker.ports[port_in];
   uint8_t copy[Frame::kL4];
   const uint8_t* frame = bytes(packet);
   const bool is_whole = packet->nb_segs == 1;
@@ -18,7 +17,7 @@ Concern<F> concern_of(const Worker& worker, uint8_t port_in, rte_mbuf* packet) n
           ? packet->data_len < sizeof(net::EthernetHeader)
           : !(frame = static_cast<const uint8_t*>(rte_pktmbuf_read(packet, 0, sizeof copy, copy))))
     return {};
-  if (!Frame::has_ether_type(frame) || !OurMac(port.mac, port.any_mac).has(frame) ||
+  if (!Frame::has_ether_type(frame) || (frame[0] & 1) || !worker.takes(port_in, frame) ||
       !worker.services->has_family(F::family))
     return {};
   if (!is_whole) {

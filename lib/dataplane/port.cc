@@ -116,6 +116,23 @@ Result<std::unique_ptr<Port>> Port::start(uint16_t ethdev_id, const std::string&
   return port;
 }
 
+Result<void> Port::add_mac(const MacAddress& mac) {
+  rte_ether_addr address;
+  std::memcpy(address.addr_bytes, mac.bytes.data(), sizeof address.addr_bytes);
+  const int status = rte_eth_dev_mac_addr_add(x_id, &address, 0);
+  if (status == 0) return {};
+  if (status == -ENOTSUP) return Error{"its driver takes no further MAC address"};
+  if (status == -ENOSPC) return Error{"its filter of MAC addresses is full"};
+  return Error{std::string("its driver refuses the address: ") + rte_strerror(std::abs(status))};
+}
+
+void Port::remove_mac(const MacAddress& mac) {
+  rte_ether_addr address;
+  std::memcpy(address.addr_bytes, mac.bytes.data(), sizeof address.addr_bytes);
+  // One that was not added need not go.
+  (void)rte_eth_dev_mac_addr_remove(x_id, &address);
+}
+
 Port::~Port() {
   if (!x_started) return;
   rte_eth_dev_info info;

@@ -42,6 +42,12 @@ class Port {
   uint16_t tx_queues() const { return x_plan.tx_queues; }
   uint16_t mtu() const { return x_plan.mtu; }
   const PortPlan& plan() const { return x_plan; }
+
+  /// Has the device receive frames to a further MAC address, besides those to mac(). The error is a
+  /// clause that says why it does not.
+  Result<void> add_mac(const MacAddress& mac);
+  void remove_mac(const MacAddress& mac);
+
   int socket() const { return x_socket; }  ///< NUMA node, or -1: unknown
 
  private:

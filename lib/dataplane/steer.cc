@@ -334,7 +334,7 @@ class ClientsConcerned {
 void steer_plain(Worker& worker, uint8_t port_in, Burst& burst) {
   using Frame = PlainFrame<net::V4>;
   if (worker.services->has_networks() || worker.board.marks.marks_ftp()) return;
-  const OurMac ours(worker.ports[port_in].mac, worker.ports[port_in].any_mac);
+  const OurMac ours(worker.ports[port_in].mac, worker.ports[port_in].all_ours);
   const Burst all = burst;
   const unsigned mine = worker.settings.number;
   unsigned owners[kBurst];

@@ -134,7 +134,7 @@ struct AddressPairs {
 [[gnu::always_inline]] inline bool run6(Worker& worker, uint8_t port_in, const Burst& burst,
                                         Burst& rest) {
   SessionTable<net::V6>& sessions = *worker.sessions_v6;
-  const OurMac ours(worker.ports[port_in].mac, worker.ports[port_in].any_mac);
+  const OurMac ours(worker.ports[port_in].mac, worker.ports[port_in].all_ours);
   Scanned6 scanned;
   scan(sessions, ours, burst, scanned);
   // By what follows the ports in a tuple, the protocol: TCP is 6, UDP 17.

@@ -168,7 +168,7 @@ inline bool suits(const rte_mbuf* packet, const uint8_t* frame, const FlowWay& w
             .revision = worker.fates ? FlowPlans::kNoRevision : sessions.plans().revision(),
             .rest_may_have_sessions = sessions.index().has_hashed(),
             .scanned = scanned};
-  scan(sessions, OurMac(worker.ports[port_in].mac, worker.ports[port_in].any_mac), burst, scanned);
+  scan(sessions, OurMac(worker.ports[port_in].mac, worker.ports[port_in].all_ours), burst, scanned);
   bytes = scanned.bytes;
 
   // Packets that go to one port.

@@ -70,7 +70,8 @@ Worker::Worker(const WorkerSettings& given, share::Board& shared, rte_mempool* b
       identifiers(given.secrets.identifiers),
       tunnel_ids(identifiers),
       x_random(Identifiers(given.secrets.early_ends).random() | 1) {
-  for (const WorkerPort& port : ports) {
+  for (WorkerPort& port : ports) {
+    port.all_ours = port.any_mac;
     least_mtu = std::min(least_mtu, port.mtu);
     if (port.nic_sender) x_senders.push_back(port.nic_sender);
   }
@@ -112,6 +113,7 @@ bool Worker::turn(Nanoseconds time) {
   const uint64_t changes = board.changes(), publications = board.services.changes().count();
   services = board.services.read();
   routes = board.routes.read();
+  further_macs = board.further_macs.read();
   defense.follow(board.knobs, {sessions_v4->size(), sessions_v4->capacity()},
                  {sessions_v6->size(), sessions_v6->capacity()}, now);
 
@@ -208,6 +210,9 @@ unsigned Worker::take(uint8_t port, Burst& burst) {
 
 // Leaves in a burst what has to go through the stages. Returns how many bytes it had.
 uint64_t Worker::take_express(uint8_t port, Burst& burst) {
+  ports[port].all_ours = ports[port].any_mac;
+  if (further_macs) [[unlikely]]
+    ports[port].all_ours = takes_all(port, burst);
   uint64_t bytes = 0;
   if (settings.express && services->has_family(Family::kV4)) {
     Burst slow;

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <vector>
 
@@ -48,7 +49,10 @@ struct WorkerPort {
   share::Mailbox<rte_mbuf*>*nic_sender = nullptr, *twin_sender = nullptr;
   MacAddress mac{};
   bool any_mac = false;  ///< every unicast frame is ours, whatever its destination MAC
-  uint32_t mtu = 1500;   ///< bytes of an IP packet
+  /// Of the burst that is under way: every unicast frame is known to be ours, so that the lanes
+  /// need not look. Else they take those to `mac` alone, and leave others to the stages.
+  bool all_ours = false;
+  uint32_t mtu = 1500;  ///< bytes of an IP packet
 
   Burst to_nic, to_twin;  ///< waiting for the end of the turn, or for a full burst
   uint64_t to_nic_bytes = 0;
@@ -159,8 +163,9 @@ class alignas(64) Worker {
   /// first packets have begun since. The room of sessions that ended since is their own packets',
   /// for those they begin anew: so it does not matter which packets of a turn are looked at first.
   uint32_t rooms[2] = {0, 0};
-  const ipvs::ServiceTable* services = nullptr;  ///< this turn's
-  const share::Routes* routes = nullptr;         ///< this turn's
+  const ipvs::ServiceTable* services = nullptr;      ///< this turn's
+  const share::Routes* routes = nullptr;             ///< this turn's
+  const share::FurtherMacs* further_macs = nullptr;  ///< this turn's; null: no port has any
   Fate* fates = nullptr;  ///< where to note each packet's fate, or null; room for `fates_room`
   unsigned fates_room = 0, fates_count = 0;
 
@@ -227,6 +232,13 @@ class alignas(64) Worker {
            1;
   }
 
+  /// Is a unicast frame to this MAC address, as it lies in memory, one for this port?
+  bool takes(uint8_t port, const uint8_t* destination) const {
+    const WorkerPort& at = ports[port];
+    return at.any_mac || std::memcmp(destination, at.mac.bytes.data(), sizeof at.mac) == 0 ||
+           (further_macs && further_macs->has(port, share::FurtherMacs::word_of(destination)));
+  }
+
   // The lanes' ends -------------------------------------------------------------------------------
   void drop(rte_mbuf* packet, ipvs::DropReason reason);
   void drop_all(rte_mbuf* packets[], unsigned n, ipvs::DropReason reason) noexcept;
@@ -264,6 +276,7 @@ class alignas(64) Worker {
   bool may_answer(rte_mbuf* packet, uint8_t port) const;
   void process(Burst& burst);
   uint64_t take_express(uint8_t port, Burst& burst);
+  bool takes_all(uint8_t port, const Burst& burst) const;
   template <class F>
   void process_flows(Burst& burst);
   /// Identified flows, in bursts small enough for every stage.

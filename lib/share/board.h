@@ -21,6 +21,7 @@
 #include "share/counters.h"
 #include "share/exhaustions.h"
 #include "share/far_ends.h"
+#include "share/further_macs.h"
 #include "share/mailbox.h"
 #include "share/next_hops.h"
 #include "share/published.h"
@@ -170,6 +171,7 @@ class Board {
   Quiescence quiescence;
   Published<ipvs::ServiceTable> services;  // writer: control
   Published<Routes> routes;                // writer: control
+  Published<FurtherMacs> further_macs;     // writer: control
   SharedTimeouts timeouts;                 // writer: control
   SharedKnobs knobs;                       // writer: control
   ConfiguredServers configured;            // writer: control

@@ -20,6 +20,10 @@ inline constexpr unsigned kMaxDevices = 32;
 /// Every port has a twin.
 inline constexpr unsigned kMaxPorts = kMaxDevices / 2;
 
+/// MAC addresses of a port besides its own: macvlans on its twin. VRRP has 255 groups for each
+/// family; a device mostly has a filter for less than this.
+inline constexpr unsigned kMaxFurtherMacs = 64;
+
 /// Queues of a TAP in each direction. When net_tap starts it writes the descriptors of all its
 /// queues, of both directions, into a message for secondary processes that has room for 8
 /// (RTE_MP_MAX_FD_NUM), whether there are such processes or not, and does not look whether they

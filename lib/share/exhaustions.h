@@ -17,6 +17,7 @@ enum class Exhaustion : uint8_t {
   kKernelNeighbours,
   kInterfaces,
   kLongTurns,
+  kFurtherMacs,
   kCount,
 };
 
@@ -36,6 +37,7 @@ inline constexpr std::array<ExhaustionRow, kExhaustions> kExhaustionTable = {{
     {"kernel_neighbours", "questions that Linux refuses: its neighbour table is full (gc_thresh3)"},
     {"interfaces_lost", "twins and ports' interfaces that were deleted or set down", false},
     {"long_turns", "turns of the control loop of more than 50 ms of CPU time: its clients waited"},
+    {"macs_full", "macvlans on a twin whose port has no room for their MAC address"},
 }};
 
 /// Writer: control.

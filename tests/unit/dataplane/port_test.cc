@@ -81,6 +81,35 @@ TEST_F(PortTest, ARingDeviceHasAQueueForEachRing) {
   rte_mempool_free(mbufs);
 }
 
+// Real devices have a filter for some; net_ring takes one, net_null none.
+TEST_F(PortTest, TakesFurtherMacAddressesOrSaysWhyNot) {
+  auto* mbufs = pool();
+  auto* ring = rte_ring_create("port_test_macs", 64, -1, 0);
+  ASSERT_NE(ring, nullptr);
+  const int id = rte_eth_from_rings("port_test_macs", &ring, 1, &ring, 1, 0);
+  ASSERT_GE(id, 0);
+  auto null = attach("net_null0");
+  ASSERT_TRUE(null) << null.error().message;
+  {
+    auto port = started(static_cast<uint16_t>(id), {}, mbufs);
+    ASSERT_NE(port, nullptr);
+    const MacAddress mac{{2, 0, 0, 0, 1, 0}};
+    EXPECT_TRUE(port->add_mac(mac));
+    port->remove_mac(mac);
+    EXPECT_TRUE(port->add_mac(mac));
+    auto zero = port->add_mac(MacAddress{});
+    ASSERT_FALSE(zero);
+    EXPECT_EQ(zero.error().message, "its driver refuses the address: Invalid argument");
+    auto bare = started(*null, {}, mbufs);
+    ASSERT_NE(bare, nullptr);
+    auto none = bare->add_mac(mac);
+    ASSERT_FALSE(none);
+    EXPECT_EQ(none.error().message, "its driver takes no further MAC address");
+  }
+  rte_ring_free(ring);
+  rte_mempool_free(mbufs);
+}
+
 TEST_F(PortTest, AttachesARingDevice) {
   auto* mbufs = pool();
   auto id = attach("net_ring7");
