@@ -111,7 +111,7 @@ class Appliance:
             os.chmod(self.lab.directory, 0o755)
             os.chown(self.path("run"), USER, USER)
         self.process, self.has_console = None, console
-        lines = [f"eal = {eal_options(self.lab.prefix)}"]
+        lines = [f"eal = {eal_options(self.prefix())}"]
         for number, port in enumerate(network.ports):
             form = device if isinstance(device, str) else device[number]
             lines.append(f"port = {port.twin} {form.format(number=number, device=port.device)}")
@@ -122,7 +122,13 @@ class Appliance:
         self.write("services.rules", rules)
 
     def path(self, name):
-        return os.path.join(self.lab.directory, name)
+        if self.network.director == "director":
+            return os.path.join(self.lab.directory, name)
+        return os.path.join(self.lab.directory, self.network.director, name)
+
+    def prefix(self):
+        """Of DPDK's files: one for each process."""
+        return self.lab.prefix + self.network.director.removeprefix("director")
 
     def write(self, name, text):
         with open(self.path(name), "w", encoding="utf-8") as file:
@@ -153,7 +159,7 @@ class Appliance:
             os.chmod(address, 0o666)
             ready.settimeout(0.1)
             self.process = self.lab.start(
-                "director", *self.program(), "--conf", self.path("shunt.conf"),
+                self.network.director, *self.program(), "--conf", self.path("shunt.conf"),
                 "--rules", self.path("services.rules"), *(["-i"] if self.has_console else []),
                 environment={"NOTIFY_SOCKET": address, "XDG_RUNTIME_DIR": self.path("run")},
                 stdin=subprocess.PIPE if self.has_console else subprocess.DEVNULL,

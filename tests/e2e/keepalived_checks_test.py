@@ -11,11 +11,8 @@ twin `back` and tells shuntd by netlink what Linux's IPVS would be told.
 keepalived_checks_test.py [SECONDS]   of servers that die and return at random: 20
 """
 
-import os
 import random
 import re
-import shutil
-import signal
 import sys
 import time
 
@@ -24,10 +21,10 @@ import client
 import lab
 import tap
 from appliance import Appliance
+from keepalived import Keepalived, why_no_keepalived
 from lab import Lab
 from tap import expect
 
-SHUNT_EXEC = os.path.join(appliance.BUILD, "app/shunt-exec/shunt-exec")
 PORT = 8443
 # A check every second, one more try after a second: down within three seconds.
 NOTICED = 6
@@ -84,27 +81,6 @@ virtual_server fwmark 9 {{
 """
 
 
-class Keepalived:
-    def __init__(self, network, shuntd):
-        self.network, self.lab, self.shuntd = network, network.lab, shuntd
-        self.pid_file = shuntd.path("keepalived.pid")
-        self.conf = shuntd.path("keepalived.conf")
-
-    def start(self):
-        self.process = self.lab.start(
-            "director", SHUNT_EXEC, "--socket", os.path.join(os.path.dirname(self.shuntd.socket), "ipvs.sock"),
-            shutil.which("keepalived"), "-n", "-l", "-D", "-C", "-f", self.conf, "-p", self.pid_file,
-            "-c", self.shuntd.path("checkers.pid"),
-        )  # fmt: skip
-
-    def log(self):
-        return self.lab.log_of(self.process)
-
-    def reload(self):
-        with open(self.pid_file, encoding="ascii") as file:
-            os.kill(int(file.read()), signal.SIGHUP)
-
-
 def table(shuntd):
     """Server address -> weight, of the service by address."""
     text = shuntd.adm("-L", "-n", "-t", f"{shuntd.network.vip}:{PORT}", check=False)
@@ -146,8 +122,7 @@ def follow(cases, network, shuntd, keepalived, servers):
         lab.wait_until(lambda: usable(shuntd) == every, f"the servers are {table(shuntd)}", NOTICED)
     with cases.case("SIGHUP changes only what changed"):
         before = shuntd.adm("-L", "-n", "--stats", "--exact")
-        shuntd.write("keepalived.conf", configuration(network, weight=7, scheduler="wrr"))
-        keepalived.reload()
+        keepalived.reload(configuration(network, weight=7, scheduler="wrr"))
         lab.wait_until(lambda: table(shuntd).get(s1) == 7, f"the servers are {table(shuntd)}", NOTICED)
         after = shuntd.adm("-L", "-n", "--stats", "--exact")
         expect(f"TCP  {network.vip}:{PORT}" in after, after)
@@ -195,7 +170,7 @@ def crash(cases, network, shuntd, keepalived):
 
 def quiet(cases, keepalived):
     with cases.case("keepalived's log has no error of IPVS"):
-        bad = [line for line in keepalived.log().splitlines() if re.search(r"IPVS.*(error|fail|can't)", line, re.I)]
+        bad = keepalived.errors()
         expect(not bad, "\n".join(bad[:5]))
 
 
@@ -207,19 +182,16 @@ def stop(cases, network, shuntd, keepalived):
 
 def main():
     seconds = int(sys.argv[1]) if len(sys.argv) > 1 else 20
-    if reason := lab.why_impossible() or appliance.why_not_built():
+    if reason := lab.why_impossible() or appliance.why_not_built() or why_no_keepalived():
         tap.skip_all(reason)
-    if not shutil.which("keepalived"):
-        tap.skip_all("keepalived is not installed (scripts/setup does it)")
     cases = tap.Cases()
     with Lab("keepalived") as made:
         network = lab.two_networks(made)
         shuntd = Appliance(network)
         shuntd.start()
         servers = {name: serve(network, name) for name in network.servers}
-        keepalived = Keepalived(network, shuntd)
-        shuntd.write("keepalived.conf", configuration(network))
-        keepalived.start()
+        keepalived = Keepalived(shuntd)
+        keepalived.start(configuration(network), "-C")
         try:
             follow(cases, network, shuntd, keepalived, servers)
             random_failures(cases, network, shuntd, servers, seconds)

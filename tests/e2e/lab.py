@@ -252,15 +252,16 @@ class Network:
     ports: list
     servers: dict = field(default_factory=dict)  # name -> address
     servers6: dict = field(default_factory=dict)
+    director: str = "director"  # the appliance's namespace
 
     def configure_twins(self):
         """Gives the twins the director's addresses, where they do not have them yet."""
         for port in self.ports:
-            have = self.lab.ip("director", f"-o addr show dev {port.twin}")
+            have = self.lab.ip(self.director, f"-o addr show dev {port.twin}")
             for address in port.addresses:
                 if f" {address} " not in have:
-                    self.lab.address("director", port.twin, address)
-            self.lab.ip("director", f"link set {port.twin} up")
+                    self.lab.address(self.director, port.twin, address)
+            self.lab.ip(self.director, f"link set {port.twin} up")
 
     def vip_on_loopback(self):
         """Direct routing: every server has the VIP, and does not answer ARP for it."""

@@ -30,6 +30,10 @@ class Cases:
             print(f"ok {self.count} - {name}")
         sys.stdout.flush()
 
+    def skip(self, name, reason):
+        self.count += 1
+        print(f"ok {self.count} - {name} # SKIP {reason}")
+
     def done(self):
         print(f"1..{self.count}")
         return 1 if self.failed else 0
