@@ -31,7 +31,8 @@ class Keepalived:
             self.shuntd.network.director,
             SHUNT_EXEC, "--socket", os.path.join(os.path.dirname(self.shuntd.socket), "ipvs.sock"),
             shutil.which("keepalived"), "-n", "-l", "-D", "-f", path("keepalived.conf"),
-            "-p", path("keepalived.pid"), "-c", path("checkers.pid"), "-r", path("vrrp.pid"), *options,
+            "-p", path("keepalived.pid"), "-c", path("checkers.pid"), "-r", path("vrrp.pid"),
+            "-b", path("bfd.pid"), *options,
         )  # fmt: skip
 
     def log(self):
