@@ -8,13 +8,11 @@
 keepalived (Debian's, started by shunt-exec) checks port 8443 of the servers over the director's
 twin `back` and tells shuntd by netlink what Linux's IPVS would be told.
 
-keepalived_checks_test.py [SECONDS]   of servers that die and return at random: 20
+Servers that die at random, and a shuntd that does, are in keepalived_random_test.py.
 """
 
-import random
 import re
 import sys
-import time
 
 import appliance
 import client
@@ -131,43 +129,6 @@ def follow(cases, network, shuntd, keepalived, servers):
         expect(counts[0] == counts[1] and sum(map(int, counts[0])) > 0, f"{counts}")
 
 
-def random_failures(cases, network, shuntd, servers, seconds):
-    rng = random.Random(1)
-    with cases.case(f"servers die and return for {seconds} s: no request goes to a dead one after it was noticed"):
-        down, port, lost, asked = {}, 21000, [], 0
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            name = rng.choice(list(servers))
-            if name in down:
-                servers[name] = serve(network, name)
-                del down[name]
-            elif len(down) < 2:
-                network.lab.end(servers[name])
-                down[name] = time.monotonic()
-            dead = {network.servers[n] for n in down}
-            lab.wait_until(lambda d=dead: usable(shuntd) == set(network.servers.values()) - d,
-                                   f"the servers are {table(shuntd)}, dead are {dead}", NOTICED)  # fmt: skip
-            replies = client.get(network, network.vip, PORT, range(port, port + 4))
-            port, asked = port + 4, asked + 4
-            lost += [r for r in replies if r.status != 200 or r.server in down]
-        expect(not lost, f"{len(lost)} of {asked}: {lost[:3]}")
-        for name in down:
-            servers[name] = serve(network, name)
-
-
-def crash(cases, network, shuntd, keepalived):
-    every = set(network.servers.values())
-    with cases.case("shuntd is killed and started again: keepalived lives on, and goes on driving it"):
-        lab.wait_until(lambda: usable(shuntd) == every, f"the servers are {table(shuntd)}", NOTICED)
-        rules = shuntd.adm("-S", "-n")
-        shuntd.process.kill()
-        shuntd.process.wait()
-        shuntd.write("services.rules", rules)
-        shuntd.start()
-        lab.wait_until(lambda: usable(shuntd) == every, f"the servers are {table(shuntd)}", 2 * NOTICED)
-        expect(keepalived.process.poll() is None, keepalived.log()[-1000:])
-
-
 def quiet(cases, keepalived):
     with cases.case("keepalived's log has no error of IPVS"):
         bad = keepalived.errors()
@@ -181,7 +142,6 @@ def stop(cases, network, shuntd, keepalived):
 
 
 def main():
-    seconds = int(sys.argv[1]) if len(sys.argv) > 1 else 20
     if reason := lab.why_impossible() or appliance.why_not_built() or why_no_keepalived():
         tap.skip_all(reason)
     cases = tap.Cases()
@@ -194,9 +154,7 @@ def main():
         keepalived.start(configuration(network), "-C")
         try:
             follow(cases, network, shuntd, keepalived, servers)
-            random_failures(cases, network, shuntd, servers, seconds)
             quiet(cases, keepalived)
-            crash(cases, network, shuntd, keepalived)
             stop(cases, network, shuntd, keepalived)
         finally:
             print("\n".join(f"# keepalived: {line}" for line in keepalived.log().splitlines()[-5:]))

@@ -38,6 +38,8 @@ FIRST_PORT = 1001
 GLOBAL = "Keywords of global_defs about virtual servers"
 GLOBALS = {(GLOBAL, keyword) for keyword in
            ("lvs_flush", "lvs_flush_on_stop", "lvs_timeouts", "lvs_sync_daemon", "nftables_ipvs")}  # fmt: skip
+# What a row says of a keyword that does not simply work.
+SAID = {"snmp_name": "taken", "dynamic": "unknown", "lvs_sync_daemon": "refused", "nftables_ipvs": "makes"}
 # What looks like a keyword in the man page and is none.
 NO_KEYWORDS = {"CHECKER_TYPE", "SSL", "The", "or"}
 # Checks are made every second, and some wait two for an answer.
@@ -51,14 +53,15 @@ SCRIPTS = {
 
 
 def rows_of_page():
-    """(section, keyword) of every row of the page's tables of keywords."""
+    """(section, keyword) of every row of the page's tables of keywords, and what it says of them."""
     rows, section = [], ""
     with open(PAGE, encoding="utf-8") as page:
         for line in page:
             if heading := re.match(r"### (.*)", line):
                 section = heading[1].strip()
             elif section in {GLOBAL, *(case.section for case in CASES)} and line.startswith("| `"):
-                rows += [(section, keyword) for keyword in re.findall(r"`([^`]+)`", line.split("|")[1])]
+                _, keywords, result, *_ = line.split("|")
+                rows += [((section, keyword), result.strip()) for keyword in re.findall(r"`([^`]+)`", keywords)]
     return rows
 
 
@@ -301,10 +304,14 @@ def main():
     if not shutil.which("openssl"):
         tap.skip_all("openssl is not installed (scripts/setup does it)")
     cases = tap.Cases()
-    rows, known = rows_of_page(), {(case.section, case.keyword) for case in CASES} | GLOBALS
+    said = rows_of_page()
+    rows, known = [row for row, _ in said], {(case.section, case.keyword) for case in CASES} | GLOBALS
     with cases.case("every row of the page has a run, and every run a row"):
         expect(len(rows) == len(set(rows)), f"twice: {sorted(row for row in set(rows) if rows.count(row) > 1)}")
         expect(set(rows) == known, f"without a run: {set(rows) - known}; without a row: {known - set(rows)}")
+    with cases.case("every row says what its run shows"):
+        wrong = [row for row, result in said if not result.startswith(SAID.get(row[1], "work"))]
+        expect(not wrong, f"{wrong}")
     if os.path.exists(MAN):
         with cases.case("the page has every keyword of keepalived.conf(5)"):
             have = {keyword.split()[0] for _, keyword in known}
