@@ -91,9 +91,10 @@ class Side:
 
 
 def wait_for_master(new, old):
+    """`old` may be without a shuntd to speak of: None."""
     lab.wait_until(lambda: new.is_master() and new.has_servers(), f"{new.network.director} is no master", 20)
     if old:
-        expect(not old.is_master(), f"{old.network.director} is master, too")
+        lab.wait_until(lambda: not old.is_master(), f"{old.network.director} stays master, too", MOVED)
 
 
 def seen_mac(network, vip):
