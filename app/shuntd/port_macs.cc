@@ -57,11 +57,9 @@ void PortMacs::add(const Key& key, const std::string& interface) {
                  interface);
   else
     spdlog::warn(
-        "port {}: frames to {}, the MAC address of {}, come only if its device receives what is "
-        "not "
-        "to its own, because {}; without such a device, do without macvlans on the twin (VRRP "
-        "without use_vmac)",
-        port.name, mac, interface, told.error().message);
+        "port {}: {}, so frames to {}, the MAC address of {}, may not arrive: let VRRP use the "
+        "port's own MAC address (leave out use_vmac)",
+        port.name, told.error().message, mac, interface);
 }
 
 void PortMacs::remove(const Key& key, const std::string& interface) {
