@@ -15,7 +15,8 @@ import client
 import lab
 import tap
 from appliance import Appliance
-from keepalived_checks_test import PORT, SHUNT_EXEC, serve, usable
+from keepalived import SHUNT_EXEC
+from keepalived_checks_test import PORT, serve, usable
 from lab import Lab
 from tap import expect
 
