@@ -76,7 +76,9 @@ bool send_all(int fd, const void* data, size_t size) {
 bool is_proc_file(const char* path, char* name, size_t room) {
   if (!path || strncmp(path, "/proc/", 6) != 0) return false;
   const char* rest = path + 6;
-  // /proc/net is /proc/self/net.
+  // /proc/net is /proc/self/net, which is that of every process in the same network.
+  const size_t digits = strspn(rest, "0123456789");
+  if (digits > 0 && rest[digits] == '/') rest += digits + 1;
   for (const char* self : {"self/", "thread-self/"})
     if (strncmp(rest, self, strlen(self)) == 0) rest += strlen(self);
   static const char* const kFiles[] = {"net/ip_vs",       "net/ip_vs_conn",

@@ -1,7 +1,5 @@
 // shunt-exec PROGRAM ARGUMENTS...: an unmodified program that finds the running Shunt where it
 // looks for the kernel's IPVS. Everything else it asks of the kernel goes there untouched.
-#include <elf.h>
-#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -10,20 +8,26 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "compat/wire.h"
+#include "program.h"
+#include "supervisor.h"
 
 namespace {
 
 constexpr const char* kUsage =
-    "Usage: shunt-exec [--socket PATH] [--wait SECONDS] PROGRAM [ARGUMENTS...]\n\n"
+    "Usage: shunt-exec [OPTIONS] PROGRAM [ARGUMENTS...]\n\n"
     "Starts an unmodified program (ipvsadm, keepalived, ldirectord, ...) so that it finds the\n"
     "running shuntd where it looks for the kernel's IPVS.\n\n"
     "  --socket PATH    where shuntd listens for such programs (" SHUNT_IPVS_SOCKET_DEFAULT
     ",\n                   or $SHUNT_IPVS_SOCKET)\n"
     "  --wait SECONDS   how long to wait for it (30)\n"
+    "  --method METHOD  how to come between the program and the kernel: preload (a library),\n"
+    "                   seccomp (a supervisor, for programs that make system calls themselves),\n"
+    "                   or auto (what the program needs)\n"
     "  -h, --help       this text\n"
     "  -V, --version\n";
 
@@ -62,43 +66,6 @@ int wait_for_daemon(const std::string& path, long seconds) {
   }
 }
 
-/// Where the program is, as execvp() finds it; empty: nowhere.
-std::string find_program(const std::string& name) {
-  if (name.find('/') != name.npos) return access(name.c_str(), X_OK) == 0 ? name : "";
-  const char* path = std::getenv("PATH");
-  std::string rest = path ? path : "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-  for (size_t at = 0; at <= rest.size();) {
-    const size_t end = std::min(rest.find(':', at), rest.size());
-    const std::string file = (end == at ? "." : rest.substr(at, end - at)) + "/" + name;
-    if (access(file.c_str(), X_OK) == 0) return file;
-    at = end + 1;
-  }
-  return "";
-}
-
-enum class Linking { kDynamic, kStatic, kUnknown };
-
-/// A program without an interpreter makes its system calls itself, so that no library can come
-/// between. Scripts have interpreters that are programs of their own.
-Linking linking_of(const std::string& file) {
-  const int fd = open(file.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return Linking::kUnknown;
-  Elf64_Ehdr header{};
-  Linking linking = Linking::kDynamic;
-  if (read(fd, &header, sizeof header) == sizeof header &&
-      std::memcmp(header.e_ident, ELFMAG, SELFMAG) == 0) {
-    linking = header.e_ident[EI_CLASS] == ELFCLASS64 ? Linking::kStatic : Linking::kUnknown;
-    for (unsigned i = 0; linking == Linking::kStatic && i < header.e_phnum; i++) {
-      Elf64_Phdr segment{};
-      const auto at = static_cast<off_t>(header.e_phoff + i * header.e_phentsize);
-      if (pread(fd, &segment, sizeof segment, at) != sizeof segment) break;
-      if (segment.p_type == PT_INTERP) linking = Linking::kDynamic;
-    }
-  }
-  close(fd);
-  return linking;
-}
-
 /// The library beside this program (a build directory), or where it was installed.
 std::string find_library() {
   std::vector<char> self(4096);
@@ -110,12 +77,33 @@ std::string find_library() {
   return "";
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  const char* named = std::getenv(shunt::compat::kSocketVariable);
-  std::string socket_path = named ? named : SHUNT_IPVS_SOCKET_DEFAULT;
+struct Options {
+  std::string socket_path = SHUNT_IPVS_SOCKET_DEFAULT;
   long seconds = 30;
+  std::string method = "auto";
+  int program = 0;  ///< its place among the arguments
+};
+
+/// Takes one option with its value; nothing is wrong if the sentence is empty.
+std::string take_option(Options& options, const std::string& word, const std::string& value) {
+  if (word == "--socket") options.socket_path = value;
+  if (word == "--wait") {
+    char* end;
+    options.seconds = std::strtol(value.c_str(), &end, 10);
+    if (*end != '\0' || value.empty() || options.seconds < 0 || options.seconds > 86400)
+      return "--wait " + value + " is not a number of seconds from 0 to 86400";
+  }
+  if (word == "--method") {
+    options.method = value;
+    if (value != "auto" && value != "preload" && value != "seccomp")
+      return "--method " + value + " is none of auto, preload, seccomp";
+  }
+  return "";
+}
+
+/// Reads the arguments; a status if the program ends with it.
+std::optional<int> parse(Options& options, int argc, char** argv) {
+  if (const char* named = std::getenv(shunt::compat::kSocketVariable)) options.socket_path = named;
   int at = 1;
   for (; at < argc && argv[at][0] == '-'; at++) {
     const std::string word = argv[at];
@@ -125,33 +113,46 @@ int main(int argc, char** argv) {
       at++;
       break;
     }
-    if ((word != "--socket" && word != "--wait") || at + 1 >= argc)
+    if ((word != "--socket" && word != "--wait" && word != "--method") || at + 1 >= argc)
       return fail(2, "'" + word + "' is no option, or lacks its value; --help lists them");
-    const std::string value = argv[++at];
-    if (word == "--socket") socket_path = value;
-    if (word == "--wait") {
-      char* end;
-      seconds = std::strtol(value.c_str(), &end, 10);
-      if (*end != '\0' || value.empty() || seconds < 0 || seconds > 86400)
-        return fail(2, "--wait " + value + " is not a number of seconds from 0 to 86400");
-    }
+    if (const std::string wrong = take_option(options, word, argv[++at]); !wrong.empty())
+      return fail(2, wrong);
   }
   if (at >= argc) return std::fputs(kUsage, stderr), 2;
+  options.program = at;
+  return std::nullopt;
+}
 
-  const std::string program = find_program(argv[at]);
-  if (program.empty()) return fail(127, std::string(argv[at]) + ": there is no such program");
-  if (linking_of(program) == Linking::kStatic)
-    return fail(126, program + " is linked statically: a library cannot come between it and the " +
-                         "kernel");
-  const std::string library = find_library();
-  if (library.empty()) return fail(126, "libshunt-ipvs.so is not installed");
-  if (const int error = wait_for_daemon(socket_path, seconds); error != 0)
-    return fail(126, "nobody listens at " + socket_path + " (" + std::strerror(error) +
-                         "): is shuntd running?");
-
-  setenv(shunt::compat::kSocketVariable, socket_path.c_str(), 1);
+/// Puts the library before the C library of the program that is executed.
+void preload(const std::string& library) {
   const char* others = std::getenv("LD_PRELOAD");
   setenv("LD_PRELOAD", others && *others ? (library + " " + others).c_str() : library.c_str(), 1);
-  execv(program.c_str(), argv + at);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  using namespace shunt::exec;
+  Options options;
+  if (const auto status = parse(options, argc, argv)) return *status;
+  const std::string program = find_program(argv[options.program]);
+  if (program.empty())
+    return fail(127, std::string(argv[options.program]) + ": there is no such program");
+  const Linking linking = linking_of(program);
+  if (linking == Linking::kForeign) return fail(126, program + " is no program for 64-bit x86");
+  const bool preloads =
+      options.method == "preload" || (options.method == "auto" && linking == Linking::kDynamic);
+  const std::string library = preloads ? find_library() : "";
+  if (preloads && library.empty()) return fail(126, "libshunt-ipvs.so is not installed");
+  if (const int error = wait_for_daemon(options.socket_path, options.seconds); error != 0)
+    return fail(126, "nobody listens at " + options.socket_path + " (" + std::strerror(error) +
+                         "): is shuntd running?");
+
+  setenv(shunt::compat::kSocketVariable, options.socket_path.c_str(), 1);
+  if (preloads)
+    preload(library);
+  else if (const auto started = start_supervisor(); !started)
+    return fail(started.error().status, started.error().message);
+  execv(program.c_str(), argv + options.program);
   return fail(126, program + ": " + std::strerror(errno));
 }

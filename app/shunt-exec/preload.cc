@@ -91,6 +91,14 @@ bool is_ipvs_option(int level, int option) {
   return level == IPPROTO_IP && option >= IP_VS_BASE_CTL && option <= IP_VS_BASE_CTL + 127;
 }
 
+/// The socket that has an option of the program's socket.
+int holder_of(int fd, int level, int option) {
+  const bool is_netlinks =
+      level == SOL_NETLINK ||
+      (level == SOL_SOCKET && (option == SO_DOMAIN || option == SO_PROTOCOL || option == SO_TYPE));
+  return is_netlinks ? kernels_socket(fd) : fd;
+}
+
 }  // namespace
 
 extern "C" {
@@ -125,6 +133,24 @@ int dup3(int fd, int to, int flags) {
   const int copy = NEXT(dup3)(fd, to, flags);
   if (copy >= 0) note_copy(fd, copy);
   return copy;
+}
+
+int fcntl(int fd, int command, ...) {
+  va_list arguments;
+  va_start(arguments, command);
+  void* argument = va_arg(arguments, void*);
+  va_end(arguments);
+  const int result = NEXT(fcntl)(fd, command, argument);
+  if (result >= 0 && (command == F_DUPFD || command == F_DUPFD_CLOEXEC)) note_copy(fd, result);
+  return result;
+}
+
+int fcntl64(int fd, int command, ...) {
+  va_list arguments;
+  va_start(arguments, command);
+  void* argument = va_arg(arguments, void*);
+  va_end(arguments);
+  return fcntl(fd, command, argument);
 }
 
 ssize_t sendmsg(int fd, const msghdr* message, int flags) {
@@ -188,18 +214,28 @@ ssize_t recv(int fd, void* data, size_t size, int flags) {
 }
 
 int getsockname(int fd, sockaddr* address, socklen_t* size) {
-  return is_diverted(fd) ? own_address(fd, address, size) : NEXT(getsockname)(fd, address, size);
+  return NEXT(getsockname)(kernels_socket(fd), address, size);
+}
+
+int bind(int fd, const sockaddr* address, socklen_t size) {
+  return NEXT(bind)(kernels_socket(fd), address, size);
+}
+
+int connect(int fd, const sockaddr* address, socklen_t size) {
+  return NEXT(connect)(kernels_socket(fd), address, size);
 }
 
 // The older interface of IPVS is not there, as in a kernel without the module.
 int getsockopt(int fd, int level, int option, void* value, socklen_t* size) {
-  if (!is_ipvs_option(level, option)) return NEXT(getsockopt)(fd, level, option, value, size);
+  if (!is_ipvs_option(level, option))
+    return NEXT(getsockopt)(holder_of(fd, level, option), level, option, value, size);
   errno = ENOPROTOOPT;
   return -1;
 }
 
 int setsockopt(int fd, int level, int option, const void* value, socklen_t size) {
-  if (!is_ipvs_option(level, option)) return NEXT(setsockopt)(fd, level, option, value, size);
+  if (!is_ipvs_option(level, option))
+    return NEXT(setsockopt)(holder_of(fd, level, option), level, option, value, size);
   errno = ENOPROTOOPT;
   return -1;
 }

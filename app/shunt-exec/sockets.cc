@@ -2,8 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/genetlink.h>
-#include <linux/ip_vs.h>
 #include <linux/netlink.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -14,6 +12,7 @@
 
 #include "compat/wire.h"
 #include "daemon.h"
+#include "messages.h"
 
 namespace shunt::exec {
 
@@ -27,6 +26,7 @@ struct Slot {
   int kernels;       ///< a copy of the program's own socket while it is diverted
   int far_end;       ///< kNobodys: where answers are put
   nlmsghdr request;  ///< the last one that was diverted
+  uid_t user;        ///< kDaemons: who connected
 };
 Slot slots[kMostDescriptors];
 
@@ -34,12 +34,16 @@ Slot* slot_of(int fd) {
   return fd >= 0 && fd < kMostDescriptors ? &slots[fd] : nullptr;
 }
 
+uid_t user_now() {
+  return static_cast<uid_t>(syscall(SYS_geteuid));
+}
+
 bool is_diverted(const Slot& slot) {
   return slot.kind == Slot::kDaemons || slot.kind == Slot::kNobodys;
 }
 
 void mark_ours(int fd) {
-  if (Slot* slot = slot_of(fd)) *slot = {Slot::kOurs, false, -1, -1, {}};
+  if (Slot* slot = slot_of(fd)) *slot = {Slot::kOurs, false, -1, -1, {}, 0};
 }
 
 void close_ours(int& fd) {
@@ -91,6 +95,7 @@ bool divert_to_daemon(int fd, Slot& slot) {
   if (!keep_kernels(fd, slot) || !put_under(fd, daemon)) return false;
   close_ours(slot.far_end);
   slot.kind = Slot::kDaemons;
+  slot.user = user_now();
   slot.is_waiting = false;
   return true;
 }
@@ -106,81 +111,16 @@ bool divert_to_nobody(int fd, Slot& slot) {
   return true;
 }
 
-/// NLMSG_ERROR about the request that waits, in the place of the daemon's answer.
-void put_error(Slot& slot, int error) {
-  struct {
-    nlmsghdr header;
-    nlmsgerr body;
-  } answer{};
-  answer.header = {sizeof answer, NLMSG_ERROR, 0, slot.request.nlmsg_seq, slot.request.nlmsg_pid};
-  answer.body = {-error, slot.request};
-  send_all(slot.far_end, &answer, sizeof answer);
+void put(Slot& slot, const Answer& answer) {
+  send_all(slot.far_end, answer.bytes, answer.size);
   slot.is_waiting = false;
 }
 
-/// The family's number, for a program that may ask for it and nothing else.
-void put_family(Slot& slot) {
-  struct {
-    nlmsghdr header;
-    genlmsghdr genl;
-    nlattr name;
-    char text[8];
-    nlattr id;
-    uint16_t number, zero;
-  } answer{};
-  answer.header = {sizeof answer, GENL_ID_CTRL, 0, slot.request.nlmsg_seq, slot.request.nlmsg_pid};
-  answer.genl = {CTRL_CMD_NEWFAMILY, 2, 0};
-  answer.name = {sizeof(nlattr) + sizeof IPVS_GENL_NAME, CTRL_ATTR_FAMILY_NAME};
-  strcpy(answer.text, IPVS_GENL_NAME);
-  answer.id = {sizeof(nlattr) + sizeof answer.number, CTRL_ATTR_FAMILY_ID};
-  answer.number = compat::kFamilyId;
-  send_all(slot.far_end, &answer, sizeof answer);
-}
-
-/// Does the controller's question name the family "IPVS"?
-bool asks_for_ipvs(const char* message, size_t size) {
-  size_t at = NLMSG_HDRLEN + GENL_HDRLEN;
-  if (size < at || message[NLMSG_HDRLEN] != CTRL_CMD_GETFAMILY) return false;
-  while (at + sizeof(nlattr) <= size) {
-    nlattr attribute;
-    memcpy(&attribute, message + at, sizeof attribute);
-    if (attribute.nla_len < sizeof attribute || attribute.nla_len > size - at) return false;
-    const char* payload = message + at + sizeof attribute;
-    const size_t length = attribute.nla_len - sizeof attribute;
-    if (attribute.nla_type == CTRL_ATTR_FAMILY_NAME)
-      return length == sizeof IPVS_GENL_NAME && memcmp(payload, IPVS_GENL_NAME, length) == 0;
-    uint16_t id;
-    if (attribute.nla_type == CTRL_ATTR_FAMILY_ID && length >= sizeof id) {
-      memcpy(&id, payload, sizeof id);
-      return id == compat::kFamilyId;
-    }
-    at += (attribute.nla_len + size_t{3}) & ~size_t{3};
-  }
-  return false;
-}
-
-bool is_for_ipvs(const char* message, size_t size, const nlmsghdr& header) {
-  if (header.nlmsg_type == compat::kFamilyId) return true;
-  return header.nlmsg_type == GENL_ID_CTRL && asks_for_ipvs(message, size);
-}
-
-/// Answers with an error what the daemon does not hear: why it could not be reached tells which.
+/// Answers what the daemon does not hear.
 void answer_alone(int fd, Slot& slot, int reason) {
   if (!divert_to_nobody(fd, slot)) return;
-  const bool is_forbidden = reason == EACCES || reason == EPERM;
-  if (slot.request.nlmsg_type != GENL_ID_CTRL) {
-    put_error(slot, is_forbidden ? EPERM : ECONNREFUSED);
-  } else if (is_forbidden) {
-    // Anybody may ask the kernel for the family; its commands are for the administrator.
-    put_family(slot);
-    put_error(slot, 0);
-  } else {
-    put_error(slot, ENOENT);
-  }
-}
-
-bool is_lost(int error) {
-  return error == EPIPE || error == ECONNRESET || error == ENOTCONN || error == ECONNREFUSED;
+  const Answers answers = answers_without_daemon(slot.request, reason);
+  for (size_t i = 0; i < answers.count; i++) put(slot, answers.all[i]);
 }
 
 }  // namespace
@@ -189,7 +129,7 @@ void note_socket(int fd, int domain, int protocol) {
   Slot* slot = slot_of(fd);
   if (!slot) return;
   const bool is_generic = domain == AF_NETLINK && protocol == NETLINK_GENERIC;
-  *slot = {is_generic ? Slot::kKernels : Slot::kOther, false, -1, -1, {}};
+  *slot = {is_generic ? Slot::kKernels : Slot::kOther, false, -1, -1, {}, 0};
 }
 
 void note_copy(int fd, int copy) {
@@ -197,7 +137,7 @@ void note_copy(int fd, int copy) {
   if (!other || fd == copy) return;
   note_close(copy);
   if (!slot || slot->kind == Slot::kOther || slot->kind == Slot::kOurs) return;
-  *other = {slot->kind, false, -1, -1, slot->request};
+  *other = {slot->kind, false, -1, -1, slot->request, slot->user};
   if (!exec::is_diverted(fd)) return;
   other->kernels = move_away(static_cast<int>(syscall(SYS_dup, slot->kernels)));
   mark_ours(other->kernels);
@@ -239,19 +179,28 @@ bool divert(int fd, const iovec* pieces, size_t count, int flags, ssize_t& sent)
   }
   nlmsghdr header;
   if (size >= sizeof header) memcpy(&header, message, sizeof header);
-  if (size < sizeof header || !is_for_ipvs(message, size, header)) {
+  if (size < sizeof header || !is_for_ipvs(message, size)) {
     if (is_diverted(slot)) give_back(fd, slot);
     return false;
   }
   // The kernel answers with the socket's own number, whatever a request says.
   sockaddr_nl own{};
   socklen_t own_size = sizeof own;
-  if (own_address(fd, reinterpret_cast<sockaddr*>(&own), &own_size) == 0 && own.nl_pid != 0)
-    header.nlmsg_pid = own.nl_pid;
+  const int kernels = kernels_socket(fd);
+  syscall(SYS_getsockname, kernels, &own, &own_size);
+  if (own.nl_pid == 0) {
+    // The first message binds a netlink socket.
+    own = {AF_NETLINK, 0, 0, 0};
+    syscall(SYS_bind, kernels, &own, sizeof own);
+    syscall(SYS_getsockname, kernels, &own, &own_size);
+  }
+  if (own.nl_pid != 0) header.nlmsg_pid = own.nl_pid;
   memcpy(message, &header, sizeof header);
   slot.request = header;
   sent = static_cast<ssize_t>(size);
   int reason = 0;
+  // The daemon gave the connection to the user that the process was then.
+  if (slot.kind == Slot::kDaemons && slot.user != user_now()) slot.kind = Slot::kKernels;
   for (int attempt = 0; attempt < 2; attempt++) {
     if (slot.kind != Slot::kDaemons && !divert_to_daemon(fd, slot)) {
       reason = errno;
@@ -279,23 +228,20 @@ bool look_at_answer(int fd, const void* data, ssize_t n, int flags) {
   if (n >= static_cast<ssize_t>(sizeof header)) {
     if (flags & MSG_PEEK) return false;
     memcpy(&header, data, sizeof header);
-    const bool is_last = header.nlmsg_type == NLMSG_ERROR || header.nlmsg_type == NLMSG_DONE ||
-                         !(slot.request.nlmsg_flags & (NLM_F_ACK | NLM_F_DUMP));
-    if (is_last) slot.is_waiting = false;
+    if (is_last_answer(header, slot.request)) slot.is_waiting = false;
     return false;
   }
   // The daemon has gone. A netlink socket knows no end: without a request it only waits.
   if (n > 0 || (n < 0 && !is_lost(errno))) return false;
   const bool was_waiting = slot.is_waiting;
   if (!divert_to_nobody(fd, slot)) return false;
-  if (was_waiting) put_error(slot, ECONNRESET);
+  if (was_waiting) put(slot, error_answer(slot.request, ECONNRESET));
   return true;
 }
 
-int own_address(int fd, sockaddr* address, socklen_t* size) {
+int kernels_socket(int fd) {
   const Slot* slot = slot_of(fd);
-  const int kernels = slot && slot->kernels >= 0 ? slot->kernels : fd;
-  return static_cast<int>(syscall(SYS_getsockname, kernels, address, size));
+  return slot && slot->kernels >= 0 ? slot->kernels : fd;
 }
 
 }  // namespace shunt::exec

@@ -34,7 +34,7 @@ bool divert(int fd, const iovec* pieces, size_t count, int flags, ssize_t& sent)
 /// flags. True: the daemon has gone and an error has been put in its answer's place: receive again.
 bool look_at_answer(int fd, const void* data, ssize_t n, int flags);
 
-/// The address that the kernel gave the program's socket; 0 or -1 and errno.
-int own_address(int fd, sockaddr* address, socklen_t* size);
+/// The kernel's socket that belongs to the program's: another one while it is diverted.
+int kernels_socket(int fd);
 
 }  // namespace shunt::exec

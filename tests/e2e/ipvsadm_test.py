@@ -28,11 +28,14 @@ MOST_CLIENTS = 256
 class Programs:
     """Programs that shunt-exec starts beside an operator's shuntd."""
 
-    def __init__(self, operator):
-        self.operator, self.socket = operator, operator.path("ipvs.sock")
+    def __init__(self, operator, method="auto"):
+        self.operator, self.socket, self.method = operator, operator.path("ipvs.sock"), method
 
-    def run(self, *words, wait=5):
-        done = subprocess.run([SHUNT_EXEC, "--socket", self.socket, "--wait", str(wait), *words], capture_output=True, text=True,
+    def command(self, *words, wait=5):
+        return [SHUNT_EXEC, "--socket", self.socket, "--method", self.method, "--wait", str(wait), *words]
+
+    def run(self, *words, wait=5, text=None):
+        done = subprocess.run(self.command(*words, wait=wait), capture_output=True, text=True, input=text,
                               env={**os.environ, "PATH": SYSTEM_PATH}, timeout=60)  # fmt: skip
         return done.returncode, done.stdout, done.stderr
 
@@ -126,7 +129,7 @@ def unfriendly(cases, operator, programs):
 
 def killed(cases, operator, programs):
     with cases.case("a daemon that is killed leaves no request without an answer"):
-        loop = subprocess.Popen([SHUNT_EXEC, "--socket", programs.socket, "sh", "-c", "while ipvsadm -Ln; do :; done"],
+        loop = subprocess.Popen(programs.command("sh", "-c", "while ipvsadm -Ln; do :; done"),
                                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={**os.environ, "PATH": SYSTEM_PATH})  # fmt: skip
         time.sleep(1)
         operator.process.kill()
@@ -161,4 +164,5 @@ def main():
     return cases.done()
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())
