@@ -1,5 +1,6 @@
 #include "credentials.h"
 
+#include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
 #include <sys/fsuid.h>
@@ -7,9 +8,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cstdlib>
-#include <fstream>
-#include <sstream>
 #include <string>
 
 namespace shunt::exec {
@@ -21,10 +22,43 @@ std::string directory_of(pid_t thread) {
 }
 
 bool is_in_our_user_namespace(pid_t thread) {
-  struct stat its, ours;
-  return stat((directory_of(thread) + "ns/user").c_str(), &its) == 0 &&
-         stat("/proc/self/ns/user", &ours) == 0 && its.st_ino == ours.st_ino &&
+  static const struct stat ours = [] {
+    struct stat status {};
+    stat("/proc/self/ns/user", &status);
+    return status;
+  }();
+  struct stat its;
+  return stat((directory_of(thread) + "ns/user").c_str(), &its) == 0 && its.st_ino == ours.st_ino &&
          its.st_dev == ours.st_dev;
+}
+
+/// The file /proc/THREAD/status; empty if it cannot be read. This is done for every request.
+std::string status_of(pid_t thread) {
+  const int file = open((directory_of(thread) + "status").c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) return "";
+  std::string text;
+  std::array<char, 4096> piece;
+  for (ssize_t n; (n = read(file, piece.data(), piece.size())) > 0;)
+    text.append(piece.data(), static_cast<size_t>(n));
+  close(file);
+  return text;
+}
+
+/// The numbers in a line of such a file.
+std::vector<uint64_t> numbers_of(const std::string& status, const std::string& name, int base) {
+  std::vector<uint64_t> numbers;
+  const size_t begin = status.find("\n" + name + ":");
+  if (begin == status.npos) return numbers;
+  const char* at = status.c_str() + begin + name.size() + 2;
+  const char* end = status.c_str() + std::min(status.find('\n', begin + 1), status.size());
+  while (at < end) {
+    char* next;
+    const uint64_t number = std::strtoull(at, &next, base);
+    if (next == at || next > end) break;
+    numbers.push_back(number);
+    at = next;
+  }
+  return numbers;
 }
 
 /// Those of the supervisor, which never change for good.
@@ -59,22 +93,17 @@ bool set_ids(const Credentials& to) {
 }  // namespace
 
 std::optional<Credentials> credentials_of(pid_t thread) {
-  std::ifstream file(directory_of(thread) + "status");
-  Credentials found;
-  bool is_whole = false;
-  for (std::string line; std::getline(file, line);) {
-    std::istringstream words(line);
-    std::string name;
-    unsigned real, effective, saved, id;
-    words >> name;
-    if (name == "Uid:") words >> real >> effective >> saved >> found.user;
-    if (name == "Gid:") words >> real >> effective >> saved >> found.group;
-    if (name == "Groups:")
-      while (words >> id) found.groups.push_back(id);
-    if (name == "CapEff:") is_whole = static_cast<bool>(words >> std::hex >> found.capabilities);
-  }
-  if (!is_whole) return std::nullopt;
-  if (!is_in_our_user_namespace(thread)) found.capabilities = 0;
+  constexpr size_t kForFiles = 3;  // after the real, the effective and the saved one
+  const std::string status = status_of(thread);
+  const auto users = numbers_of(status, "Uid", 10), groups = numbers_of(status, "Gid", 10);
+  const auto capabilities = numbers_of(status, "CapEff", 16);
+  if (users.size() <= kForFiles || groups.size() <= kForFiles || capabilities.size() != 1)
+    return std::nullopt;
+  Credentials found{
+      static_cast<uid_t>(users[kForFiles]), static_cast<gid_t>(groups[kForFiles]), {}, 0};
+  for (const uint64_t group : numbers_of(status, "Groups", 10))
+    found.groups.push_back(static_cast<gid_t>(group));
+  if (is_in_our_user_namespace(thread)) found.capabilities = capabilities[0];
   return found;
 }
 

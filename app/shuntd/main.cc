@@ -11,6 +11,7 @@
 #include <iostream>
 #include <sstream>
 
+#include "compat/proc_directory.h"
 #include "compat/server.h"
 #include "control/alarms.h"
 #include "control/console.h"
@@ -84,6 +85,20 @@ Result<void> launch(Engine& engine) {
   return engine.launch();
 }
 
+/// Keeps the files of /proc up to date beside the control socket; none if that is switched off.
+Result<std::unique_ptr<compat::ProcDirectory>> write_proc_files(const control::Conf& conf,
+                                                                control::Loop& loop,
+                                                                control::Executor& executor) {
+  if (conf.proc_interval == 0) return std::unique_ptr<compat::ProcDirectory>();
+  auto files = compat::ProcDirectory::open(loop.get(), compat::proc_directory_beside(conf.socket),
+                                           executor, [](const auto& line) { spdlog::warn(line); });
+  if (!files) return files.error();
+  auto timed = loop.every(conf.proc_interval * kSecond,
+                          [directory = files->get()] { directory->begin_round(); });
+  if (!timed) return timed.error();
+  return std::move(*files);
+}
+
 Result<int> run(const control::Conf& conf) {
   auto loop = control::Loop::create();
   if (!loop) return loop.error();
@@ -115,8 +130,12 @@ Result<int> run(const control::Conf& conf) {
     return std::make_unique<control::Requests>(executor);
   });
   if (!server) return server.error();
-  auto compat = compat::Server::open((*loop)->get(), compat::socket_beside(conf.socket), executor);
+  auto compat = compat::Server::open(
+      (*loop)->get(),
+      conf.ipvs_socket.empty() ? compat::socket_beside(conf.socket) : conf.ipvs_socket, executor);
   if (!compat) return compat.error();
+  auto proc_files = write_proc_files(conf, **loop, executor);
+  if (!proc_files) return proc_files.error();
   control::Console console(
       (*loop)->get(), executor,
       {.port_stats = [&] { return port_stats(**engine) + turn_stats((*loop)->turns()); },

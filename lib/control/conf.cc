@@ -1,6 +1,7 @@
 #include "control/conf.h"
 
 #include <net/if.h>
+#include <sys/un.h>
 
 #include <algorithm>
 #include <boost/program_options.hpp>
@@ -38,6 +39,9 @@ po::options_description keys() {
   table.add_options()                                                                           //
       ("rules", text("FILE"), "ipvsadm-save format, applied before the first packet")           //
       ("socket", text("PATH"), "control socket (/run/shunt/shunt.sock)")                        //
+      ("ipvs-socket", text("PATH"), "for programs that look for IPVS ('ipvs.sock' beside it)")  //
+      ("proc-interval", text("SECONDS"),
+       "how often proc/net/ip_vs* beside it are written, 0: never (5)")                         //
       ("port", text("[NAME] DEVICE"), "PCI address, kernel interface or vdev; once for each")   //
       ("twin", text("[PORT] NAME"), "twin of a port, or of the last one (sh-PORT)")             //
       ("workers", text("auto|N"), "threads that forward (auto: CPUs less one)")                 //
@@ -173,6 +177,14 @@ Result<void> apply(Conf& conf, const std::string& key, const std::string& value)
   if (value.empty()) return wrong(key + " needs a value");
   if (key == "rules") conf.rules = value;
   if (key == "socket") conf.socket = value;
+  if (key == "ipvs-socket") {
+    constexpr size_t kMost = sizeof sockaddr_un::sun_path - 1;
+    if (value.size() > kMost)
+      return wrong("ipvs-socket is longer than a socket's path may be, " + std::to_string(kMost) +
+                   " bytes");
+    conf.ipvs_socket = value;
+  }
+  if (key == "proc-interval") return set_number(conf.proc_interval, 0, 86'400);
   if (key == "port") return add_port(conf, value);
   if (key == "twin") return set_twin(conf, value);
   if (key == "sessions") return set_number(conf.sessions, 1, uint64_t{1} << 32);

@@ -54,8 +54,10 @@ struct Conf {
   std::string conf = kDefaultConf;
   std::string rules;  ///< empty: none
   std::string socket = kDefaultSocket;
-  bool interactive = false;  ///< -i
-  bool check = false;        ///< --check
+  std::string ipvs_socket;     ///< empty: beside the control socket
+  uint32_t proc_interval = 5;  ///< seconds between rounds of files of /proc; 0: none
+  bool interactive = false;    ///< -i
+  bool check = false;          ///< --check
   bool help = false, version = false;
 
   std::vector<PortConf> ports;

@@ -41,6 +41,8 @@ TEST_F(ConfTest, HasDefaults) {
   auto conf = file("port = eth1\n");
   ASSERT_TRUE(conf) << conf.error().message;
   EXPECT_EQ(conf->socket, "/run/shunt/shunt.sock");
+  EXPECT_EQ(conf->ipvs_socket, "");
+  EXPECT_EQ(conf->proc_interval, 5u);
   EXPECT_EQ(conf->rules, "");
   EXPECT_GE(conf->workers, 1u);
   EXPECT_EQ(conf->idle, Idle::kSpin);
@@ -57,6 +59,8 @@ TEST_F(ConfTest, ReadsEveryKey) {
   auto conf = file(R"(# a comment
 rules = /etc/shunt/services.rules   # another
 socket=/tmp/s#1.sock
+ipvs-socket = /tmp/programs.sock
+proc-interval = 0
 
 port = p0 eth1
 twin = vip0
@@ -86,6 +90,8 @@ mss-clamp = fwmark 2 1400
   ASSERT_TRUE(conf) << conf.error().message;
   EXPECT_TRUE(conf->rules.ends_with("/shunt/services.rules")) << conf->rules;
   EXPECT_EQ(conf->socket, "/tmp/s#1.sock");
+  EXPECT_EQ(conf->ipvs_socket, "/tmp/programs.sock");
+  EXPECT_EQ(conf->proc_interval, 0u);
   ASSERT_EQ(conf->ports.size(), 3u);
   EXPECT_EQ(conf->ports[0].kind, PortConf::kInterface);
   EXPECT_EQ(conf->ports[0].twin, "vip0");
@@ -196,6 +202,10 @@ TEST_F(ConfTest, NamesFileAndLine) {
                at(1) + "workers = four is neither auto nor a number from 1 to 127");
   expect_error(file("workers = 0\n"),
                at(1) + "workers = 0 is neither auto nor a number from 1 to 127");
+  expect_error(file("proc-interval = 86401\n"),
+               at(1) + "proc-interval = 86401 is not a number from 0 to 86400");
+  expect_error(file("ipvs-socket = /" + std::string(107, 's') + "\n"),
+               at(1) + "ipvs-socket is longer than a socket's path may be, 107 bytes");
   expect_error(file("sessions = -1\n"),
                at(1) + "sessions = -1 is not a number from 1 to 4294967296");
   expect_error(file("idle = doze\n"), at(1) + "idle = doze is none of spin, yield, sleep");
