@@ -116,7 +116,6 @@ Result<int> install_filter(const SocketNumbers& numbers) {
   const scmp_filter_ctx context = seccomp_init(SCMP_ACT_ALLOW);
   if (!context) return failed(ENOMEM);
   seccomp_attr_set(context, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ALLOW);
-  seccomp_attr_set(context, SCMP_FLTATR_API_SYSRAWRC, 1);
   seccomp_attr_set(context, SCMP_FLTATR_CTL_SSB, 1);       // no mitigation that makes it slower
   seccomp_attr_set(context, SCMP_FLTATR_CTL_OPTIMIZE, 2);  // a tree, not a list
   Rules rules(context);
@@ -126,7 +125,8 @@ Result<int> install_filter(const SocketNumbers& numbers) {
   for (uint32_t no_new_privileges : {0, 1}) {
     if (error != 0 && error != EACCES) break;
     seccomp_attr_set(context, SCMP_FLTATR_CTL_NNP, no_new_privileges);
-    error = -seccomp_load(context);
+    // What it returns is the library's own number, where a listener is asked for.
+    error = seccomp_load(context) == 0 ? 0 : errno;
     if (error == 0) break;
   }
   const int listener = error == 0 ? seccomp_notify_fd(context) : -1;

@@ -85,19 +85,28 @@ Result<void> launch(Engine& engine) {
   return engine.launch();
 }
 
-/// Keeps the files of /proc up to date beside the control socket; none if that is switched off.
-Result<std::unique_ptr<compat::ProcDirectory>> write_proc_files(const control::Conf& conf,
-                                                                control::Loop& loop,
-                                                                control::Executor& executor) {
-  if (conf.proc_interval == 0) return std::unique_ptr<compat::ProcDirectory>();
-  auto files = compat::ProcDirectory::open(loop.get(), compat::proc_directory_beside(conf.socket),
-                                           executor, [](const auto& line) { spdlog::warn(line); });
-  if (!files) return files.error();
-  auto timed = loop.every(conf.proc_interval * kSecond,
-                          [directory = files->get()] { directory->begin_round(); });
-  if (!timed) return timed.error();
-  return std::move(*files);
-}
+/// What stands in for the kernel's IPVS, for programs that look for that.
+struct KernelInterface {
+  std::unique_ptr<compat::Server> socket;
+  std::unique_ptr<compat::ProcDirectory> files;  ///< null: switched off
+
+  static Result<KernelInterface> open(const control::Conf& conf, control::Loop& loop,
+                                      control::Executor& executor) {
+    const std::string path =
+        conf.ipvs_socket.empty() ? compat::socket_beside(conf.socket) : conf.ipvs_socket;
+    auto socket = compat::Server::open(loop.get(), path, executor);
+    if (!socket) return socket.error();
+    if (conf.proc_interval == 0) return KernelInterface{std::move(*socket), nullptr};
+    auto files =
+        compat::ProcDirectory::open(loop.get(), compat::proc_directory_beside(conf.socket),
+                                    executor, [](const auto& line) { spdlog::warn(line); });
+    if (!files) return files.error();
+    auto timed = loop.every(conf.proc_interval * kSecond,
+                            [directory = files->get()] { directory->begin_round(); });
+    if (!timed) return timed.error();
+    return KernelInterface{std::move(*socket), std::move(*files)};
+  }
+};
 
 Result<int> run(const control::Conf& conf) {
   auto loop = control::Loop::create();
@@ -130,12 +139,8 @@ Result<int> run(const control::Conf& conf) {
     return std::make_unique<control::Requests>(executor);
   });
   if (!server) return server.error();
-  auto compat = compat::Server::open(
-      (*loop)->get(),
-      conf.ipvs_socket.empty() ? compat::socket_beside(conf.socket) : conf.ipvs_socket, executor);
+  auto compat = KernelInterface::open(conf, **loop, executor);
   if (!compat) return compat.error();
-  auto proc_files = write_proc_files(conf, **loop, executor);
-  if (!proc_files) return proc_files.error();
   control::Console console(
       (*loop)->get(), executor,
       {.port_stats = [&] { return port_stats(**engine) + turn_stats((*loop)->turns()); },

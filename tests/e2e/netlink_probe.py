@@ -148,6 +148,20 @@ def pieces():
     print("pieces", n, struct.unpack_from("=H", buffers[0], 4)[0], flags, sender)
 
 
+def interrupted():
+    """By a signal every half a millisecond: nothing is lost, and nothing is answered twice."""
+    netlink = made()
+    family = find_family(netlink, "IPVS")
+    signals = []
+    signal.signal(signal.SIGALRM, lambda *_: signals.append(1))
+    signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+    answers = set()
+    while len(signals) < 100:
+        answers.add(info(netlink, family))
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    print("interrupted", answers, select.select([netlink], [], [], 0)[0])
+
+
 def dropped():
     """Rights that are given up are so at once, also for a socket that was made before."""
     netlink = made()
@@ -167,7 +181,7 @@ def older():
         print("the older interface", errno.errorcode[error.errno])
 
 
-CASES = {case.__name__: case for case in (families, names, copies, waiting, pieces, older, dropped)}
+CASES = {case.__name__: case for case in (families, names, copies, waiting, pieces, interrupted, older, dropped)}
 
 if __name__ == "__main__":
     for chosen in sys.argv[1:] or CASES:

@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 """Programs that make their system calls themselves, against a running shuntd (shunt-exec by seccomp):
-one in Go, linked statically; Debian's node_exporter; and the unmodified ipvsadm, by this method too."""
+one in Go, linked statically, and others that need a library only, by this method too.
+
+raw_calls_test.py [--recorded]   also every recorded session with ipvsadm, which takes half a minute
+"""
 
 import os
 import re
@@ -10,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 
 import tap
 from appliance import BUILD, ROOT, SHUNTD
@@ -35,6 +37,7 @@ a time limit EAGAIN True
 after a signal (0, 1)
 a piece True 16 True (0, 0)
 pieces 36 2 0 (0, 0)
+interrupted {(0, 1)} []
 the older interface ENOPROTOOPT
 as root (0, 1)
 as nobody ('EPERM', 0) True
@@ -78,6 +81,39 @@ def go_client(cases, operator, programs, client):
         expect(same_list() == 2, "not two lines")
         programs.good(client, "flush")
         expect(same_list() == 0, "something is left")
+
+
+def before_the_daemon(cases, folder, client):
+    """Starts programs by both methods; what is returned starts the daemon and waits for them."""
+    socket = os.path.join(folder, "ipvs.sock")
+    started = {p: subprocess.Popen([SHUNT_EXEC, "--socket", socket, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                   env={**os.environ, "PATH": SYSTEM_PATH})
+               for p, words in (("static", [client, "list"]), ("dynamic", ["ipvsadm", "-S", "-n"]))}  # fmt: skip
+    time.sleep(1.5)
+
+    def finish():
+        for name, waiting in started.items():
+            with cases.case(f"a {name} program waits for the daemon, and says so"):
+                out, err = waiting.communicate(timeout=30)
+                said = f"shunt-exec: waiting for shuntd at {socket} (No such file or directory), 30 seconds at most\n"
+                expect((waiting.returncode, out, err) == (0, "", said), f"{waiting.returncode} {out} {err}")
+
+    return finish
+
+
+def refusals(cases, programs):
+    with cases.case("what is not possible is said in a sentence"):
+        status, _, err = programs.run("true")
+        expect(status == 0, err)
+        few = subprocess.run(["prlimit", "--nofile=100:100", *programs.command("true")], capture_output=True, text=True)
+        expect(few.returncode == 126 and "128 are the least" in few.stderr, f"{few}")
+        status, _, err = programs.run(*programs.command("true"))
+        expect(status == 126 and "another supervisor already" in err, f"{status} {err}")
+        status, _, err = Programs(programs.operator, "none").run("true")
+        expect(status == 2 and "none of auto, preload, seccomp" in err, f"{status} {err}")
+    with cases.case("a program in a network namespace of its own is served there"):
+        programs.good("unshare", "--net", "ipvsadm", "-Ln")
+        programs.good("unshare", "--net", "--map-root-user", "ipvsadm", "-Ln")
 
 
 def supervisors_of(programs):
@@ -124,22 +160,27 @@ def process(cases, programs):
 def main():
     if not os.path.exists(SHUNTD) or not os.path.exists(SHUNT_EXEC):
         tap.skip_all("shuntd or shunt-exec is not built")
-    if lacking := [p for p in ("ipvsadm", "go", "prometheus-node-exporter") if not shutil.which(p, path=SYSTEM_PATH)]:
+    if lacking := [p for p in ("ipvsadm", "go") if not shutil.which(p, path=SYSTEM_PATH)]:
         tap.skip_all(f"{lacking[0]} is not installed (scripts/setup does it)")
     if subprocess.run([*APART, "true"], capture_output=True).returncode != 0:
         tap.skip_all("namespaces of mounts and networks cannot be made here")
     cases = tap.Cases()
     with tempfile.TemporaryDirectory(prefix="shunt-raw-") as folder:
         os.chmod(folder, 0o755)  # for a user of no name
+        client = build_go(folder)
+        finish = before_the_daemon(cases, folder, client)
         operator = Operator(folder, IPVSADM)
         programs = Programs(operator, "seccomp")
         try:
-            go_client(cases, operator, Programs(operator), build_go(folder))
+            finish()
+            go_client(cases, operator, Programs(operator), client)
+            refusals(cases, programs)
             for method in ("seccomp", "preload"):
                 with cases.case(f"a generic-netlink socket is as the kernel's ({method})"):
                     status, out, err = Programs(operator, method).run(sys.executable, PROBE)
                     expect((status, out) == (0, PROBED), f"{status} {out} {err}")
-            replay_all(cases, operator, LEFT_OUT | OWN_TEXTS)
+            if "--recorded" in sys.argv:
+                replay_all(cases, operator, LEFT_OUT | OWN_TEXTS)
             files(cases, operator, programs)
             unprivileged(cases, programs)
             process(cases, programs)
