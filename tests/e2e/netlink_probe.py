@@ -97,7 +97,7 @@ def copies():
     family = find_family(netlink, "IPVS")
     copy = netlink.dup()
     netlink.close()
-    print("a copy", info(copy, family))
+    print("a copy", info(copy, family), flush=True)
     child = os.fork()
     if child == 0:
         print("a child", info(copy, family), flush=True)

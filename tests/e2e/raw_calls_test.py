@@ -143,9 +143,9 @@ def process(cases, programs):
         expect(started.wait(10) == -signal.SIGINT, f"{started.returncode}")
         wait_until(lambda: not supervisors_of(programs), "a supervisor is left")
     with cases.case("signals do not end the supervisor; without it, calls are refused with ENOSYS"):
-        sh = subprocess.Popen(programs.command("sh", "-c", "while read file; do cat $file; done; :"), stdin=subprocess.PIPE,
+        sh = subprocess.Popen(programs.command("sh", "-c", "echo on; while read file; do cat $file; done; :"), stdin=subprocess.PIPE,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
-        wait_until(lambda: supervisors_of(programs), "there is no supervisor")
+        expect(sh.stdout.readline() == "on\n", "it does not begin")
         (supervisor,) = supervisors_of(programs)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             os.kill(supervisor, number)
