@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "compat/wire.h"
+#include "linking.h"
 #include "program.h"
 #include "supervisor.h"
 
@@ -66,11 +67,16 @@ int wait_for_daemon(const std::string& path, long seconds) {
   }
 }
 
-/// The library beside this program (a build directory), or where it was installed.
-std::string find_library() {
+/// Where this program is.
+std::string own_file() {
   std::vector<char> self(4096);
   const ssize_t n = readlink("/proc/self/exe", self.data(), self.size() - 1);
-  const std::string own(self.data(), n > 0 ? static_cast<size_t>(n) : 0);
+  return std::string(self.data(), n > 0 ? static_cast<size_t>(n) : 0);
+}
+
+/// The library beside this program (a build directory), or where it was installed.
+std::string find_library() {
+  const std::string own = own_file();
   for (const std::string& file :
        {own.substr(0, own.rfind('/') + 1) + "libshunt-ipvs.so", std::string(SHUNT_IPVS_LIBRARY)})
     if (access(file.c_str(), R_OK) == 0) return file;
@@ -125,6 +131,7 @@ std::optional<int> parse(Options& options, int argc, char** argv) {
 
 /// Puts the library before the C library of the program that is executed.
 void preload(const std::string& library) {
+  setenv(shunt::compat::kProgramVariable, own_file().c_str(), 1);
   const char* others = std::getenv("LD_PRELOAD");
   setenv("LD_PRELOAD", others && *others ? (library + " " + others).c_str() : library.c_str(), 1);
 }
@@ -138,7 +145,7 @@ int main(int argc, char** argv) {
   const std::string program = find_program(argv[options.program]);
   if (program.empty())
     return fail(127, std::string(argv[options.program]) + ": there is no such program");
-  const Linking linking = linking_of(program);
+  const Linking linking = linking_of(program.c_str());
   if (linking == Linking::kForeign) return fail(126, program + " is no program for 64-bit x86");
   const bool preloads =
       options.method == "preload" || (options.method == "auto" && linking == Linking::kDynamic);
@@ -149,6 +156,8 @@ int main(int argc, char** argv) {
                          "): is shuntd running?");
 
   setenv(shunt::compat::kSocketVariable, options.socket_path.c_str(), 1);
+  // A library that stands before this program itself must not execute it once more.
+  unsetenv(shunt::compat::kProgramVariable);
   if (preloads)
     preload(library);
   else if (const auto started = start_supervisor(); !started)

@@ -1,6 +1,5 @@
 // libshunt-ipvs.so: the functions of the C library that shunt-exec puts its own before. Each asks
 // in a table whether it is concerned, and is the C library's otherwise.
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/ip_vs.h>
@@ -15,6 +14,7 @@
 #include <unistd.h>
 
 #include "daemon.h"
+#include "next.h"
 #include "sockets.h"
 
 using namespace shunt::exec;
@@ -22,23 +22,6 @@ using namespace shunt::exec;
 namespace {
 
 constexpr size_t kLongestName = 128;
-
-/// The C library's function of this name; looked up once.
-template <class F>
-F next(F& known, const char* name) {
-  F found = __atomic_load_n(&known, __ATOMIC_ACQUIRE);
-  if (!found) {
-    void* symbol = dlsym(RTLD_NEXT, name);
-    memcpy(&found, &symbol, sizeof found);
-    __atomic_store_n(&known, found, __ATOMIC_RELEASE);
-  }
-  return found;
-}
-#define NEXT(name)                  \
-  ([] {                             \
-    static decltype(&::name) known; \
-    return next(known, #name);      \
-  }())
 
 bool writes(int flags) {
   return (flags & O_ACCMODE) != O_RDONLY;

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -94,6 +95,11 @@ void detach(int kept) {
   sigfillset(&all);
   sigprocmask(SIG_BLOCK, &all, nullptr);
   setsid();
+  // A socket of the program takes three descriptors here, and it may have many processes.
+  rlimit descriptors{};
+  getrlimit(RLIMIT_NOFILE, &descriptors);
+  descriptors.rlim_cur = descriptors.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &descriptors);
   if (chdir("/") != 0) _exit(1);
   prctl(PR_SET_NAME, "shunt-exec");
   const int null = open("/dev/null", O_RDWR);

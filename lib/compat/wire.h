@@ -16,5 +16,7 @@ inline constexpr uint16_t kProcFile = 1024;
 inline constexpr size_t kMostRequest = 16 * 1024;
 /// Where the daemon listens, in a program's environment.
 inline constexpr const char* kSocketVariable = "SHUNT_IPVS_SOCKET";
+/// Where shunt-exec is, likewise, for programs that it has to execute for others.
+inline constexpr const char* kProgramVariable = "SHUNT_EXEC";
 
 }  // namespace shunt::compat

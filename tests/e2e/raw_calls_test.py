@@ -129,6 +129,26 @@ def supervisors_of(programs):
     return found
 
 
+def started_by_others(cases, operator, client):
+    """A static program that a dynamic one starts is supervised, however it is started."""
+    operator.empty()
+    operator.good("-A", "-t", "10.0.0.1:80")
+    wanted = "-A -t 10.0.0.1:80 -s wlc\n"
+    dynamic = Programs(operator, "preload")
+    python = f"import os, subprocess, sys; words = [{client!r}, 'list']; sys.stdout.flush(); "
+    for name, words in {
+        "execve": ["sh", "-c", f"{client} list; true"],
+        "execvp": ["env", client, "list"],
+        "execvp with a search": ["env", f"PATH={os.path.dirname(client)}", "ipvs_client", "list"],
+        "execv": [sys.executable, "-c", python + "os.execv(words[0], words)"],
+        "posix_spawn": [sys.executable, "-c", python + "os.waitpid(os.posix_spawn(words[0], words, os.environ), 0)"],
+        "vfork and execve": [sys.executable, "-c", python + "subprocess.run(words, check=True)"],
+        "a shell's shell": ["sh", "-c", f"sh -c '{client} list | cat'; :"],
+    }.items():
+        with cases.case(f"a static program that a dynamic one starts: {name}"):
+            expect(dynamic.good(*words) == wanted, "not the daemon's list")
+
+
 def process(cases, programs):
     with cases.case("exit status, signals, streams and children are the program's own"):
         expect(programs.run("sh", "-c", "exit 7")[0] == 7, "not 7")
@@ -174,6 +194,7 @@ def main():
         try:
             finish()
             go_client(cases, operator, Programs(operator), client)
+            started_by_others(cases, operator, client)
             refusals(cases, programs)
             for method in ("seccomp", "preload"):
                 with cases.case(f"a generic-netlink socket is as the kernel's ({method})"):
