@@ -110,6 +110,8 @@ void detach(int kept) {
 
 [[noreturn]] void run_supervisor(int from_program, const SocketNumbers& numbers) {
   detach(from_program);
+  const pid_t own = getpid();
+  if (send(3, &own, sizeof own, MSG_NOSIGNAL) != sizeof own) _exit(1);
   const int listener = receive_descriptor(3);
   close(3);
   if (listener >= 0) supervise(listener, numbers);
@@ -142,6 +144,11 @@ Result<void> start_supervisor() {
   close(ends[1]);
   errno = WIFEXITED(status) ? WEXITSTATUS(status) : ECHILD;
   if (status != 0) return failed("the supervisor cannot be started");
+  pid_t supervisor = 0;
+  if (recv(ends[0], &supervisor, sizeof supervisor, MSG_WAITALL) != sizeof supervisor)
+    return failed("the supervisor has ended");
+  // It reads and writes this process's memory without being its parent, which Yama may forbid.
+  prctl(PR_SET_PTRACER, supervisor, 0, 0, 0);
   const auto listener = install_filter(*numbers);
   if (!listener) return listener.error();
   if (!send_descriptor(ends[0], *listener)) return failed("the supervisor has ended");
