@@ -169,7 +169,7 @@ class Configuration {
   std::optional<Undo> x_garbage;  ///< of the transaction before
   /// The service that servers were added to last, in a transaction, and where it has servers.
   std::optional<std::pair<ServiceKey, std::set<Endpoint>>> x_adding;
-  std::shared_ptr<const ServiceTable> x_table = std::make_shared<const ServiceTable>();
+  std::shared_ptr<const ServiceTable> x_table = std::make_shared<ServiceTable>();
   bool x_changed = false;                ///< since x_table was made
   std::shared_ptr<ServiceTable> x_next;  ///< the next x_table, while it is being made
   std::set<ServiceKey> x_touched;        ///< what may be otherwise than in x_next

@@ -69,6 +69,9 @@ class EndpointShards {
     }
   }
 
+  /// Gives up a shard, below kShards, of a map that is not used any more.
+  void drop_shard(size_t shard) { x_shards[shard].reset(); }
+
   /// How many shards two maps do not share.
   size_t shards_apart(const EndpointShards& other) const {
     size_t apart = 0;

@@ -383,6 +383,21 @@ bool ServiceTable::has_family(Family family) const {
   return family == Family::kV4 ? x_v4.services.size() != 0 : x_v6.services.size() != 0;
 }
 
+bool ServiceTable::shed_next() {
+  auto shed = [shard = x_shed](auto& index) {
+    index.services.drop_shard(shard);
+    index.remains.drop_shard(shard);
+    index.masqueraded.drop_shard(shard);
+    index.reply_parts.drop_shard(shard);
+    index.speakers.drop_shard(shard);
+  };
+  if (x_shed == EndpointShards<net::V4, uint32_t>::kShards) return false;
+  shed(x_v4);
+  shed(x_v6);
+  x_shed++;
+  return true;
+}
+
 size_t ServiceTable::shards_apart(const ServiceTable& other) const {
   auto apart = [](const auto& one, const auto& another) {
     return one.services.shards_apart(another.services) + one.remains.shards_apart(another.remains) +

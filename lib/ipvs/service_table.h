@@ -199,6 +199,10 @@ class ServiceTable {
     x_v4.services.each_difference(before.x_v4.services, both);
     x_v6.services.each_difference(before.x_v6.services, both);
   }
+  /// For one that nobody uses any more: frees a part of what no other table shares. False: nothing
+  /// is left. (All at once would take long.)
+  bool shed_next();
+
   /// How many shards of the index two tables do not share.
   size_t shards_apart(const ServiceTable& other) const;
 
@@ -274,6 +278,7 @@ class ServiceTable {
   Index<net::V6> x_v6;
   uint64_t x_early_ends = 0;
   uint64_t x_version = 0;
+  size_t x_shed = 0;  ///< parts that are freed
 };
 
 }  // namespace shunt::ipvs

@@ -11,6 +11,7 @@
 #include <rte_rcu_qsbr.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <cstdlib>
 #include <deque>
@@ -27,6 +28,7 @@ class Quiescence {
  public:
   /// Most values that wait at any time.
   static constexpr size_t kMostRetired = 64;
+  static constexpr auto kCollectTime = std::chrono::milliseconds(1);
 
   explicit Quiescence(unsigned readers) {
     size_t size = rte_rcu_qsbr_get_memsize(readers);
@@ -53,15 +55,26 @@ class Quiescence {
     collect();
     return x_retired.size() < kMostRetired;
   }
-  /// Keeps `value` alive until every reader has passed a quiescent state.
-  void retire(std::shared_ptr<const void> value) {
-    x_retired.emplace_back(rte_rcu_qsbr_start(x_state.get()), std::move(value));
+  /// Frees a part of a value that nobody uses any more; false: nothing is left.
+  using Shed = bool (*)(void* value);
+  /// Keeps `value` alive until every reader has passed a quiescent state. With `shed` it is then
+  /// freed part by part.
+  void retire(std::shared_ptr<const void> value, Shed shed = nullptr) {
+    x_retired.push_back({rte_rcu_qsbr_start(x_state.get()), std::move(value), shed});
   }
-  /// Frees what no reader can hold any more.
+  /// Frees what no reader can hold any more, as far as that takes kCollectTime.
   void collect() {
+    if (x_retired.empty()) return;
+    const auto end = std::chrono::steady_clock::now() + kCollectTime;
     while (!x_retired.empty() &&
-           rte_rcu_qsbr_check(x_state.get(), x_retired.front().first, false) == 1)
+           rte_rcu_qsbr_check(x_state.get(), x_retired.front().mark, false) == 1) {
+      const Retired& oldest = x_retired.front();
+      // What somebody else keeps is freed by whoever gives it up last.
+      if (oldest.shed && oldest.value.use_count() == 1)
+        while (oldest.shed(const_cast<void*>(oldest.value.get())))
+          if (std::chrono::steady_clock::now() >= end) return;
       x_retired.pop_front();
+    }
   }
   /// Marks now; passed(mark) tells whether a grace period has gone by since.
   uint64_t mark() { return rte_rcu_qsbr_start(x_state.get()); }
@@ -69,11 +82,16 @@ class Quiescence {
   size_t retired() const { return x_retired.size(); }
 
  private:
+  struct Retired {
+    uint64_t mark;
+    std::shared_ptr<const void> value;
+    Shed shed;
+  };
   struct Free {
     void operator()(rte_rcu_qsbr* p) const { std::free(p); }
   };
   std::unique_ptr<rte_rcu_qsbr, Free> x_state;
-  std::deque<std::pair<uint64_t, std::shared_ptr<const void>>> x_retired;  // writer: control
+  std::deque<Retired> x_retired;  // writer: control
 };
 
 template <class T>
@@ -91,10 +109,18 @@ class Published {
     x_current.store(next.get(), std::memory_order_release);
     x_changes.add();
     std::swap(x_owner, next);
-    if (next) quiescence.retire(std::move(next));
+    if (next) quiescence.retire(std::move(next), shed());
   }
 
  private:
+  /// Values that can be freed part by part are; no such value may have been made as a const one.
+  static constexpr Quiescence::Shed shed() {
+    if constexpr (requires(T & value) { value.shed_next(); })
+      return [](void* value) { return static_cast<T*>(value)->shed_next(); };
+    else
+      return nullptr;
+  }
+
   std::atomic<const T*> x_current{nullptr};  // writer: control
   Changes x_changes;
   std::shared_ptr<const T> x_owner;  // writer: control

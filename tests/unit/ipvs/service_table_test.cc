@@ -328,5 +328,36 @@ TEST(ServiceTable, AnEditCostsTheSameAmongTenThousandServices) {
   }
 }
 
+TEST(ServiceTable, IsFreedInPartsThatLeaveOthersWhatTheyShare) {
+  std::vector<std::weak_ptr<const Service>> services;
+  auto table = std::make_shared<ServiceTable>();
+  for (int i = 0; i < 2000; i++) {
+    auto service = share(one_of_many(i));
+    services.push_back(service);
+    put(*table, std::move(service));
+  }
+  ServiceTable other = *table;
+  put(other, share(service_at("101.0.0.1", 80)));
+  while (table->shed_next()) {
+  }
+  for (const auto& service : services) {
+    ASSERT_FALSE(service.expired());
+    const Endpoint at = service.lock()->key.endpoint;
+    EXPECT_EQ(other.find<net::V4>(service.lock()->key.protocol, at.address.v4(), be16(at.port)),
+              service.lock().get());
+  }
+  size_t steps = 0, left = services.size(), most = 0;
+  while (other.shed_next()) {
+    size_t now = 0;
+    for (const auto& service : services) now += !service.expired();
+    most = std::max(most, left - now);
+    left = now;
+    steps++;
+  }
+  EXPECT_EQ(left, 0u);
+  EXPECT_GT(steps, 100u);
+  EXPECT_LT(most, 40u) << "2,000 in 256 shards";
+}
+
 }  // namespace
 }  // namespace shunt::ipvs

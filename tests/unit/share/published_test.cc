@@ -156,5 +156,38 @@ TEST(Counter, OneWriterManyReadersNeverGoesBack) {
   EXPECT_EQ(counter.get(), 1u);
 }
 
+/// Takes long to be freed.
+struct Slow {
+  ~Slow() { freed++; }
+  bool shed_next() {
+    const auto end = std::chrono::steady_clock::now() + Quiescence::kCollectTime;
+    while (std::chrono::steady_clock::now() < end) {
+    }
+    parts--;
+    return parts > 0;
+  }
+  int parts = 5;
+  static inline int freed = 0;
+};
+
+TEST(Published, ALargeValueIsFreedPartByPart) {
+  Quiescence quiescence(1);
+  Published<Slow> published;
+  published.publish(std::make_shared<Slow>(), quiescence);
+  auto kept = std::make_shared<Slow>();
+  published.publish(kept, quiescence);
+  for (int calls = 1; calls < 5; calls++) {
+    quiescence.collect();
+    EXPECT_EQ(Slow::freed, 0) << calls;
+    EXPECT_EQ(quiescence.retired(), 1u);
+  }
+  quiescence.collect();
+  EXPECT_EQ(Slow::freed, 1);
+  EXPECT_EQ(quiescence.retired(), 0u);
+  published.publish(nullptr, quiescence);
+  quiescence.collect();
+  EXPECT_EQ(kept->parts, 5) << "somebody else has it";
+}
+
 }  // namespace
 }  // namespace shunt::share
