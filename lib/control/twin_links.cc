@@ -54,14 +54,18 @@ TwinLinks::Applied TwinLinks::apply(const nlmsghdr& message) {
   if (header->ifi_family != AF_UNSPEC) return Applied::kNothing;
   const auto index = static_cast<uint32_t>(header->ifi_index);
   const bool was_ports = x_ports.contains(index);
+  bool may_be_ports = was_ports;
   if (message.nlmsg_type == RTM_DELLINK) {
     x_links.erase(index);
   } else {
     Link link = read_link(message);
     auto known = x_links.find(index);
     if (known != x_links.end() && known->second == link) return Applied::kNothing;
+    may_be_ports |= link.lower != 0 || is_twin(link.name);
     x_links[index] = std::move(link);
   }
+  // Hosts have thousands of other interfaces.
+  if (!may_be_ports) return Applied::kOther;
   const auto before = x_ports;
   find_ports();
   return was_ports || x_ports != before ? Applied::kOfAPort : Applied::kOther;

@@ -9,6 +9,7 @@ keeps the table right, new connections reach living servers, and kept ones of li
 keepalived_random_test.py [SECONDS]   30; `scripts/test --all` runs 300
 """
 
+import os
 import random
 import re
 import socket
@@ -200,7 +201,8 @@ def main():
         network, journal = lab.two_networks(made), has_journal()
         shuntd = Appliance(network)
         if journal:
-            shuntd = Appliance(network, conf=f"journal = {made.directory}/run")
+            os.mkdir(shuntd.path("journal"), 0o700)
+            shuntd = Appliance(network, conf=f"journal = {shuntd.path('journal')}")
         shuntd.start()
         keepalived = Keepalived(shuntd)
         scene = Scene(network, shuntd, keepalived)
