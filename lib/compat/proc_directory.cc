@@ -87,7 +87,11 @@ void ProcDirectory::begin_round() {
 }
 
 void ProcDirectory::begin_file() {
-  x_text.clear();
+  x_error = 0;
+  unlinkat(x_net.get(), kNew, 0);
+  x_new = control::Descriptor(
+      openat(x_net.get(), kNew, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0444));
+  if (!x_new || fchmod(x_new.get(), 0444) != 0) x_error = errno;  // whatever the umask is
   Datagram request;
   Writer writer(request);
   const std::string path = std::string("/proc/net/") + kFiles[x_file];
@@ -100,13 +104,10 @@ void ProcDirectory::begin_file() {
 void ProcDirectory::work() {
   control::Slice slice;
   do {
-    if (!read()) continue;
-    if (replace_file()) {
-      x_has_complained = false;
-    } else if (!x_has_complained) {
-      x_complain(failed("cannot write", x_directory + "/" + kNet + "/" + kFiles[x_file]).message);
-      x_has_complained = true;
-    }
+    const Step step = write_piece();
+    if (step == Step::kLater) return;
+    if (step == Step::kMore) continue;
+    end_file();
     if (++x_file == kFileCount) {
       sd_event_source_set_enabled(x_source, SD_EVENT_OFF);
       return;
@@ -115,24 +116,30 @@ void ProcDirectory::work() {
   } while (slice.spend());
 }
 
-bool ProcDirectory::read() {
+ProcDirectory::Step ProcDirectory::write_piece() {
   Datagram answer;
-  if (!x_proc_files.next(answer)) return true;
+  if (!x_proc_files.next(answer)) return x_proc_files.is_idle() ? Step::kComplete : Step::kLater;
   nlmsghdr header;
   std::memcpy(&header, answer.data(), sizeof header);
-  if (header.nlmsg_type != kProcFile) return true;
-  x_text.append(answer, sizeof header, header.nlmsg_len - sizeof header);
-  return false;
+  if (header.nlmsg_type != kProcFile) return Step::kComplete;
+  const size_t size = header.nlmsg_len - sizeof header;
+  if (x_error != 0) return Step::kMore;
+  const ssize_t n = write(x_new.get(), answer.data() + sizeof header, size);
+  if (n != static_cast<ssize_t>(size)) x_error = n < 0 ? errno : ENOSPC;
+  return Step::kMore;
 }
 
-bool ProcDirectory::replace_file() {
-  unlinkat(x_net.get(), kNew, 0);
-  const control::Descriptor file(
-      openat(x_net.get(), kNew, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0444));
-  if (!file || fchmod(file.get(), 0444) != 0) return false;
-  if (write(file.get(), x_text.data(), x_text.size()) != static_cast<ssize_t>(x_text.size()))
-    return false;
-  return renameat(x_net.get(), kNew, x_net.get(), kFiles[x_file]) == 0;
+void ProcDirectory::end_file() {
+  x_new.reset();
+  if (x_error == 0 && renameat(x_net.get(), kNew, x_net.get(), kFiles[x_file]) != 0)
+    x_error = errno;
+  if (x_error == 0) {
+    x_has_complained = false;
+  } else if (!x_has_complained) {
+    errno = x_error;
+    x_complain(failed("cannot write", x_directory + "/" + kNet + "/" + kFiles[x_file]).message);
+    x_has_complained = true;
+  }
 }
 
 }  // namespace shunt::compat

@@ -3,8 +3,9 @@
 // and net/ip_vs_stats_percpu. Readable by everyone, as in /proc.
 //
 // A round makes all files anew, a few milliseconds in a turn of the control loop; each replaces its
-// predecessor at once (rename), so that a reader sees a whole one. The list of connections is not
-// among them: it may have millions of lines. Owner: the control thread. Caller: shuntd.
+// predecessor at once (rename), so that a reader sees a whole one. A reader that has it open keeps
+// it. The list of connections is not among them: it may have millions of lines. Owner: the control
+// thread. Caller: shuntd.
 #pragma once
 
 #include <functional>
@@ -43,17 +44,19 @@ class ProcDirectory {
   Result<void> make();
   void work();
   void begin_file();
-  /// Takes more of the file's text; true: it is complete.
-  bool read();
-  bool replace_file();
+  /// Writes a piece of the file; kLater: there is none in this turn.
+  enum class Step { kMore, kLater, kComplete };
+  Step write_piece();
+  void end_file();
 
   const std::string x_directory;
   ProcFiles x_proc_files;
   const Complain x_complain;
   control::Descriptor x_net;  ///< its subdirectory "net"
   sd_event_source* x_source = nullptr;
-  size_t x_file = 0;   ///< the one on its way; behind the last one: none
-  std::string x_text;  ///< so far
+  size_t x_file = 0;          ///< the one on its way; behind the last one: none
+  control::Descriptor x_new;  ///< what there is of it
+  int x_error = 0;            ///< why it cannot be written
   bool x_has_complained = false;
 };
 
