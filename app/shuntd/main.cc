@@ -6,22 +6,20 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <cstring>
-#include <fstream>
 #include <iostream>
-#include <sstream>
 
 #include "compat/proc_directory.h"
 #include "compat/server.h"
 #include "control/alarms.h"
 #include "control/console.h"
+#include "control/journal_file.h"
 #include "control/loop.h"
 #include "control/privileges.h"
 #include "control/requests.h"
 #include "control/server.h"
 #include "control/twin.h"
 #include "engine.h"
-#include "ipvs/rules.h"
+#include "kept_rules.h"
 #include "mirror_to_board.h"
 #include "port_stats.h"
 #include "runtime.h"
@@ -38,22 +36,7 @@ int complain(const Error& error) {
   return error.status;
 }
 
-Result<std::string> read_file(const std::string& path) {
-  std::ifstream file(path);
-  std::ostringstream text;
-  text << file.rdbuf();
-  if (!file) return Error{"cannot read the rules file " + path + ": " + std::strerror(errno), 2};
-  return text.str();
-}
-
-Result<void> load_rules(const control::Conf& conf, control::Executor& executor) {
-  if (conf.rules.empty()) return {};
-  auto text = read_file(conf.rules);
-  if (!text) return text.error();
-  return executor.load_rules(*text, conf.rules, ipvs::system_names());
-}
-
-/// What can be said without starting anything: conf, rules, interfaces, port ranges.
+/// What can be said without starting anything: conf, interfaces, port ranges, the journal.
 Result<void> check(const control::Conf& conf) {
   for (const control::PortConf& port : conf.ports) {
     if (!port.interface().empty())
@@ -67,15 +50,8 @@ Result<void> check(const control::Conf& conf) {
     if (auto apart = control::check_masquerade_ports(conf.masquerade_ports, *kernels); !apart)
       return apart.error();
   }
-  return {};
-}
-
-Result<void> check_rules(const control::Conf& conf) {
-  if (conf.rules.empty()) return {};
-  auto text = read_file(conf.rules);
-  if (!text) return text.error();
-  ipvs::Configuration scratch(ipvs::kEngine, conf.schedulers);
-  return ipvs::replace_rules(scratch, *text, conf.rules, ipvs::system_names());
+  if (conf.journal.empty()) return {};
+  return control::JournalFile::check(conf.journal);
 }
 
 /// Starts the workers, once the process may do no more than its work needs.
@@ -118,6 +94,8 @@ Result<int> run(const control::Conf& conf) {
 
   // Before anything that another shuntd would notice.
   if (auto free = control::Server::check(conf.socket); !free) return free.error();
+  auto rules = KeptRules::open(conf);
+  if (!rules) return rules.error();
   if (auto started = start_eal(conf); !started) return started.error();
   struct EndEal {
     ~EndEal() { rte_eal_cleanup(); }
@@ -132,7 +110,7 @@ Result<int> run(const control::Conf& conf) {
   Workers workers(**engine, configuration);
   control::Executor executor(configuration, workers.runtime());
   share::publish(configuration, (*engine)->board());
-  if (auto loaded = load_rules(conf, executor); !loaded) return loaded.error();
+  if (auto loaded = (*rules)->load(executor); !loaded) return loaded.error();
   if (auto launched = launch(**engine); !launched) return launched.error();
 
   auto server = control::Server::open((*loop)->get(), conf.socket, [&executor] {
@@ -148,6 +126,14 @@ Result<int> run(const control::Conf& conf) {
       std::cout);
   if (conf.interactive)
     if (auto reading = console.read_from(STDIN_FILENO); !reading) return reading.error();
+  if (auto followed = (*rules)->follow(**loop,
+                                       [&] {
+                                         (*server)->wake();
+                                         compat->socket->wake();
+                                         console.wake();
+                                       });
+      !followed)
+    return followed.error();
   if (auto attached = (*mirror)->mirror().attach((*loop)->get()); !attached)
     return attached.error();
   auto service_workers = [&] {
@@ -175,6 +161,7 @@ Result<int> run(const control::Conf& conf) {
   control::Loop::notify("READY=1");
   auto status = (*loop)->run();
   control::Loop::notify("STOPPING=1");
+  (*rules)->end(status && *status == 0);
   return status;
 }
 
@@ -188,7 +175,9 @@ int main(int argc, char** argv) {
   if (!conf) return complain(conf.error());
   if (conf->help) return std::fputs(control::conf_usage().c_str(), stdout), 0;
   if (conf->version) return std::puts("shuntd " SHUNT_VERSION), 0;
-  if (auto good = check_rules(*conf); !good) return complain(good.error());
+  // At a start it depends on the journal whether the rules file is needed (kept_rules.h).
+  if (auto good = conf->check ? check_rules_file(*conf) : Result<void>(); !good)
+    return complain(good.error());
   if (auto possible = check(*conf); !possible && (conf->check || possible.error().status == 2))
     return complain(possible.error());
   if (conf->check) return std::puts("conf and rules are good"), 0;

@@ -13,7 +13,7 @@ import sys
 
 # Of shuntadm, whose help is ipvsadm's to the letter.
 BESIDES = ["--socket", "--json", "--atomic", "--sysctl"]
-FILES = {"--conf", "--rules", "--socket", "--read", "--write", "--write-kernel", "--at"}
+FILES = {"--conf", "--rules", "--socket", "--read", "--write", "--write-kernel", "--at", "--journal"}
 
 
 def help_of(program):

@@ -101,6 +101,7 @@ bool Conversation::next(Datagram& datagram) {
   // One message in a turn: of those that nobody wants to be acknowledged many fit in a datagram.
   if (x_ready.empty() && !x_dump && (!take_message(message) || !answer(message))) return false;
   if (!x_ready.empty()) {
+    if (waits_for_disk()) return false;
     datagram = std::move(x_ready.front());
     x_ready.pop_front();
     return true;
@@ -207,8 +208,11 @@ int Conversation::answer_family(const Message& message) {
       return get_config(message);
     case IPVS_CMD_GET_INFO:
       return get_info(message);
-    default:
-      return carry_out(message);
+    default: {
+      const int error = carry_out(message);
+      x_waits_for = x_executor.revision();
+      return error;
+    }
   }
 }
 

@@ -31,9 +31,11 @@ class Conversation {
   bool is_idle() const { return x_ready.empty() && !x_dump && x_requests.empty(); }
   /// A datagram of requests, while idle.
   void take(std::string_view datagram) { x_requests = datagram; }
-  /// The next datagram for the program; false when there is none now. One that is not idle then has
-  /// more to do in another turn of the loop: a call does what is short.
+  /// The next datagram for the program; false when there is none now. One that is not idle then waits
+  /// for the disk, or has more to do in another turn of the loop: a call does what is short.
   bool next(Datagram& datagram);
+  /// Is there nothing to be done before the disk has what is acknowledged (journal.h)?
+  bool waits_for_disk() const { return !x_ready.empty() && !x_executor.is_kept(x_waits_for); }
 
  private:
   /// A message of the request, without its header.
@@ -78,6 +80,7 @@ class Conversation {
   control::Executor& x_executor;
   std::string x_requests;        ///< what is left of the datagram
   std::deque<Datagram> x_ready;  ///< at most an answer and its acknowledgement
+  uint64_t x_waits_for = 0;      ///< the revision that it acknowledges
   std::optional<Dump> x_dump;
   std::unique_ptr<control::Answer> x_work;  ///< on the first message, if it takes turns
 };

@@ -199,7 +199,7 @@ bool ProcFiles::next(Datagram& datagram) {
     x_error = write(x_unwritten->first, x_unwritten->second);
     x_unwritten.reset();
   }
-  if (!x_header) return false;
+  if (!x_header || waits_for_disk()) return false;
   Writer writer(datagram);
   if (x_error == 0) {
     if (x_sent == x_text.size() && !x_is_over) {
@@ -294,6 +294,7 @@ int ProcFiles::write(std::string_view path, std::string_view text) {
   command.knob = setting->knob;
   command.knob_value = setting->value;
   const auto done = x_executor.carry_out(command);
+  x_waits_for = x_executor.revision();
   return done ? 0 : ipvs::error_number(done.error());
 }
 

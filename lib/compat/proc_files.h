@@ -32,9 +32,14 @@ class ProcFiles {
   bool is_writing() const { return !x_written.empty(); }
   /// A request, while idle; or text for a file.
   void take(std::string_view datagram);
-  /// The next datagram for the program; false when there is none now. Not idle then: it is to be
-  /// called again in another turn of the loop.
+  /// The next datagram for the program; false when there is none now. Not idle then: it waits for
+  /// the disk, or is to be called again in another turn of the loop. Text for a file of
+  /// is_writing() is not acknowledged.
   bool next(Datagram& datagram);
+  /// Is there nothing to be done before the disk has what was written (journal.h)?
+  bool waits_for_disk() const {
+    return x_header && !x_unwritten && !x_executor.is_kept(x_waits_for);
+  }
 
  private:
   /// What a file is written from, piece by piece; short ones are text from the start.
@@ -51,7 +56,8 @@ class ProcFiles {
   control::Executor& x_executor;
   std::optional<nlmsghdr> x_header;  ///< of the request that is being answered
   int x_error = 0;
-  std::string x_written;  ///< path of the file that all is text for
+  uint64_t x_waits_for = 0;  ///< the revision that the answer acknowledges
+  std::string x_written;     ///< path of the file that all is text for
   /// A file's path and text for it that is to be written when no change of others' is under way.
   std::optional<std::pair<std::string, std::string>> x_unwritten;
   std::string x_text;  ///< read and not yet sent

@@ -39,9 +39,13 @@ struct Server::Client {
   ProcFiles proc_files;
   Datagram answer;  ///< being sent
   bool has_answer = false;
+  bool is_asleep = false;  ///< its answer waits for wake()
   std::list<std::unique_ptr<Client>>::iterator place;
 
   bool is_idle() const { return conversation.is_idle() && proc_files.is_idle(); }
+  bool waits_for_disk() const {
+    return conversation.waits_for_disk() || proc_files.waits_for_disk();
+  }
   bool next() {
     has_answer = proc_files.is_idle() ? conversation.next(answer) : proc_files.next(answer);
     return has_answer;
@@ -139,11 +143,19 @@ bool Server::serve(Client& client, uint32_t events) {
   x_clients.splice(x_clients.end(), x_clients, client.place);
   if (!client.has_answer && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) && !receive(client))
     return false;
-  if ((client.has_answer || client.next()) && !send(client)) return false;
+  const bool says = client.has_answer || client.next();
+  if (says && !send(client)) return false;
   // What is left to be said is said in the next turn, which "writable" brings at once.
   const bool waits = client.has_answer || !client.is_idle();
+  client.is_asleep = !says && client.waits_for_disk();
   sd_event_source_set_io_events(client.source, waits ? EPOLLOUT : EPOLLIN);
+  sd_event_source_set_enabled(client.source, client.is_asleep ? SD_EVENT_OFF : SD_EVENT_ON);
   return true;
+}
+
+void Server::wake() {
+  for (const auto& client : x_clients)
+    if (client->is_asleep) sd_event_source_set_enabled(client->source, SD_EVENT_ON);
 }
 
 bool Server::receive(Client& client) {

@@ -33,6 +33,9 @@ class Server {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
+  /// Goes on with answers that waited for the disk (control/journal.h).
+  void wake();
+
   size_t clients() const { return x_clients.size(); }
 
  private:

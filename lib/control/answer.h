@@ -9,8 +9,9 @@
 namespace shunt::control {
 
 enum class Progress : uint8_t {
-  kMore,   ///< work() is to be called again
-  kWaits,  ///< so it is, but until another request is done it does nothing
+  kMore,    ///< work() is to be called again
+  kWaits,   ///< so it is, but until another request is done it does nothing
+  kSleeps,  ///< so it is, once the disk has what was changed
   kDone
 };
 

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "ipvs/rule_lines.h"
+
 namespace shunt::control {
 
 using ipvs::Command;
@@ -16,7 +18,8 @@ constexpr size_t kMostOfRun = 256;
 }  // namespace
 
 Change::Change(ipvs::Configuration& configuration, Accounts& accounts,
-               const ipvs::PackedCommands& commands, std::function<void()> publish)
+               const ipvs::PackedCommands& commands,
+               std::function<void(std::string record)> publish)
     : x_configuration(configuration),
       x_accounts(accounts),
       x_commands(commands),
@@ -50,7 +53,7 @@ void Change::step() {
     case Phase::kTable:
       if (x_configuration.table_next()) return;
       x_configuration.commit();
-      if (x_changed) x_publish();
+      if (x_changed) x_publish(std::exchange(x_record, {}));
       x_at = 0;
       x_phase = Phase::kBook;
       return;
@@ -98,6 +101,7 @@ void Change::apply_next() {
   } else if (auto applied = x_configuration.apply(*command); !applied) {
     return refuse(x_at, applied.error());
   }
+  record(*command);
   note(*command, x_at++);
 }
 
@@ -106,7 +110,12 @@ void Change::apply_run() {
   const auto results = x_configuration.add_servers(run);
   for (size_t i = 0; i < run.size(); i++)
     if (!results[i]) return refuse(x_at - run.size() + i, results[i].error());
+  for (const Command& command : run) record(command);
   note(run[0], x_at - 1);
+}
+
+void Change::record(const Command& command) {
+  if (command.verb != Verb::kZero) x_record += ipvs::rule_line(command) + "\n";
 }
 
 void Change::note(const Command& command, size_t index) {

@@ -8,6 +8,7 @@
 
 #include <functional>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "control/accounts.h"
@@ -22,9 +23,9 @@ namespace shunt::control {
 class Change {
  public:
   /// `commands` must outlive it. `publish` is called when all is committed, if
-  /// workers are to hear of it.
+  /// workers are to hear of it, with the journal's lines of what was done.
   Change(ipvs::Configuration& configuration, Accounts& accounts,
-         const ipvs::PackedCommands& commands, std::function<void()> publish);
+         const ipvs::PackedCommands& commands, std::function<void(std::string record)> publish);
   /// Undoes what is not committed.
   ~Change();
   Change(const Change&) = delete;
@@ -34,7 +35,7 @@ class Change {
   bool advance(Slice& slice);
   /// What was refused, if it is undone.
   const std::optional<ipvs::CommandError>& refusal() const { return x_refusal; }
-  size_t memory() const { return x_notes.capacity() * sizeof(Note); }
+  size_t memory() const { return x_notes.capacity() * sizeof(Note) + x_record.capacity(); }
 
  private:
   enum class Phase { kApply, kCompile, kJoin, kTable, kBook, kFree, kUndo, kDone };
@@ -50,6 +51,7 @@ class Change {
   void apply_next();
   void apply_run();
   void note(const ipvs::Command& command, size_t index);
+  void record(const ipvs::Command& command);
   void compile_next();
   void join_next();
   void book_next();
@@ -59,7 +61,7 @@ class Change {
   ipvs::Configuration& x_configuration;
   Accounts& x_accounts;
   const ipvs::PackedCommands& x_commands;
-  std::function<void()> x_publish;
+  std::function<void(std::string record)> x_publish;
   Phase x_phase = Phase::kApply;
   size_t x_at = 0;                   ///< the next command, or note
   std::vector<ipvs::Command> x_run;  ///< additions to one service, those before x_at
@@ -67,6 +69,7 @@ class Change {
   bool x_changed = false;  ///< not only the accounts
   std::optional<ipvs::ServiceKey> x_zeroed;
   std::vector<Note> x_notes;
+  std::string x_record;  ///< lines of what was done
   std::optional<ipvs::CommandError> x_refusal;
 };
 

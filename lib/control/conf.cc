@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <boost/program_options.hpp>
 #include <charconv>
+#include <cstdlib>
 #include <fstream>
 #include <regex>
 #include <sstream>
@@ -41,6 +42,7 @@ po::options_description keys() {
       ("ipvs-socket", text("PATH"), "for programs that look for IPVS ('ipvs.sock' beside it)")  //
       ("proc-interval", text("SECONDS"),
        "how often proc/net/ip_vs* beside it are written, 0: never (5)")                         //
+      ("journal", text("DIR|off"), "where rules survive a crash ($STATE_DIRECTORY, else off)")  //
       ("port", text("[NAME] DEVICE"), "PCI address, kernel interface or vdev; once for each")   //
       ("twin", text("[PORT] NAME"), "twin of a port, or of the last one (sh-PORT)")             //
       ("workers", text("auto|N"), "threads that forward (auto: CPUs less one)")                 //
@@ -184,6 +186,11 @@ Result<void> apply(Conf& conf, const std::string& key, const std::string& value)
     conf.ipvs_socket = value;
   }
   if (key == "proc-interval") return set_number(conf.proc_interval, 0, 86'400);
+  if (key == "journal") {
+    if (value != "off" && !value.starts_with('/'))
+      return wrong("journal = " + value + " is neither off nor the absolute path of a directory");
+    conf.journal = value == "off" ? "" : value;
+  }
   if (key == "port") return add_port(conf, value);
   if (key == "twin") return set_twin(conf, value);
   if (key == "sessions") return set_number(conf.sessions, 1, uint64_t{1} << 32);
@@ -325,6 +332,12 @@ std::string canonical(const std::string& token) {
 
 }  // namespace
 
+std::string state_directory() {
+  const char* given = std::getenv("STATE_DIRECTORY");
+  const std::string list = given ? given : "";
+  return list.substr(0, list.find(':'));
+}
+
 std::string conf_usage() {
   std::ostringstream text;
   text << "Usage: shuntd [EAL options] -- [options]\n"
@@ -338,6 +351,7 @@ std::string conf_usage() {
 Result<Conf> parse_conf(int argc, const char* const* argv) {
   Conf conf;
   conf.workers = automatic_workers();
+  conf.journal = state_directory();
   std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);
   std::vector<std::string> eal;
   auto dashes = std::find(arguments.begin(), arguments.end(), "--");

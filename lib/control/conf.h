@@ -56,6 +56,7 @@ struct Conf {
   std::string socket = kDefaultSocket;
   std::string ipvs_socket;     ///< empty: beside the control socket
   uint32_t proc_interval = 5;  ///< seconds between rounds of files of /proc; 0: none
+  std::string journal;         ///< directory; empty: off
   bool interactive = false;    ///< -i
   bool check = false;          ///< --check
   bool help = false, version = false;
@@ -80,6 +81,10 @@ struct Conf {
 /// file it names; a missing default conf file is an empty one. Errors of the file are
 /// "FILE:LINE: sentence"; every error has status 2.
 Result<Conf> parse_conf(int argc, const char* const* argv);
+
+/// Where the service manager wants state to be ($STATE_DIRECTORY of systemd.exec(5)), the default
+/// of `journal`; empty without one.
+std::string state_directory();
 
 /// The lines that --help prints.
 std::string conf_usage();

@@ -8,7 +8,9 @@
 #include <cstring>
 #include <ostream>
 #include <sstream>
+#include <utility>
 
+#include "control/journal.h"
 #include "control/line_editor.h"
 
 namespace shunt::control {
@@ -20,6 +22,7 @@ constexpr size_t kMaxLine = 64 * 1024;
 constexpr const char* kHelp =
     "show port stats all   packets and bytes of every port\n"
     "show config           services, servers and changed knobs, as a rules file\n"
+    "show journal          the revision of the rules, and whether it is on disk\n"
     "ipvsadm ARGUMENTS     any command of ipvsadm; its name may be left out, e.g. -L -n --stats\n"
     "ipvsadm -h            what ipvsadm knows\n"
     "help                  this text\n"
@@ -61,6 +64,8 @@ void Console::show(const std::string& what) {
     x_out << x_actions.port_stats();
   } else if (what == "config") {
     run({"-S", "-n"}, knob_rules(x_executor.knobs()));
+  } else if (what == "journal") {
+    show_journal();
   } else {
     x_out << "cannot show '" << what << "'; 'help' lists what there is\n";
   }
@@ -74,15 +79,42 @@ void Console::run(std::vector<std::string> words, std::string last) {
     ipvs::run_ipvsadm(words, "ipvsadm", ipvs::numeric_names(), exchange, {nothing, x_out, x_out});
     x_out << last << std::flush;
   };
-  auto client = InnerClient::start(x_loop, x_executor, program, [this] { ran(); });
+  auto client = InnerClient::start(x_loop, x_executor, program, [this] {
+    x_client.reset();
+    go_on();
+  });
   if (client)
     x_client = std::move(*client);
   else
     x_out << client.error().message << '\n';
 }
 
-void Console::ran() {
-  x_client.reset();
+void Console::show_journal() {
+  x_out << "revision " << x_executor.revision();
+  if (const Journal* journal = x_executor.journal()) {
+    x_out << ", on disk " << journal->on_disk() << "\n"
+          << journal->path() << ": " << journal->size() << " bytes\n";
+    if (const std::string trouble = journal->trouble(); !trouble.empty()) x_out << trouble << "\n";
+  } else {
+    x_out << "\njournal = off: a restart begins with the rules file\n";
+  }
+}
+
+/// Behind a command: the next prompt, or the next line, when the disk has what was changed.
+void Console::go_on() {
+  x_is_prompt_due = true;
+  wake();
+}
+
+/// Then no line is read before wake(): the next prompt says that the last command is done.
+bool Console::has_to_wait() {
+  const bool waits = is_busy() || !x_executor.is_kept(x_executor.revision());
+  if (x_source) sd_event_source_set_enabled(x_source, waits ? SD_EVENT_OFF : SD_EVENT_ON);
+  return waits;
+}
+
+void Console::wake() {
+  if (!x_source || has_to_wait() || !std::exchange(x_is_prompt_due, false)) return;
   if (x_editor)
     x_editor->next();
   else
@@ -126,7 +158,7 @@ void Console::edited() {
     return x_actions.quit();
   }
   execute(*line);
-  if (x_editor && !is_busy()) x_editor->next();
+  if (x_editor) go_on();
 }
 
 void Console::readable() {
@@ -139,15 +171,17 @@ void Console::readable() {
   execute_input();
 }
 
-/// Line by line. While one is under way nothing is read.
+/// Line by line. While one is under way, or waits for the disk, nothing is read.
 void Console::execute_input() {
-  for (size_t newline; !is_busy() && (newline = x_input.find('\n')) != x_input.npos;) {
+  for (size_t newline; (newline = x_input.find('\n')) != x_input.npos;) {
     std::string line = x_input.substr(0, newline);
     x_input.erase(0, newline + 1);
     execute(line);
+    if (has_to_wait()) {
+      x_is_prompt_due = true;
+      return;
+    }
   }
-  if (x_source) sd_event_source_set_enabled(x_source, is_busy() ? SD_EVENT_OFF : SD_EVENT_ON);
-  if (is_busy()) return;
   if (x_input.size() > kMaxLine) {
     x_out << "a line has at most " << kMaxLine << " bytes\n" << std::flush;
     x_input.clear();

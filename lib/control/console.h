@@ -39,6 +39,9 @@ class Console {
   void execute(const std::string& line);
   bool is_busy() const { return x_client != nullptr; }
 
+  /// Goes on if it waited for the disk to have what was changed (journal.h).
+  void wake();
+
   /// Reads `fd` on the loop from now on, with editing if it is standard input and a terminal. At
   /// the end of input that is no terminal the console ends and the daemon goes on.
   Result<void> read_from(int fd);
@@ -47,7 +50,9 @@ class Console {
   void show(const std::string& what);
   /// Runs ipvsadm with these words, and prints `last` behind what it says.
   void run(std::vector<std::string> words, std::string last = {});
-  void ran();
+  void show_journal();
+  void go_on();
+  bool has_to_wait();
   void edited();
   void readable();
   void execute_input();
@@ -60,6 +65,7 @@ class Console {
   int x_fd = -1;
   std::string x_input;
   bool x_is_over = false;                ///< the input, of which x_input is the rest
+  bool x_is_prompt_due = false;          ///< once the disk has the last change
   std::unique_ptr<LineEditor> x_editor;  ///< null: plain lines
   sd_event_source* x_source = nullptr;
   std::unique_ptr<InnerClient> x_client;  ///< while a command of ipvsadm is under way

@@ -1,7 +1,10 @@
 #include "control/executor.h"
 
+#include <utility>
+
 #include "control/change.h"
 #include "control/edits.h"
+#include "control/journal.h"
 #include "control/listings.h"
 #include "ipvs/command.h"
 #include "ipvs/rules.h"
@@ -108,10 +111,12 @@ void Executor::tick() {
 
 std::shared_ptr<Change> Executor::begin_change(const ipvs::PackedCommands& commands) {
   if (is_changing()) return nullptr;
-  auto change = std::make_shared<Change>(x_configuration, x_accounts, commands, [this] {
-    x_changed = true;
-    publish();
-  });
+  auto change =
+      std::make_shared<Change>(x_configuration, x_accounts, commands, [this](std::string record) {
+        x_record += record;
+        x_changed = true;
+        publish();
+      });
   x_change = change;
   return change;
 }
@@ -124,12 +129,16 @@ void Executor::finish_change() {
 
 Result<void> Executor::apply(const Command& command) {
   auto applied = x_configuration.apply(command);
-  if (applied) book(command);
+  if (!applied) return applied;
+  note(command);
+  book(command);
   return applied;
 }
 
 std::vector<Result<void>> Executor::add_servers(const std::vector<Command>& commands) {
   auto results = x_configuration.add_servers(commands);
+  for (size_t i = 0; i < results.size(); i++)
+    if (results[i]) note(commands[i]);
   for (const auto& added : results) {
     if (!added) continue;
     book(commands[0]);
@@ -170,6 +179,20 @@ Result<void> Executor::load_rules(const std::string& text, const std::string& fi
                                   const ipvs::Names& names) {
   finish_change();
   if (auto applied = replace_rules(x_configuration, text, file, names); !applied) return applied;
+  x_replaced = true;
+  settle();
+  return {};
+}
+
+Result<void> Executor::load(const ipvs::RuleSet& rules) {
+  finish_change();
+  std::vector<Command> commands = rules.commands();
+  commands.insert(commands.begin(), Command{})->verb = Verb::kClear;
+  size_t failed = 0;
+  auto applied = x_configuration.apply_all(commands, failed, &rules.maglev_key());
+  if (!applied)
+    return Error{"'" + ipvs::rule_line(commands[failed]) + "': " + applied.error().message};
+  x_replaced = true;
   settle();
   return {};
 }
@@ -179,7 +202,10 @@ Result<void> Executor::apply_rules(const std::string& text, const std::string& f
   finish_change();
   auto applied = ipvs::apply_rules(x_configuration, text, file, names);
   if (!applied) return applied.error();
-  for (const Command& command : *applied) book(command);
+  for (const Command& command : *applied) {
+    note(command);
+    book(command);
+  }
   settle();
   return {};
 }
@@ -195,6 +221,38 @@ void Executor::publish() {
   if (!x_changed) return;
   x_changed = false;
   x_runtime.publish(x_configuration.table(), x_configuration.timeouts());
+  keep();
+}
+
+void Executor::set_journal(Journal* journal, uint64_t revision, const ipvs::Knobs& base) {
+  x_journal = journal;
+  x_revision = revision;
+  x_base = base;
+}
+
+bool Executor::is_kept(uint64_t revision) const {
+  return !x_journal || x_journal->is_kept(revision);
+}
+
+std::optional<ipvs::RuleSet> Executor::rules() const {
+  if (x_configuration.is_open()) return std::nullopt;
+  return ipvs::RuleSet::of(x_configuration, x_base);
+}
+
+void Executor::note(const Command& command) {
+  if (command.verb != Verb::kZero) x_record += ipvs::rule_line(command) + "\n";
+}
+
+void Executor::keep() {
+  if (x_record.empty() && !x_replaced) return;
+  x_revision++;
+  std::string record = std::exchange(x_record, {});
+  const bool replaced = std::exchange(x_replaced, false);
+  if (!x_journal) return;
+  if (replaced)
+    x_journal->replace(rules()->lines(), x_revision);
+  else
+    x_journal->append(std::move(record), x_revision);
 }
 
 }  // namespace shunt::control

@@ -9,6 +9,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,7 @@
 #include "ipvs/configuration.h"
 #include "ipvs/protocol.h"
 #include "ipvs/request_reader.h"
+#include "ipvs/rule_set.h"
 
 namespace shunt::control {
 
@@ -31,6 +33,7 @@ struct Runtime {
 };
 
 class Change;
+class Journal;
 
 class Executor {
  public:
@@ -53,9 +56,22 @@ class Executor {
   /// Makes the rules file's text the whole configuration, or changes nothing (rules.h).
   Result<void> load_rules(const std::string& text, const std::string& file,
                           const ipvs::Names& names);
+  /// Makes these rules the whole configuration, or changes nothing.
+  Result<void> load(const ipvs::RuleSet& rules);
   /// Carries out the text's lines on top of what is configured, or changes nothing (rules.h).
   Result<void> apply_rules(const std::string& text, const std::string& file,
                            const ipvs::Names& names);
+
+  /// From now on what is accepted goes to this journal, too (null: to none). What is configured is
+  /// `revision`; `base` are the knobs that the next start has without it.
+  void set_journal(Journal* journal, uint64_t revision, const ipvs::Knobs& base);
+  /// How often the rules were changed, starts before this one included if there is a journal.
+  uint64_t revision() const { return x_revision; }
+  /// May it be said that the changes up to this revision were accepted?
+  bool is_kept(uint64_t revision) const;
+  const Journal* journal() const { return x_journal; }
+  /// All rules; nothing in the middle of a change.
+  std::optional<ipvs::RuleSet> rules() const;
 
   /// What is to be done every Estimator::kPeriod seconds: begin_tick(), and then, every few
   /// milliseconds, a slice of it; or all at once.
@@ -83,6 +99,10 @@ class Executor {
   bool is_changing() const { return !x_change.expired(); }
 
  private:
+  /// Notes a command that was carried out for the journal.
+  void note(const ipvs::Command& command);
+  /// What was noted becomes a revision.
+  void keep();
   /// Books what a successful edit has changed.
   void book(const ipvs::Command& command);
   /// Books and publishes whatever a rules file has made of the configuration.
@@ -93,6 +113,11 @@ class Executor {
   Runtime x_runtime;
   Accounts x_accounts;
   bool x_changed = false;  ///< since the last publish()
+  Journal* x_journal = nullptr;
+  uint64_t x_revision = 0;
+  ipvs::Knobs x_base;       ///< see set_journal()
+  std::string x_record;     ///< lines since x_revision
+  bool x_replaced = false;  ///< since x_revision all rules became others
   std::weak_ptr<Change> x_change;
 };
 

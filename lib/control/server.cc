@@ -14,6 +14,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <utility>
 
 namespace shunt::control {
 namespace {
@@ -69,10 +70,11 @@ struct Server::Client {
   pid_t pid;  ///< whose it is
   std::unique_ptr<Conversation> conversation;
   sd_event_source* source = nullptr;
-  std::string input;   ///< read and not heard yet
-  size_t line = 0;     ///< bytes of the line that was heard last, while it is not over
-  bool works = false;  ///< its line is over, and the answer not done
-  bool begun = false;  ///< something of the answer is done
+  std::string input;    ///< read and not heard yet
+  size_t line = 0;      ///< bytes of the line that was heard last, while it is not over
+  bool works = false;   ///< its line is over, and the answer not done
+  bool begun = false;   ///< something of the answer is done
+  bool asleep = false;  ///< there is nothing to work on before wake()
   std::list<Client*>* queue = nullptr;
   std::list<Client*>::iterator in_queue;
   std::string output;
@@ -323,6 +325,13 @@ void Server::work_one() {
   work_on(client);
 }
 
+void Server::wake() {
+  for (Client* client : std::exchange(x_asleep, {})) {
+    client->asleep = false;
+    enqueue(*client, x_long);
+  }
+}
+
 void Server::no_more_work() {
   uint64_t count;
   (void)!read(x_work, &count, sizeof count);
@@ -330,7 +339,9 @@ void Server::no_more_work() {
 
 void Server::work_on(Client& client) {
   client.begun = true;
-  client.works = client.conversation->work(client.output) != Progress::kDone;
+  const Progress progress = client.conversation->work(client.output);
+  client.works = progress != Progress::kDone;
+  client.asleep = progress == Progress::kSleeps;
   client.most_held = std::max(client.most_held, client.conversation->memory());
   if (!client.works) give_back(client);
   if (client.unread() != 0 && !client.gone && !send(client)) return lose(client);
@@ -345,6 +356,10 @@ void Server::give_back(Client& client) {
 void Server::settle(Client& client) {
   if (client.gone) std::string().swap(client.output), client.sent = 0;
   if (!client.works && client.unread() == 0 && !client.input.empty()) hear(client);
+  if (client.works && !client.queue && client.asleep) {
+    client.queue = &x_asleep;
+    client.in_queue = x_asleep.insert(x_asleep.end(), &client);
+  }
   if (client.works && !client.queue && client.unread() < kMostUnread)
     enqueue(client, client.begun ? x_long : x_new);
   const bool idle = !client.works && client.unread() == 0;

@@ -46,6 +46,9 @@ class Server {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
+  /// Goes on with the answers that sleep (Progress::kSleeps).
+  void wake();
+
   size_t clients() const { return x_clients.size(); }
   /// Bytes of answers that wait to be read, and that requests take, of all clients.
   size_t unread() const;
@@ -88,6 +91,7 @@ class Server {
   Clients x_clients;
   std::list<Client*> x_new, x_long;  ///< to be worked on: not begun yet, and begun
   bool x_long_next = false;          ///< they take turns
+  std::list<Client*> x_asleep;
 };
 
 }  // namespace shunt::control

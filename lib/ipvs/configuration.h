@@ -90,6 +90,8 @@ class Configuration {
   const ConfiguredService* next(const std::optional<ServiceKey>& key) const;
   const Timeouts& timeouts() const { return x_undo ? x_undo->timeouts : x_state.timeouts; }
   const Knobs& knobs() const { return x_undo ? x_undo->knobs : x_state.knobs; }
+  /// The rules' own key of maglev's hash, if they have one.
+  const std::optional<net::SipKey>& maglev_key() const { return x_state.maglev_key; }
   /// Of a start's own settings (conf, command line); --sysctl comes by apply().
   void set_knobs(const Knobs& knobs) { x_state.knobs = knobs; }
 

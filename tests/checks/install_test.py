@@ -57,7 +57,7 @@ def check(folder, root, etc):
     conf = os.path.join(etc, "shunt.conf")
     at_home = conf.removeprefix(folder)
     for command in re.findall(r"^Exec\w+=(.*)", unit, re.M):
-        program, *words = command.split()
+        program, *words = command.lstrip("-").split()
         if not os.path.exists(folder + program) or at_home not in words:
             yield f"the unit's {command} is not what is installed"
     for name in "shunt.conf", "services.rules":

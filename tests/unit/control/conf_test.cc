@@ -338,6 +338,20 @@ TEST(ShippedConf, IsReadOnceItHasAPort) {
   EXPECT_TRUE(conf->rules.ends_with("/shunt/services.rules")) << conf->rules;
   EXPECT_EQ(conf->sessions, Conf().sessions);
   EXPECT_EQ(conf->kernel_rate, Conf().kernel_rate);
+  EXPECT_EQ(conf->journal, "/var/lib/shunt");
+}
+
+TEST_F(ConfTest, TheJournalIsWhereTheServiceManagerSaysUnlessTheFileSaysOtherwise) {
+  unsetenv("STATE_DIRECTORY");
+  EXPECT_EQ(file("port = eth1\n")->journal, "");
+  setenv("STATE_DIRECTORY", "/var/lib/one:/var/lib/two", 1);
+  EXPECT_EQ(file("port = eth1\n")->journal, "/var/lib/one");
+  EXPECT_EQ(file("port = eth1\njournal = /srv/rules\n")->journal, "/srv/rules");
+  EXPECT_EQ(file("port = eth1\njournal = off\n")->journal, "");
+  EXPECT_EQ(file("port = eth1\njournal = /srv/rules\n", {"--journal", "off"})->journal, "");
+  unsetenv("STATE_DIRECTORY");
+  expect_error(file("port = eth1\njournal = rules\n"),
+               x_path + ":2: journal = rules is neither off nor the absolute path of a directory");
 }
 
 TEST(MasqueradePorts, MustNotBeTheKernels) {
