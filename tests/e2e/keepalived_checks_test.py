@@ -129,6 +129,27 @@ def follow(cases, network, shuntd, keepalived, servers):
         expect(counts[0] == counts[1] and sum(map(int, counts[0])) > 0, f"{counts}")
 
 
+def crash(cases, network, shuntd, keepalived, servers):
+    every = set(network.servers.values())
+    with cases.case("shuntd is killed and started again: keepalived's rules are there when it is ready"):
+        lab.wait_until(lambda: usable(shuntd) == every, f"the servers are {table(shuntd)}", NOTICED)
+        rules, errors = shuntd.adm("-S", "-n"), keepalived.errors()
+        shuntd.process.kill()
+        shuntd.process.wait()
+        shuntd.start()
+        expect(shuntd.adm("-S", "-n") == rules and usable(shuntd) == every, shuntd.adm("-S", "-n"))
+        replies = client.get(network, network.vip, PORT, range(23000, 23006))
+        expect({r.server for r in replies} == {"s1", "s2", "s3"}, f"{replies}")
+        bad = keepalived.errors()[len(errors):]
+        expect(not bad, "\n".join(bad[:5]))
+    with cases.case("keepalived lives on, and goes on driving it"):
+        network.lab.end(servers["s1"])
+        lab.wait_until(lambda: usable(shuntd) == every - {network.servers["s1"]}, f"the servers are {table(shuntd)}", NOTICED)
+        servers["s1"] = serve(network, "s1")
+        lab.wait_until(lambda: usable(shuntd) == every, f"the servers are {table(shuntd)}", 2 * NOTICED)
+        expect(keepalived.process.poll() is None, keepalived.log()[-1000:])
+
+
 def quiet(cases, keepalived):
     with cases.case("keepalived's log has no error of IPVS"):
         bad = keepalived.errors()
@@ -147,7 +168,7 @@ def main():
     cases = tap.Cases()
     with Lab("keepalived") as made:
         network = lab.two_networks(made)
-        shuntd = Appliance(network)
+        shuntd = Appliance(network, conf=f"journal = {made.directory}/state")
         shuntd.start()
         servers = {name: serve(network, name) for name in network.servers}
         keepalived = Keepalived(shuntd)
@@ -155,6 +176,7 @@ def main():
         try:
             follow(cases, network, shuntd, keepalived, servers)
             quiet(cases, keepalived)
+            crash(cases, network, shuntd, keepalived, servers)
             stop(cases, network, shuntd, keepalived)
         finally:
             print("\n".join(f"# keepalived: {line}" for line in keepalived.log().splitlines()[-5:]))
