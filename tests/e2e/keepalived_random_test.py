@@ -9,7 +9,6 @@ keeps the table right, new connections reach living servers, and kept ones of li
 keepalived_random_test.py [SECONDS]   30; `scripts/test --all` runs 300
 """
 
-import os
 import random
 import re
 import socket
@@ -21,7 +20,7 @@ import appliance
 import client
 import lab
 import tap
-from appliance import SHUNTD, Appliance
+from appliance import Appliance
 from keepalived import Keepalived, why_no_keepalived
 from lab import Lab
 from tap import expect
@@ -47,10 +46,6 @@ def configuration(network):
         more = "inhibit_on_failure\n" if name == "s3" else ""
         text += f"real_server {address} {PORT} {{\n{more}{CHECKS[name].format(times=times)}\n}}\n"
     return text + "}\n"
-
-
-def has_journal():
-    return "journal" in lab.run(SHUNTD, "--help")
 
 
 class Requests(threading.Thread):
@@ -138,14 +133,12 @@ class Scene:
                 answer = connection.answer(5)
                 expect(answer == name, f"a connection to {name} was answered by {answer}")
 
-    def crash(self, journal):
+    def crash(self):
         """Kills shuntd and starts it again; its table must be as before from the first moment."""
         self.wait_until_right()
         before, began = self.shuntd.adm("-S", "-n"), time.monotonic()
         self.shuntd.process.kill()
         self.shuntd.process.wait()
-        if not journal:
-            self.shuntd.write("services.rules", before)
         self.shuntd.start(GAP)
         after = self.shuntd.adm("-S", "-n")
         print(f"# shuntd was gone for {time.monotonic() - began:.1f} s")
@@ -160,7 +153,7 @@ class Scene:
         self.kept = {}
 
 
-def at_random(cases, scene, seconds, journal):
+def at_random(cases, scene, seconds):
     rng = random.Random(1)
     requests = Requests(scene.network)
     requests.start()
@@ -170,7 +163,7 @@ def at_random(cases, scene, seconds, journal):
         while time.monotonic() < began + seconds:
             if crashes and time.monotonic() > crashes[0]:
                 crashes.pop(0)
-                scene.crash(journal)
+                scene.crash()
             name = rng.choice(list(scene.network.servers))
             if name not in scene.servers:
                 scene.serve(name)
@@ -198,11 +191,8 @@ def main():
         tap.skip_all(reason)
     cases = tap.Cases()
     with Lab("random") as made:
-        network, journal = lab.two_networks(made), has_journal()
-        shuntd = Appliance(network)
-        if journal:
-            os.mkdir(shuntd.path("journal"), 0o700)
-            shuntd = Appliance(network, conf=f"journal = {shuntd.path('journal')}")
+        network = lab.two_networks(made)
+        shuntd = Appliance(network, conf=f"journal = {made.directory}/state")
         shuntd.start()
         keepalived = Keepalived(shuntd)
         scene = Scene(network, shuntd, keepalived)
@@ -213,9 +203,7 @@ def main():
             with cases.case("keepalived makes its service"):
                 lab.wait_until(scene.is_right, "the table is not filled", 20)
                 scene.keep()
-            at_random(cases, scene, seconds, journal)
-            if not journal:
-                cases.skip("the rules of a killed shuntd come from its journal", "this shuntd has none: the test saved them")
+            at_random(cases, scene, seconds)
             with cases.case("keepalived lives, and its log has no error of IPVS"):
                 expect(keepalived.process.poll() is None, keepalived.log()[-1000:])
                 expect(not keepalived.errors(), "\n".join(keepalived.errors()[:5]))
