@@ -18,7 +18,7 @@ import client
 import lab
 import tap
 from appliance import Appliance
-from keepalived_checks_test import SHUNT_EXEC
+from keepalived import SHUNT_EXEC
 from lab import Lab
 from tap import expect
 
