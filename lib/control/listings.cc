@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "control/journal.h"
 #include "ipvs/command.h"
 
 namespace shunt::control {
@@ -37,7 +38,10 @@ Progress ServicesAnswer::work(std::string& to) {
   Slice slice;
   do {
     if (!x_reading && !begin_next(to)) {
-      x_writer.end(to, {});
+      ipvs::Reply rest;
+      rest.revision = x_executor.revision();
+      if (const Journal* journal = x_executor.journal()) rest.on_disk = journal->on_disk();
+      x_writer.end(to, rest);
       return Progress::kDone;
     }
     show_servers(to);

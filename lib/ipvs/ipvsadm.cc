@@ -58,7 +58,7 @@ class Run {
     bool json = command.has(Option::kJson);
     if (reply->services) {
       if (json && !command.has(Option::kNoSort)) sort_listing(*reply->services);
-      x_streams.out << (json ? services_json(*reply->services)
+      x_streams.out << (json ? services_json(*reply->services, *reply)
                         : command.verb == Verb::kSave
                             ? rules_text(std::move(*reply->services), command, x_names)
                             : services_text(std::move(*reply->services), command, x_names));

@@ -175,7 +175,10 @@ Result<Reply> decode_reply(std::string_view line) {
       reply.sessions.emplace();
       for (const json& row : object.at("sessions")) reply.sessions->push_back(get_session(row));
     }
-    if (object.contains("cursor")) reply.cursor = object.at("cursor").get<uint64_t>();
+    for (auto [name, member] : {std::pair("cursor", &Reply::cursor),
+                                {"revision", &Reply::revision},
+                                {"on_disk", &Reply::on_disk}})
+      if (object.contains(name)) reply.*member = object.at(name).get<uint64_t>();
     if (object.contains("timeouts")) reply.timeouts = get_timeouts(object.at("timeouts"));
     reply.no_daemon = object.contains("daemons");
     if (object.contains("knobs")) reply.knobs = get_knobs(object.at("knobs"));

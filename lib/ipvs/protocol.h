@@ -53,7 +53,9 @@ struct Reply {
   std::optional<uint64_t> cursor;  ///< there are more sessions
   std::optional<Timeouts> timeouts;
   std::optional<Knobs> knobs;
-  bool no_daemon = false;  ///< asked for synchronization daemons, there is none
+  bool no_daemon = false;            ///< asked for synchronization daemons, there is none
+  std::optional<uint64_t> revision;  ///< of the rules, with services
+  std::optional<uint64_t> on_disk;   ///< the last revision that would survive a crash
 };
 
 /// One line without its newline. A decoding error says what is wrong with the line.
@@ -63,7 +65,8 @@ Result<Request> decode_request(std::string_view line);
 Result<Reply> decode_reply(std::string_view line);
 
 /// --json: {"services": [...], "servers": [...]}, flat objects each.
-std::string services_json(const Listing& listing);
+/// With the revisions of `reply`, if there are any.
+std::string services_json(const Listing& listing, const Reply& reply = {});
 /// The flat objects of an array of sessions, joined by commas.
 std::string sessions_json(const std::vector<SessionRecord>& sessions);
 std::string timeouts_json(const Timeouts& timeouts);

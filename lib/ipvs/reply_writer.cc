@@ -207,6 +207,8 @@ void ReplyWriter::end(std::string& to, const Reply& rest) {
     if (rest.timeouts) append(row.begin("timeouts"), *rest.timeouts);
     if (rest.no_daemon) row.begin("daemons") += "[]";
     if (rest.knobs) append(row.begin("knobs"), *rest.knobs, std::nullopt);
+    if (rest.revision) row.add("revision", *rest.revision);
+    if (rest.on_disk) row.add("on_disk", *rest.on_disk);
   }
   to += object == "{}" ? "]" : "],";
   to.append(object, 1);
@@ -240,7 +242,7 @@ std::string encode(const Request& request) {
   return text(object);
 }
 
-std::string services_json(const Listing& listing) {
+std::string services_json(const Listing& listing, const Reply& reply) {
   std::string line = "{\"services\":", servers = "[";
   append_array(line, listing, [&](std::string& to, const ServiceListing& service) {
     Row one(to);
@@ -256,7 +258,10 @@ std::string services_json(const Listing& listing) {
       add(row, server);
     }
   });
-  return line + ",\"servers\":" + servers + "]}\n";
+  line += ",\"servers\":" + servers + "]";
+  if (reply.revision) line += ",\"revision\":" + std::to_string(*reply.revision);
+  if (reply.on_disk) line += ",\"on_disk\":" + std::to_string(*reply.on_disk);
+  return line + "}\n";
 }
 
 std::string sessions_json(const std::vector<SessionRecord>& sessions) {

@@ -24,7 +24,7 @@ class ReplyWriter {
   void begin_sessions(std::string& to) { begin_array(to, "sessions"); }
   void session(std::string& to, const SessionRecord& session);
 
-  /// With the cursor, timeouts, knobs and daemons of `rest`.
+  /// With the cursor, timeouts, knobs, daemons and revisions of `rest`.
   void end(std::string& to, const Reply& rest);
 
  private:
