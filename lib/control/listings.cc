@@ -39,8 +39,10 @@ Progress ServicesAnswer::work(std::string& to) {
   do {
     if (!x_reading && !begin_next(to)) {
       ipvs::Reply rest;
-      rest.revision = x_executor.revision();
-      if (const Journal* journal = x_executor.journal()) rest.on_disk = journal->on_disk();
+      if (const Journal* journal = x_executor.journal()) {
+        rest.revision = x_executor.revision();
+        rest.on_disk = journal->on_disk();
+      }
       x_writer.end(to, rest);
       return Progress::kDone;
     }
