@@ -22,9 +22,9 @@ void PortMacs::set(const std::vector<control::TwinMac>& macs) {
   }
   for (const auto& [key, interface] : wanted) {
     if (x_macs.contains(key)) continue;
-    const auto of_port = std::count_if(x_macs.begin(), x_macs.end(), [&](const auto& other) {
-      return other.first.first == key.first;
-    });
+    const auto of_port =
+        std::count_if(x_macs.begin(), x_macs.end(),
+                      [port = key.first](const auto& other) { return other.first.first == port; });
     if (of_port < share::kMaxFurtherMacs) {
       add(key, interface);
       x_macs[key] = interface;

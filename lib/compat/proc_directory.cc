@@ -1,6 +1,8 @@
 #include "compat/proc_directory.h"
 
 #include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <systemd/sd-event.h>
 #include <unistd.h>
@@ -50,9 +52,11 @@ Result<std::unique_ptr<ProcDirectory>> ProcDirectory::open(sd_event* loop,
                                                            Complain complain) {
   std::unique_ptr<ProcDirectory> made(new ProcDirectory(directory, executor, std::move(complain)));
   if (auto done = made->make(); !done) return done.error();
-  const int added = sd_event_add_defer(
-      loop, &made->x_source,
-      [](sd_event_source*, void* self) {
+  // Always readable. Not a defer source, which the loop would prefer to sockets.
+  made->x_ready = control::Descriptor(eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK));
+  const int added = sd_event_add_io(
+      loop, &made->x_source, made->x_ready.get(), EPOLLIN,
+      [](sd_event_source*, int, uint32_t, void* self) {
         static_cast<ProcDirectory*>(self)->work();
         return 0;
       },

@@ -52,7 +52,8 @@ class ProcDirectory {
   const std::string x_directory;
   ProcFiles x_proc_files;
   const Complain x_complain;
-  control::Descriptor x_net;  ///< its subdirectory "net"
+  control::Descriptor x_net;    ///< its subdirectory "net"
+  control::Descriptor x_ready;  ///< an eventfd, watched during a round
   sd_event_source* x_source = nullptr;
   size_t x_file = 0;          ///< the one on its way; behind the last one: none
   control::Descriptor x_new;  ///< what there is of it
