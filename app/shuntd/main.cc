@@ -84,14 +84,38 @@ struct KernelInterface {
   }
 };
 
-Result<int> run(const control::Conf& conf) {
-  auto loop = control::Loop::create();
-  if (!loop) return loop.error();
-  // Before EAL starts threads, so that all of them leave these signals to the loop.
-  for (int signal : {SIGTERM, SIGINT})
-    if (auto done = (*loop)->on_signal(signal, [&loop] { (*loop)->exit(0); }); !done)
-      return done.error();
+/// What is done again and again: the workers' wishes, counters, alarms.
+Result<void> set_timers(control::Loop& loop, Engine& engine, MirrorToBoard& mirror,
+                        Workers& workers, control::Executor& executor, control::Alarms& alarms) {
+  auto service_workers = [&] {
+    mirror.tick();
+    workers.tick();
+    executor.continue_tick();
+  };
+  auto look = [&] {
+    Counter& counted =
+        engine.board().exhaustions[static_cast<size_t>(share::Exhaustion::kLongTurns)];
+    counted.add(loop.turns().long_turns() - counted.get());
+    alarms.look();
+  };
+  if (auto timed = loop.every(kServiceWorkers, service_workers); !timed) return timed;
+  if (auto timed = loop.every(kSecond, look); !timed) return timed;
+  return loop.every(control::Estimator::kPeriod * kSecond, [&] { executor.begin_tick(); });
+}
 
+/// To be called before EAL starts threads, so that all of them leave these signals to the loop.
+Result<std::unique_ptr<control::Loop>> make_loop() {
+  auto loop = control::Loop::create();
+  if (!loop) return loop;
+  for (int signal : {SIGTERM, SIGINT})
+    if (auto done = (*loop)->on_signal(signal, [me = loop->get()] { me->exit(0); }); !done)
+      return done.error();
+  return loop;
+}
+
+Result<int> run(const control::Conf& conf) {
+  auto loop = make_loop();
+  if (!loop) return loop.error();
   // Before anything that another shuntd would notice.
   if (auto free = control::Server::check(conf.socket); !free) return free.error();
   auto rules = KeptRules::open(conf);
@@ -136,25 +160,10 @@ Result<int> run(const control::Conf& conf) {
     return followed.error();
   if (auto attached = (*mirror)->mirror().attach((*loop)->get()); !attached)
     return attached.error();
-  auto service_workers = [&] {
-    (*mirror)->tick();
-    workers.tick();
-    executor.continue_tick();
-  };
-  if (auto timed = (*loop)->every(kServiceWorkers, service_workers); !timed) return timed.error();
+  (*mirror)->on_end([&loop] { (*loop)->exit(1); });
   control::Alarms alarms((*engine)->board(), [](const auto& line) { spdlog::warn(line); },
                          [](const auto& line) { spdlog::info(line); });
-  auto look = [&] {
-    Counter& counted =
-        (*engine)->board().exhaustions[static_cast<size_t>(share::Exhaustion::kLongTurns)];
-    counted.add((*loop)->turns().long_turns() - counted.get());
-    alarms.look();
-  };
-  if (auto timed = (*loop)->every(kSecond, look); !timed) return timed.error();
-  (*mirror)->on_end([&loop] { (*loop)->exit(1); });
-  if (auto timed =
-          (*loop)->every(control::Estimator::kPeriod * kSecond, [&] { executor.begin_tick(); });
-      !timed)
+  if (auto timed = set_timers(**loop, **engine, **mirror, workers, executor, alarms); !timed)
     return timed.error();
 
   spdlog::info("ready");

@@ -31,8 +31,8 @@ class Conversation {
   bool is_idle() const { return x_ready.empty() && !x_dump && x_requests.empty(); }
   /// A datagram of requests, while idle.
   void take(std::string_view datagram) { x_requests = datagram; }
-  /// The next datagram for the program; false when there is none now. One that is not idle then waits
-  /// for the disk, or has more to do in another turn of the loop: a call does what is short.
+  /// The next datagram for the program; false when there is none now. One that is not idle then
+  /// waits for the disk, or has more to do in another turn of the loop: a call does what is short.
   bool next(Datagram& datagram);
   /// Is there nothing to be done before the disk has what is acknowledged (journal.h)?
   bool waits_for_disk() const { return !x_ready.empty() && !x_executor.is_kept(x_waits_for); }
