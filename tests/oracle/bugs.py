@@ -17,6 +17,7 @@ class Bug:
 
 RR, MH = "lib/ipvs/schedulers/rr.cc", "lib/ipvs/schedulers/mh.cc"
 CONFIGURATION, STATES = "lib/ipvs/configuration.cc", "lib/ipvs/protocol_state.cc"
+SERVERS = "lib/ipvs/configuration_servers.cc"
 ADMIT, ADVANCE, FIND = (f"lib/dataplane/{n}.cc" for n in ("admit", "advance", "find"))
 ROUTE, REWRITE, EDIT = "lib/dataplane/route.cc", "lib/dataplane/rewrite.cc", "lib/net/edit.cc"
 
@@ -36,9 +37,9 @@ BUGS = (
     Bug("three of the four words of an IPv6 address count", "lib/ipvs/scheduler.cc",
         "word(p) ^ word(p + 4) ^ word(p + 8) ^ word(p + 12)", "word(p) ^ word(p + 4) ^ word(p + 8)"),
     # the configuration
-    Bug("a server is added at the end of the list", CONFIGURATION,
+    Bug("a server is added at the end of the list", SERVERS,
         "next.servers.insert(next.servers.begin(),", "next.servers.insert(next.servers.end(),"),
-    Bug("an edit of a server keeps its old weight", CONFIGURATION,
+    Bug("an edit of a server keeps its old weight", SERVERS,
         "  server->config = config;\n",
         "  auto kept = server->config.weight;\n  server->config = config;\n  server->config.weight = kept;\n"),
     Bug("an edit of a service keeps the old scheduler's position", CONFIGURATION,
@@ -93,6 +94,6 @@ BUGS = (
         "  if (service.key.fwmark) {\n    Endpoint mark", "  if (service.key.fwmark > UINT16_MAX) {\n    Endpoint mark"),
     Bug("--set changes FIN_WAIT with the timeout of UDP", CONFIGURATION,
         "State::kEstablished, State::kFinWait, State::kUdp}", "State::kEstablished, State::kFinWait, State::kFinWait}"),
-    Bug("sessions of removed servers end without expire_nodest_conn", CONFIGURATION,
+    Bug("sessions of removed servers end without expire_nodest_conn", SERVERS,
         "  if (x_state.knobs.of(Knob::kExpireNodestConn) != 0) x_state.early_ends++;", "  x_state.early_ends++;"),
 )  # fmt: skip
