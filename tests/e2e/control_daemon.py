@@ -13,6 +13,7 @@ import socket
 import subprocess
 import time
 
+import tap
 from appliance import SHUNTD, eal_options
 
 APART = ["unshare", *([] if os.geteuid() == 0 else ["--map-root-user"]), "--net"]
@@ -20,6 +21,13 @@ PATIENCE_MS = 50
 QUESTION = {"commands": [["-L", "--timeout"]]}
 FORK = multiprocessing.get_context("fork")
 TURNS = re.compile(r"control: longest turn [\d.]+ ms, ([\d.]+) ms since last shown")
+
+
+def skip_where_impossible():
+    if not os.path.exists(SHUNTD):
+        tap.skip_all("shuntd is not built")
+    if subprocess.run([*APART, "true"], capture_output=True).returncode != 0:
+        tap.skip_all("network namespaces cannot be made here")
 
 
 class Daemon:

@@ -4,15 +4,12 @@
 One shuntd with a port of net_null (control_daemon.py).
 """
 
-import os
-import subprocess
 import sys
 import tempfile
 import time
 
 import tap
-from appliance import SHUNTD
-from control_daemon import APART, FORK, PATIENCE_MS, QUESTION, Daemon, ask, meanwhile, servers, services
+from control_daemon import FORK, PATIENCE_MS, QUESTION, Daemon, ask, meanwhile, servers, services, skip_where_impossible
 from tap import expect
 
 
@@ -106,10 +103,7 @@ def slow_clients(cases, daemon):
 
 
 def main():
-    if not os.path.exists(SHUNTD):
-        tap.skip_all("shuntd is not built")
-    if subprocess.run([*APART, "true"], capture_output=True).returncode != 0:
-        tap.skip_all("network namespaces cannot be made here")
+    skip_where_impossible()
     cases = tap.Cases()
     with tempfile.TemporaryDirectory(prefix="shunt-control-") as folder:
         daemon = Daemon(folder)

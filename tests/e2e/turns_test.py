@@ -9,14 +9,12 @@ Turns are measured by shuntd itself, in CPU time of its control thread (turn_met
 import os
 import socket
 import struct
-import subprocess
 import sys
 import tempfile
 import time
 
 import tap
-from appliance import SHUNTD
-from control_daemon import APART, PATIENCE_MS, Daemon, ask, meanwhile, send_it, servers, services
+from control_daemon import PATIENCE_MS, Daemon, ask, meanwhile, send_it, servers, services, skip_where_impossible
 from tap import expect
 
 WORKERS = 16
@@ -184,10 +182,7 @@ def harmful_programs(cases, daemon):
 
 
 def main():
-    if not os.path.exists(SHUNTD):
-        tap.skip_all("shuntd is not built")
-    if subprocess.run([*APART, "true"], capture_output=True).returncode != 0:
-        tap.skip_all("network namespaces cannot be made here")
+    skip_where_impossible()
     cases = tap.Cases()
     with tempfile.TemporaryDirectory(prefix="shunt-turns-") as folder:
         daemon = Daemon(folder, WORKERS, megabytes=1024)

@@ -4,10 +4,9 @@
 //
 // Called by libFuzzer (parse_mutator.cc) and by parse_smoke.cc.
 #include <algorithm>
-#include <cstdio>
-#include <cstdlib>
 
 #include "frames.h"
+#include "fuzzing.h"
 #include "net/checksum.h"
 #include "net/edit.h"
 #include "net/icmp.h"
@@ -17,14 +16,6 @@ namespace {
 
 using frames::Exact;
 using frames::Look;
-
-#define MUST(condition)                                                            \
-  do {                                                                             \
-    if (!(condition)) {                                                            \
-      std::fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition); \
-      std::abort();                                                                \
-    }                                                                              \
-  } while (false)
 
 bool is_ipsec(uint8_t protocol) {
   return protocol == kEsp || protocol == kAh;
